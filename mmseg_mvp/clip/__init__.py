@@ -1,0 +1,13 @@
+"""The CLIP room: the only one that knows open_clip's insides.
+
+It gives the other rooms a frozen CLIP by name and weights (:func:`load_clip`), its image tower as a dense feature
+extractor (:func:`dense_tower`) and its text tower as a function of prompts (:class:`TextTower`).
+"""
+from .frozen import Frozen
+from .image_tower import DENSE_VARIANTS, dense_tower
+from .loading import LoadedCLIP, load_clip
+from .templates import resolve_templates
+from .text_tower import TextTower, encode_prompts
+
+__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts', 'load_clip',
+           'resolve_templates']

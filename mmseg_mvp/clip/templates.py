@@ -1,0 +1,37 @@
+"""Sentences that a class name is put into, for a CLIP whose prompts are not learned."""
+from collections.abc import Sequence
+
+from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+from mmseg_mvp.errors import UserError
+
+# MaskCLIP adds five sentences about scenes to the 80 that OpenAI made for ImageNet.
+SCENE_TEMPLATES = ('there is a {} in the scene.', 'there is the {} in the scene.', 'this is a {} in the scene.',
+                   'this is the {} in the scene.', 'this is one {} in the scene.')
+TEMPLATE_SETS = {
+    'maskclip': tuple(template('{}') for template in OPENAI_IMAGENET_TEMPLATES) + SCENE_TEMPLATES,
+    'single': ('a photo of a {}.', ),
+    'name': ('{}', ),
+}
+
+
+def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+    """Turn the name of a template set, or a list of templates, into sentences with one ``{}`` each.
+
+    Args:
+        templates (str | Sequence[str]): ``'maskclip'`` (85 sentences), ``'single'``, ``'name'`` (the bare class name),
+            or own sentences with ``{}`` where the class name goes.
+
+    Raises:
+        UserError: If the set is unknown, empty, or a sentence has no ``{}``.
+    """
+    if isinstance(templates, str):
+        if templates not in TEMPLATE_SETS:
+            raise UserError(f"There is no template set '{templates}': expected one of {', '.join(TEMPLATE_SETS)}, or a "
+                            f"list of sentences with '{{}}' for the class name.")
+        return TEMPLATE_SETS[templates]
+    wrong = [template for template in templates if template.count('{}') != 1]
+    if wrong or not templates:
+        raise UserError(f"The templates {wrong or list(templates)} can't be used: each needs exactly one '{{}}' where "
+                        f'the class name goes, and at least one template is needed.')
+    return tuple(templates)

@@ -1,0 +1,3 @@
+from .clip_image_encoder import CLIPImageEncoder
+
+__all__ = ['CLIPImageEncoder']

@@ -1,0 +1,49 @@
+"""Orthogonal Constraint Loss of MVP-SEG (arXiv 2304.06957)."""
+import torch
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@MODELS.register_module()
+class OCLoss(BaseModule):
+    """Keeps prompts apart: the sum of the absolute cosines between their mean context vectors.
+
+    ``L_OC = sum_{i<j} |p'_i . p'_j| / (|p'_i| |p'_j|)`` with ``p'_i`` the mean of the M vectors of prompt i (MVP-SEG,
+    Orthogonal Constraint Loss). The global prompt takes no part: leave it out of the argument.
+
+    Args:
+        loss_weight (float): Factor of the loss.
+        loss_name (str): Name in the log; it must contain ``loss`` to count.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_oc') -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            contexts (Tensor): Context vectors of k prompts, (k, M, width).
+
+        Returns:
+            Tensor: A scalar (), 0 for one prompt.
+        """
+        return self.loss_weight * pair_cosines(contexts).abs().sum()
+
+
+def pair_cosines(contexts: Tensor) -> Tensor:
+    """Cosines between the mean vectors of all pairs of prompts.
+
+    Args:
+        contexts (Tensor): Context vectors of k prompts, (k, M, width).
+
+    Returns:
+        Tensor: One cosine per pair i < j, (k*(k-1)/2,).
+    """
+    directions = F.normalize(contexts.mean(dim=1), dim=1)
+    rows, columns = torch.triu_indices(len(contexts), len(contexts), offset=1, device=contexts.device)
+    return (directions[rows] * directions[columns]).sum(dim=1)

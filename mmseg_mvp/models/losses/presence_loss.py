@@ -1,0 +1,49 @@
+"""Global classification loss of MVP-SEG (arXiv 2304.06957)."""
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+from torch.nn import functional as F
+
+from mmseg_mvp.errors import UserError
+
+FORMS = ('bce', 'printed')
+
+
+@MODELS.register_module()
+class PresenceLoss(BaseModule):
+    """Teaches the global prompt which classes are in the image (MVP-SEG, global classification loss).
+
+    The paper prints ``L_cls = - sum_c y_c log g_c``. It has no term for absent classes, so ``g = 1`` everywhere
+    minimises it; that form is ``'printed'`` here (summed over classes, averaged over images). The default ``'bce'`` is
+    the binary cross-entropy, averaged over classes and images.
+
+    Args:
+        form (str): ``'bce'`` or ``'printed'``.
+        loss_weight (float): Factor of the loss.
+        loss_name (str): Name in the log; it must contain ``loss`` to count.
+
+    Raises:
+        UserError: If the form is unknown.
+    """
+
+    def __init__(self, form: str = 'bce', loss_weight: float = 1.0, loss_name: str = 'loss_presence') -> None:
+        super().__init__()
+        if form not in FORMS:
+            raise UserError(f"There is no presence loss '{form}': expected one of {', '.join(FORMS)}.")
+        self.form = form
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(self, logits: Tensor, present: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            logits (Tensor): Presence logits, the arguments of GPR's sigmoid, (B, C).
+            present (Tensor): 1 where the class is in the image, else 0, (B, C).
+
+        Returns:
+            Tensor: A scalar ().
+        """
+        if self.form == 'bce':
+            return self.loss_weight * F.binary_cross_entropy_with_logits(logits, present.to(logits))
+        return -self.loss_weight * (present * F.logsigmoid(logits)).sum(dim=1).mean()

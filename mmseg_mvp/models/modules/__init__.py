@@ -1,0 +1,3 @@
+from .gpr import GPR
+
+__all__ = ['GPR']

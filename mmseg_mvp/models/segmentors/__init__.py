@@ -1,0 +1,3 @@
+from .clip_encoder_decoder import CLIPEncoderDecoder
+
+__all__ = ['CLIPEncoderDecoder']

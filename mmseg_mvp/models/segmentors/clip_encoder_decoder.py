@@ -1,0 +1,141 @@
+"""The segmentor of CLIP-based heads."""
+from collections.abc import Iterator
+
+import torch
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.models.utils import resize
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from mmseg_mvp.errors import UserError
+
+
+@MODELS.register_module()
+class CLIPEncoderDecoder(EncoderDecoder):
+    """mmseg's ``EncoderDecoder`` for heads whose class maps are refined image by image.
+
+    Differences to the base class:
+
+    - Whole and sliding inference share one path: windows are stitched at feature resolution, then the head refines the
+      whole map (GPR sees the image, not a window), then the logits are resized once. Windows start at multiples of the
+      backbone's stride, so stitching needs no resizing and no full-size padding.
+    - ``set_classes`` changes the vocabulary at run time.
+    - A loss that is not finite stops training and names the part.
+    - A checkpoint that holds nothing for this model is refused.
+
+    The head gives ``class_maps`` (what a window contributes) and ``refine`` (what an image makes of it).
+
+    Args:
+        backbone (dict): Config of the backbone, with a ``stride``.
+        decode_head (dict): Config of the head.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike; either may have
+            a ``clip`` of its own.
+        **kwargs: As in mmseg's ``EncoderDecoder``.
+    """
+
+    def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
+        shared = {} if clip is None else dict(clip=clip)
+        super().__init__(backbone=dict(shared, **backbone), decode_head=dict(shared, **decode_head), **kwargs)
+
+    def set_classes(self, classes: str | list) -> None:
+        """Segment by other names from now on.
+
+        Args:
+            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        """
+        self.decode_head.set_classes(classes)
+        self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
+
+    def class_maps(self, inputs: Tensor) -> Tensor:
+        """What the head says of an image or a window.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+
+        Returns:
+            Tensor: Class maps, (B, M, ceil(H/stride), ceil(W/stride)); M depends on the head.
+        """
+        return self.decode_head.class_maps(self.extract_feat(inputs))
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Segment whole images.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
+
+        Returns:
+            Tensor: Logits, (B, C, H, W).
+        """
+        return self._to_image_size(self.class_maps(inputs), inputs)
+
+    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Segment in overlapping windows of ``test_cfg.crop_size`` every ``test_cfg.stride`` pixels.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
+
+        Returns:
+            Tensor: Logits, (B, C, H, W).
+        """
+        stride = self.backbone.stride
+        grid = [-(-side // stride) for side in inputs.shape[2:]]
+        total, count = None, inputs.new_zeros(1, 1, *grid)
+        for rows, columns in self._windows(grid):
+            window = inputs[..., rows.start * stride:rows.stop * stride, columns.start * stride:columns.stop * stride]
+            maps = self.class_maps(window)
+            if total is None:
+                total = maps.new_zeros(*maps.shape[:2], *grid)
+            total[..., rows, columns] += maps
+            count[..., rows, columns] += 1
+        return self._to_image_size(total / count, inputs)
+
+    def _windows(self, grid: list[int]) -> Iterator[tuple[slice, slice]]:
+        """Windows in features: every position is covered, the last ones end at the border."""
+        spans = []
+        for cells, crop, step in zip(grid, self.test_cfg['crop_size'], self.test_cfg['stride']):
+            crop = min(max(crop // self.backbone.stride, 1), cells)
+            step = max(step // self.backbone.stride, 1)
+            starts = [*range(0, cells - crop, step), cells - crop]
+            spans.append([slice(start, start + crop) for start in starts])
+        return ((rows, columns) for rows in spans[0] for columns in spans[1])
+
+    def _to_image_size(self, maps: Tensor, inputs: Tensor) -> Tensor:
+        """Refine class maps (B, M, h, w) and resize them to the images: (B, C, H, W).
+
+        The backbone pads images to multiples of its stride, so the maps may reach beyond the image.
+        """
+        height, width = inputs.shape[2:]
+        padded = [cells * self.backbone.stride for cells in maps.shape[2:]]
+        logits = resize(self.decode_head.refine(maps), size=padded, mode='bilinear', align_corners=self.align_corners)
+        return logits[..., :height, :width]
+
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """Sum the losses, as in mmengine.
+
+        Args:
+            losses (dict[str, Tensor]): Loss parts, scalars (), and values to log.
+
+        Returns:
+            tuple[Tensor, dict]: The loss, a scalar (), and what is logged.
+
+        Raises:
+            UserError: If the loss is not finite, with the parts that are not.
+        """
+        loss, log_vars = super().parse_losses(losses)
+        if not torch.isfinite(loss):
+            parts = {name: float(value) for name, value in log_vars.items() if not torch.isfinite(value)}
+            parts.pop('loss', None)
+            raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
+                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the last '
+                            f'batch.')
+        return loss, log_vars
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        own = self.state_dict().keys()
+        if own and not any(f'{prefix}{key}' in state_dict for key in own):
+            raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
+                            f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint that "
+                            f"tools/train.py wrote for this config's model.")
+        super()._load_from_state_dict(state_dict, prefix, *args)

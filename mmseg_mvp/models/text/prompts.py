@@ -1,0 +1,139 @@
+"""Where the words around a class name come from: learned context vectors, or sentences."""
+from collections.abc import Sequence
+
+import torch
+from mmengine.utils import ProgressBar
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmseg_mvp.clip import Frozen, encode_prompts, resolve_templates
+from mmseg_mvp.errors import UserError
+
+# Sentences from which on encoding takes long enough for a progress bar.
+MANY_SENTENCES = 2000
+
+
+@MODELS.register_module()
+class LearnedPrompts(nn.Module):
+    """k segmentation prompts and an optional global prompt, each M learned context vectors before the class name.
+
+    MVP-SEG (arXiv 2304.06957): ``s_i^c = CONCAT(p_i, W(cls_c))``; written as CoOp does,
+    ``[start][v_1] .. [v_M][name][.][end]``, one context for all classes.
+
+    Args:
+        tower (Frozen): The frozen text tower; given by the classifier.
+        num_prompts (int): k, segmentation prompts, at least 1.
+        context_length (int): M, context vectors of a prompt. Not given in the paper; 16 is CoOp's.
+        global_prompt (bool): Whether there is a ``p_0`` for GPR.
+        init (str | Sequence[str], optional): None draws from N(0, std). A phrase (``'a photo of a'``) puts its word
+            vectors last in each prompt, with N(0, std/10) added so that the prompts can part; a sequence gives each
+            prompt a phrase of its own, the global prompt first.
+        std (float): Standard deviation of the initial values.
+
+    Raises:
+        UserError: If a number is too small, or a phrase is longer than the context.
+    """
+    learnable = True
+
+    def __init__(self, tower: Frozen, num_prompts: int = 3, context_length: int = 16, global_prompt: bool = True,
+                 init: str | Sequence[str] | None = None, std: float = 0.02) -> None:
+        super().__init__()
+        if num_prompts < 1 or context_length < 1:
+            raise UserError(f'LearnedPrompts got num_prompts={num_prompts} and context_length={context_length}: both '
+                            f'must be at least 1.')
+        self.tower = tower
+        self.has_global = global_prompt
+        self.num_views = num_prompts
+        count = num_prompts + global_prompt
+        self.contexts = nn.Parameter(std * torch.randn(count, context_length, tower.module.width))
+        if init is not None:
+            self._start_from(init, count, std)
+
+    @torch.no_grad()
+    def _start_from(self, init: str | Sequence[str], count: int, std: float) -> None:
+        phrases = [init] * count if isinstance(init, str) else list(init)
+        if len(phrases) != count:
+            raise UserError(f'LearnedPrompts.init has {len(phrases)} phrases for {count} prompts (the global one '
+                            f'included): give one phrase for all, or one for each.')
+        for context, phrase in zip(self.contexts, phrases):
+            ids = self.tower.module.tokenize(phrase)
+            if len(ids) > len(context):
+                raise UserError(f"The phrase '{phrase}' has {len(ids)} tokens, but a prompt has {len(context)} context "
+                                f'vectors: shorten it, or raise context_length.')
+            context[-len(ids):].mul_(0.1).add_(self.tower.module.embed(torch.tensor(ids)))
+
+    @property
+    def seg_contexts(self) -> Tensor:
+        """Context vectors of the k segmentation prompts, (k, M, width), which OCLoss keeps apart."""
+        return self.contexts[self.has_global:]
+
+    def state(self) -> Tensor:
+        """What the embeddings depend on besides the names, (k+1, M, width)."""
+        return self.contexts.detach()
+
+    def describe(self) -> dict:
+        """What a checkpoint must agree on."""
+        return dict(num_prompts=self.num_views, context_length=self.contexts.shape[1], global_prompt=self.has_global)
+
+    def forward(self, wordings: Sequence[str]) -> Tensor:
+        """Embed class names under every prompt.
+
+        Args:
+            wordings (Sequence[str]): S names.
+
+        Returns:
+            Tensor: Normalised embeddings, the global prompt's first if there is one, (k+1, S, D).
+        """
+        tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.contexts.shape[1]) for wording in wordings]
+        return F.normalize(encode_prompts(self.tower, self.contexts, tokens), dim=-1)
+
+
+@MODELS.register_module()
+class TemplatePrompts(nn.Module):
+    """Fixed sentences around the class name: one view, nothing learned (MaskCLIP, CLIP's zero-shot classifier).
+
+    Each sentence's embedding is normalised, they are averaged, and the mean is normalised.
+
+    Args:
+        tower (Frozen): The frozen text tower; given by the classifier.
+        templates (str | Sequence[str]): A set's name or own sentences, see
+            :func:`mmseg_mvp.clip.templates.resolve_templates`.
+    """
+    learnable = False
+    has_global = False
+    num_views = 1
+
+    def __init__(self, tower: Frozen, templates: str | Sequence[str] = 'maskclip') -> None:
+        super().__init__()
+        self.tower = tower
+        self.templates = resolve_templates(templates)
+
+    def state(self) -> Tensor:
+        """Nothing that could change, (0,)."""
+        return torch.empty(0)
+
+    def describe(self) -> dict:
+        """What a checkpoint must agree on."""
+        return dict(num_templates=len(self.templates))
+
+    def forward(self, wordings: Sequence[str]) -> Tensor:
+        """Embed class names under all templates.
+
+        Args:
+            wordings (Sequence[str]): S names.
+
+        Returns:
+            Tensor: Normalised mean embeddings, (1, S, D).
+        """
+        text = self.tower.module
+        no_context = text.positional_embedding.new_zeros(1, 0, text.width)
+        many = len(wordings) * len(self.templates) > MANY_SENTENCES
+        bar = ProgressBar(len(self.templates)) if many else None
+        total = 0
+        for template in self.templates:
+            tokens = [text.tokenize(template.format(wording)) for wording in wordings]
+            total = total + F.normalize(encode_prompts(self.tower, no_context, tokens), dim=-1)
+            if bar:
+                bar.update()
+        return F.normalize(total, dim=-1)

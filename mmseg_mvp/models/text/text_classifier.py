@@ -1,0 +1,131 @@
+"""Class names to embeddings to cosine scores: the one classifier that all heads share."""
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from mmseg.registry import MODELS
+
+from mmseg_mvp.clip import Frozen, TextTower, load_clip
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.vocabularies import load_vocabulary
+
+SYNONYMS = ('max', 'mean')
+
+
+class TextClassifier(nn.Module):
+    """Scores features against the names of a vocabulary, under one or several prompts.
+
+    Training and testing may have vocabularies of their own: ``train()`` and ``eval()`` switch between them. Without
+    gradients, names are encoded once per list and state of the prompts.
+
+    Args:
+        clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
+        prompts (dict): Config of ``LearnedPrompts`` or ``TemplatePrompts``.
+        train_classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        test_classes (str | list, optional): The same for testing; None takes ``train_classes``.
+        synonyms (str): What joins the wordings of a class: ``'max'`` of their scores, or ``'mean'`` of their
+            embeddings.
+
+    Raises:
+        UserError: If the CLIP, the prompts or a vocabulary can't be used.
+    """
+
+    def __init__(self, clip: dict, prompts: dict, train_classes: str | list, test_classes: str | list | None = None,
+                 synonyms: str = 'max') -> None:
+        super().__init__()
+        if synonyms not in SYNONYMS:
+            raise UserError(f"There is no way '{synonyms}' to join synonyms: expected one of {', '.join(SYNONYMS)}.")
+        self.clip = load_clip(**clip)
+        self.synonyms = synonyms
+        self.tower = Frozen(TextTower(self.clip))
+        self.prompts = MODELS.build(dict(prompts, tower=self.tower))
+        self.embed_dim = self.tower.module.embed_dim
+        self._vocabularies = {}
+        self._cache = {}
+        self.set_classes(train_classes, training=True)
+        self.set_classes(test_classes or train_classes)
+
+    def set_classes(self, classes: str | list, training: bool = False) -> None:
+        """Take another vocabulary.
+
+        Args:
+            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+            training (bool): Whether it is for training or for testing.
+
+        Raises:
+            UserError: If there are fewer than two classes, or a name does not fit CLIP's context.
+        """
+        vocabulary = load_vocabulary(classes)
+        if len(vocabulary) < 2:
+            raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
+                            f"'other' or what else is in the picture.")
+        self._vocabularies[training] = vocabulary
+        with torch.no_grad():  # names that don't fit the context must be told now, not at the first image
+            self._check_lengths(vocabulary)
+
+    def _check_lengths(self, vocabulary: dict[str, tuple[str, ...]]) -> None:
+        taken = self.prompts.describe().get('context_length', 0)
+        for wordings in vocabulary.values():
+            for wording in wordings:
+                self.tower.module.tokenize(f'{wording}.', taken=taken)
+
+    @property
+    def vocabulary(self) -> dict[str, tuple[str, ...]]:
+        """Names and wordings in use: the training ones under ``train()``, else the test ones."""
+        return self._vocabularies[self.training]
+
+    def embeddings(self) -> Tensor:
+        """Normalised text embeddings of the vocabulary in use.
+
+        Returns:
+            Tensor: (P, S, D) for P prompts (the global one first) and S wordings; with mean synonyms S is the number of
+            classes.
+        """
+        wordings = [wording for group in self.vocabulary.values() for wording in group]
+        if torch.is_grad_enabled() and self.prompts.learnable:
+            return self._join_means(self.prompts(wordings))
+        probe = self.tower.module.positional_embedding
+        key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
+        state = self.prompts.state()
+        # The prompts' values are compared, since an optimizer or an EMA may change them without a trace.
+        if self._cache.get('key') != key or not torch.equal(self._cache['state'], state):
+            with torch.no_grad():
+                self._cache = dict(key=key, state=state.clone(), value=self._join_means(self.prompts(wordings)))
+        return self._cache['value']
+
+    def _join_means(self, embeddings: Tensor) -> Tensor:
+        if self.synonyms == 'max':
+            return embeddings
+        groups = embeddings.split([len(group) for group in self.vocabulary.values()], dim=1)
+        return F.normalize(torch.stack([group.mean(dim=1) for group in groups], dim=1), dim=-1)
+
+    def fused_weights(self) -> Tensor:
+        """Classifier weights with the k segmentation views collapsed into one.
+
+        ``sum_i cos(F, t_i) = F/|F| . sum_i t_i/|t_i|``, so k views cost one.
+
+        Returns:
+            Tensor: ``[sum_i t_i]``, or ``[sum_i t_i, t_0]`` if there is a global prompt, (1 or 2, S, D).
+        """
+        embeddings = self.embeddings()
+        has_global = self.prompts.has_global
+        fused = embeddings[has_global:].sum(dim=0, keepdim=True)
+        return torch.cat([fused, embeddings[:1]]) if has_global else fused
+
+    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Score features.
+
+        Args:
+            features (Tensor): Dense features, (B, D, h, w); normalised here.
+            weights (Tensor): ``fused_weights()``, or ``embeddings()`` for one map per prompt, (V, S, D).
+
+        Returns:
+            Tensor: Class maps, (B, V, C, h, w).
+        """
+        maps = torch.einsum('bdhw,vsd->bvshw', F.normalize(features, dim=1), weights)
+        sizes = [len(group) for group in self.vocabulary.values()]
+        if maps.shape[2] == len(sizes):
+            return maps
+        owner = torch.arange(len(sizes), device=maps.device).repeat_interleave(
+            torch.tensor(sizes, device=maps.device))
+        joined = maps.new_zeros(*maps.shape[:2], len(sizes), *maps.shape[3:])
+        return joined.index_reduce(2, owner, maps, 'amax', include_self=False)

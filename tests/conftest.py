@@ -1,0 +1,30 @@
+"""What all tests share: tiny CLIPs with random weights, in open_clip's own config format."""
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TESTS = Path(__file__).parent
+sys.path.insert(0, str(TESTS))  # test helpers live in tests/fixtures
+
+# A stray second thread pool per test process only gets in the way of two cores.
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope='session')
+def tiny_rn() -> dict:
+    """The ``clip`` config of a ResNet CLIP with random weights."""
+    return dict(model=str(TESTS / 'data' / 'tiny_rn.json'))
+
+
+@pytest.fixture(scope='session')
+def tiny_vit() -> dict:
+    """The ``clip`` config of a ViT CLIP with random weights."""
+    return dict(model=str(TESTS / 'data' / 'tiny_vit.json'))
+
+
+@pytest.fixture(params=['tiny_rn', 'tiny_vit'])
+def tiny_clip(request) -> dict:
+    """The ``clip`` config of either."""
+    return request.getfixturevalue(request.param)

@@ -1,0 +1,147 @@
+"""A CLIP by name and weights: every file format, and every way to be wrong."""
+import json
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmseg_mvp.clip import load_clip
+from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.errors import UserError
+
+
+@pytest.fixture
+def other(tiny_rn):
+    """A model of the tiny architecture with weights of its own."""
+    torch.manual_seed(7)
+    return open_clip.CLIP(**json.loads(open(tiny_rn['model']).read())).eval()
+
+
+def _same(loaded, model):
+    expected = model.state_dict()
+    return all(torch.equal(value, expected[key]) for key, value in loaded.model.state_dict().items())
+
+
+def test_one_copy_per_process_with_the_same_random_weights(tiny_rn):
+    first = load_clip(**tiny_rn)
+    assert load_clip(**tiny_rn) is first
+    load_clip.cache_clear()
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    again = load_clip(**tiny_rn)
+    assert again is not first and again.fingerprint == first.fingerprint
+    assert torch.equal(before, torch.random.get_rng_state())  # loading leaves the caller's random numbers alone
+
+
+def test_random_weights_are_warned_of(tiny_rn, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmseg_mvp.clip.loading.print_log', lambda message, *args, **kwargs: said.append(message))
+    load_clip.cache_clear()
+    load_clip(**tiny_rn)
+    assert len(said) == 1 and 'random weights' in said[0]
+
+
+@pytest.mark.parametrize('layout', ['open_clip', 'training checkpoint', 'openai'])
+def test_state_dict_files(tmp_path, tiny_rn, other, layout):
+    state = other.state_dict()
+    if layout == 'training checkpoint':
+        state = dict(epoch=3, state_dict={f'module.{key}': value for key, value in state.items()})
+    elif layout == 'openai':
+        state = dict(state, input_resolution=torch.tensor(64), context_length=torch.tensor(77),
+                     vocab_size=torch.tensor(49408))
+    torch.save(state, tmp_path / 'weights.pt')
+    loaded = load_clip(**tiny_rn, weights=str(tmp_path / 'weights.pt'))
+    assert _same(loaded, other)
+    assert loaded.fingerprint == fingerprint(other) != load_clip(**tiny_rn).fingerprint
+
+
+def test_safetensors_file(tmp_path, tiny_rn, other):
+    save_file(other.state_dict(), tmp_path / 'weights.safetensors')
+    assert _same(load_clip(**tiny_rn, weights=str(tmp_path / 'weights.safetensors')), other)
+
+
+def test_openai_torchscript_archive(tmp_path, tiny_rn, other):
+    class Archive(torch.nn.Module):
+        """OpenAI ships a traced module whose parameters carry CLIP's names."""
+
+        def forward(self, x):
+            return x
+
+    archive = Archive()
+    for name, module in other.named_children():
+        archive.add_module(name, torch.nn.Module())
+    for key, value in other.state_dict().items():
+        owner = archive
+        *path, leaf = key.split('.')
+        for part in path:
+            if not hasattr(owner, part):
+                owner.add_module(part, torch.nn.Module())
+            owner = getattr(owner, part)
+        owner.register_buffer(leaf, value.half() if value.is_floating_point() else value)
+    torch.jit.save(torch.jit.trace(archive, torch.zeros(1)), tmp_path / 'RN.pt')
+    loaded = load_clip(**tiny_rn, weights=str(tmp_path / 'RN.pt'))
+    assert torch.allclose(loaded.model.token_embedding.weight, other.token_embedding.weight, atol=1e-3)
+    assert loaded.model.token_embedding.weight.dtype is torch.float32
+
+
+def test_every_architecture_of_the_paper_and_its_peers_is_known():
+    names = set(open_clip.list_models())
+    wanted = {'RN50', 'RN101', 'RN50x4', 'RN50x16', 'RN50x64', 'ViT-B-32', 'ViT-B-16', 'ViT-L-14', 'ViT-L-14-336'}
+    assert {f'{name}-quickgelu' for name in wanted} <= names
+    assert all('openai' in open_clip.list_pretrained_tags_by_model(f'{name}-quickgelu') for name in wanted)
+
+
+class TestBadInput:
+
+    def test_unknown_model_names_its_neighbours(self):
+        with pytest.raises(UserError, match="no CLIP model 'RN51'.*RN50"):
+            load_clip('RN51', 'openai')
+
+    def test_missing_config_file(self):
+        with pytest.raises(UserError, match="'none.json' does not exist"):
+            load_clip('none.json')
+
+    def test_unknown_tag_lists_the_models_tags(self):
+        with pytest.raises(UserError, match="weights 'opanai'.*RN50-quickgelu.*openai"):
+            load_clip('RN50-quickgelu', 'opanai')
+
+    def test_missing_file(self, tiny_rn):
+        with pytest.raises(UserError, match="'nowhere.pt'.*were not found"):
+            load_clip(**tiny_rn, weights='nowhere.pt')
+
+    @pytest.mark.parametrize('name', ['cut.pt', 'cut.safetensors'])
+    def test_truncated_file(self, tmp_path, tiny_rn, other, name):
+        path = tmp_path / name
+        (save_file if name.endswith('safetensors') else torch.save)(other.state_dict(), path)
+        path.write_bytes(path.read_bytes()[:5000])
+        with pytest.raises(UserError, match=f"{name}' can't be read"):
+            load_clip(**tiny_rn, weights=str(path))
+
+    def test_file_of_another_architecture(self, tmp_path, tiny_rn, tiny_vit):
+        torch.save(load_clip(**tiny_vit).model.state_dict(), tmp_path / 'vit.pt')
+        with pytest.raises(UserError, match="vit.pt' does not fit CLIP '.*tiny_rn.json'"):
+            load_clip(**tiny_rn, weights=str(tmp_path / 'vit.pt'))
+
+    def test_pickle_with_code_is_not_run(self, tmp_path, tiny_rn):
+        class Evil:
+            def __reduce__(self):
+                return open, (str(tmp_path / 'proof'), 'w')
+
+        torch.save(dict(state_dict=Evil()), tmp_path / 'evil.pt')
+        with pytest.raises(UserError, match="can't be read"):
+            load_clip(**tiny_rn, weights=str(tmp_path / 'evil.pt'))
+        assert not (tmp_path / 'proof').exists()
+
+    def test_tag_that_cannot_be_fetched_says_what_to_do(self, monkeypatch):
+        def unreachable(*args, **kwargs):
+            raise RuntimeError('Failed to download')
+
+        monkeypatch.setattr(open_clip, 'create_model', unreachable)
+        with pytest.raises(UserError, match="'openai'.*could not be fetched.*clip.weights"):
+            load_clip('RN50-quickgelu', 'openai')
+
+    def test_tokenizer_of_its_own_is_refused(self):
+        from mmseg_mvp.clip.loading import _tokenizer
+        with pytest.raises(UserError, match='ViT-B-16-SigLIP.*tokenizer of its own'):
+            _tokenizer('ViT-B-16-SigLIP', None)

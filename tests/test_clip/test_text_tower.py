@@ -1,0 +1,112 @@
+"""Prompted text embeddings against open_clip's own ``encode_text``."""
+import copy
+import dataclasses
+import json
+
+import open_clip
+import pytest
+import torch
+
+from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, load_clip, resolve_templates
+from mmseg_mvp.errors import UserError
+
+NAMES = ['cat', 'traffic light', 'television receiver']
+
+
+@pytest.fixture
+def clip(tiny_clip):
+    return load_clip(**tiny_clip)
+
+
+def test_contexts_made_of_words_give_open_clips_own_embeddings(clip):
+    tower = TextTower(clip)
+    phrases = ['a photo of a', 'there is a big']
+    contexts = torch.stack([tower.embed(torch.tensor(tower.tokenize(phrase))) for phrase in phrases])
+    ours = encode_prompts(tower, contexts, [tower.tokenize(f'{name}.') for name in NAMES])
+    for prompt, phrase in enumerate(phrases):
+        tokens = clip.tokenizer([f'{phrase} {name}.' for name in NAMES])
+        assert torch.allclose(ours[prompt], clip.model.encode_text(tokens), atol=1e-5)
+
+
+def test_no_context_gives_the_plain_sentence_in_any_chunking(clip, monkeypatch):
+    tower = TextTower(clip)
+    monkeypatch.setattr('mmseg_mvp.clip.text_tower.CHUNK', 2)
+    sentences = ['a cat', 'a very small cat on a very large mat', 'dog']
+    with torch.no_grad():
+        ours = encode_prompts(tower, torch.zeros(1, 0, tower.width), [tower.tokenize(one) for one in sentences])
+    assert torch.allclose(ours[0], clip.model.encode_text(clip.tokenizer(sentences)), atol=1e-5)
+
+
+def test_gradients_reach_the_contexts_and_agree_with_a_finite_difference(clip):
+    tower = Frozen(TextTower(clip)).double()
+    text = tower.module
+    contexts = torch.randn(2, 3, text.width, dtype=torch.float64, requires_grad=True)
+    tokens = [text.tokenize('cat.'), text.tokenize('traffic light.')]
+    direction = torch.randn(2, 2, text.embed_dim, dtype=torch.float64)
+
+    def value(x):
+        return (encode_prompts(tower, x, tokens) * direction).sum()
+
+    gradient, = torch.autograd.grad(value(contexts), contexts)
+    step = torch.randn_like(contexts)
+    with torch.no_grad():
+        numeric = (value(contexts + 1e-6 * step) - value(contexts - 1e-6 * step)) / 2e-6
+    assert torch.allclose((gradient * step).sum(), numeric, rtol=1e-6)
+
+
+def test_a_name_that_does_not_fit_is_told_with_its_length(clip):
+    tower = TextTower(clip)
+    with pytest.raises(UserError, match=r"'cat( cat){69}' has 70 tokens.*room for 59 .77 less start, end and 16"):
+        tower.tokenize('cat' + ' cat' * 69, taken=16)
+    with pytest.raises(UserError, match='empty'):
+        tower.tokenize('  ')
+
+
+@pytest.mark.parametrize('text', [
+    dict(no_causal_mask=True, pool_type='last'),
+    dict(embed_cls=True),
+], ids=['non-causal', 'coca'])
+def test_text_towers_that_are_not_causal_are_refused(tiny_rn, text):
+    config = json.loads(open(tiny_rn['model']).read())
+    model = open_clip.CustomTextCLIP(**dict(config, text_cfg=dict(config['text_cfg'], **text)))
+    with pytest.raises(UserError, match='causal transformer'):
+        TextTower(dataclasses.replace(load_clip(**tiny_rn), model=model.eval()))
+
+
+def test_a_causal_looking_tower_that_pools_elsewhere_is_refused(tiny_rn):
+    clip = load_clip(**tiny_rn)
+    model = copy.deepcopy(clip.model)
+    model.text_pool_type = 'last'
+    with pytest.raises(UserError, match='pools at the end token'):
+        TextTower(dataclasses.replace(clip, model=model))
+
+
+def test_a_custom_text_clip_is_understood_as_well(tiny_rn):
+    clip = load_clip(**tiny_rn)
+    model = open_clip.CustomTextCLIP(**json.loads(open(tiny_rn['model']).read())).eval()
+    tower = TextTower(dataclasses.replace(clip, model=model))
+    ours = encode_prompts(tower, torch.zeros(1, 0, tower.width), [tower.tokenize('a cat')])
+    assert torch.allclose(ours[0], model.encode_text(clip.tokenizer(['a cat'])), atol=1e-5)
+
+
+def test_templates():
+    maskclip = resolve_templates('maskclip')
+    assert len(maskclip) == len(set(maskclip)) == 85
+    assert sum(template.endswith('in the scene.') for template in maskclip) == 5
+    assert 'a bad photo of a {}.' in maskclip
+    assert resolve_templates(['my {}']) == ('my {}', )
+    for wrong in ('best', [], ['no place for the name']):
+        with pytest.raises(UserError):
+            resolve_templates(wrong)
+
+
+def test_frozen_hides_its_module_and_moves_a_copy():
+    linear = torch.nn.Linear(2, 2)
+    outer = torch.nn.Sequential(Frozen(linear), torch.nn.Linear(2, 1))
+    outer.train().double()
+    assert [name for name, _ in outer.named_parameters()] == ['1.weight', '1.bias'] == list(outer.state_dict())
+    assert not outer[0].module.training and not outer[0].module.weight.requires_grad
+    assert outer[0].module.weight.dtype is torch.float64 and linear.weight.dtype is torch.float32
+    x = torch.randn(1, 2, dtype=torch.float64, requires_grad=True)
+    outer(x).sum().backward()
+    assert x.grad is not None and outer[0].module.weight.grad is None
