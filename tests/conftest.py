@@ -4,12 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmseg.utils import register_all_modules
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # test helpers live in tests/fixtures
 
 # A stray second thread pool per test process only gets in the way of two cores.
 torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def mmseg_scope() -> None:
+    """What a Runner does first: components are looked up in mmseg."""
+    register_all_modules(init_default_scope=True)
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,5 @@
 """The segmentor of CLIP-based heads."""
+import inspect
 from collections.abc import Iterator
 
 import torch
@@ -28,14 +29,13 @@ class CLIPEncoderDecoder(EncoderDecoder):
     Args:
         backbone (dict): Config of the backbone, with a ``stride``.
         decode_head (dict): Config of the head.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike; either may have
-            a ``clip`` of its own.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as they
+            take one; either may have a ``clip`` of its own.
         **kwargs: As in mmseg's ``EncoderDecoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
-        shared = {} if clip is None else dict(clip=clip)
-        super().__init__(backbone=dict(shared, **backbone), decode_head=dict(shared, **decode_head), **kwargs)
+        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
 
     def set_classes(self, classes: str | list) -> None:
         """Segment by other names from now on.
@@ -139,3 +139,10 @@ class CLIPEncoderDecoder(EncoderDecoder):
                             f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint that "
                             f"tools/train.py wrote for this config's model.")
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _with_clip(part: dict, clip: dict | None) -> dict:
+    """The part's config with the shared CLIP, if its class takes one and the config names none."""
+    if clip is None or 'clip' not in inspect.signature(MODELS.get(part['type']).__init__).parameters:
+        return part
+    return dict(dict(clip=clip), **part)

@@ -58,9 +58,8 @@ class TextClassifier(nn.Module):
         if len(vocabulary) < 2:
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
+        self._check_lengths(vocabulary)  # told now, not at the first image
         self._vocabularies[training] = vocabulary
-        with torch.no_grad():  # names that don't fit the context must be told now, not at the first image
-            self._check_lengths(vocabulary)
 
     def _check_lengths(self, vocabulary: dict[str, tuple[str, ...]]) -> None:
         taken = self.prompts.describe().get('context_length', 0)
@@ -125,7 +124,4 @@ class TextClassifier(nn.Module):
         sizes = [len(group) for group in self.vocabulary.values()]
         if maps.shape[2] == len(sizes):
             return maps
-        owner = torch.arange(len(sizes), device=maps.device).repeat_interleave(
-            torch.tensor(sizes, device=maps.device))
-        joined = maps.new_zeros(*maps.shape[:2], len(sizes), *maps.shape[3:])
-        return joined.index_reduce(2, owner, maps, 'amax', include_self=False)
+        return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)

@@ -1,0 +1,209 @@
+"""The segmentor: inference paths that must agree, what training may touch, and its checkpoints."""
+import copy
+
+import pytest
+import torch
+from mmengine import ConfigDict
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner.checkpoint import load_checkpoint, save_checkpoint
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import nn
+from torch.nn import functional as F
+
+import mmseg_mvp  # noqa: F401
+from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.errors import UserError
+
+CLASSES = ['cat', 'dog', 'traffic light', 'sheep']
+
+
+def config(clip, **test_cfg):
+    return ConfigDict(
+        type='CLIPEncoderDecoder', clip=clip, data_preprocessor=dict(type='SegDataPreProcessor'),
+        backbone=dict(type='CLIPImageEncoder'),
+        decode_head=dict(type='MultiPromptTextHead', train_classes=CLASSES, gpr=dict(type='GPR'),
+                         prompts=dict(type='LearnedPrompts', context_length=4),
+                         loss_presence=dict(type='PresenceLoss'), loss_oc=dict(type='OCLoss')),
+        test_cfg=test_cfg or dict(mode='whole'))
+
+
+def build(clip, **test_cfg):
+    torch.manual_seed(0)
+    return MODELS.build(config(clip, **test_cfg)).eval()
+
+
+def batch(height=64, width=64, count=2):
+    torch.manual_seed(1)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 4, (1, height, width))),
+                             metainfo=dict(ori_shape=(height, width), img_shape=(height, width), img_path='x.jpg'))
+               for _ in range(count)]
+    return torch.randn(count, 3, height, width), samples
+
+
+@MODELS.register_module()
+class PointwiseBackbone(nn.Module):
+    """Sees one cell at a time, so that a window's features are a part of the image's."""
+    stride = 8
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 32, 8, stride=8)
+
+    def forward(self, x):
+        pad = [-side % 8 for side in x.shape[2:]]
+        return (self.conv(F.pad(x, (0, pad[1], 0, pad[0]))), )
+
+
+@pytest.mark.parametrize('size', [(64, 64), (64, 104), (61, 75)])
+def test_sliding_windows_agree_with_the_whole_image_where_they_must(tiny_rn, size):
+    images, samples = batch(*size)
+    logits = []
+    for test_cfg in (dict(mode='whole'), dict(mode='slide', crop_size=(32, 40), stride=(16, 24))):
+        settings = config(tiny_rn, **test_cfg)
+        settings['backbone'] = dict(type='PointwiseBackbone')
+        torch.manual_seed(0)
+        model = MODELS.build(settings).eval()
+        with torch.no_grad():
+            logits.append(model.inference(images, [one.metainfo for one in samples]))
+    assert logits[0].shape == (2, 4, *size)
+    assert torch.allclose(*logits, atol=1e-4)
+
+
+def test_a_window_as_large_as_the_image_is_the_whole_image(tiny_clip):
+    images, samples = batch(64, 96)
+    metas = [one.metainfo for one in samples]
+    with torch.no_grad():
+        whole = build(tiny_clip).inference(images, metas)
+        slide = build(tiny_clip, mode='slide', crop_size=(96, 96), stride=(32, 32)).inference(images, metas)
+    assert torch.allclose(whole, slide, atol=1e-5)
+
+
+def test_windows_cover_every_position_and_end_at_the_border(tiny_rn):
+    model = build(tiny_rn, mode='slide', crop_size=(96, 64), stride=(64, 64))
+    windows = list(model._windows([7, 2]))
+    assert windows == [(slice(s, s + 3), slice(0, 2)) for s in (0, 2, 4)]
+
+
+def test_gpr_sees_the_stitched_map_not_a_window(tiny_rn):
+    images, samples = batch(64, 128, count=1)
+    model = build(tiny_rn, mode='slide', crop_size=(64, 64), stride=(64, 64))
+    with torch.no_grad():
+        windows = [model.class_maps(images[..., :64]), model.class_maps(images[..., 64:])]
+        stitched = torch.cat(windows, dim=3)
+        logits, global_map = stitched.chunk(2, dim=1)
+        expected = logits + model.decode_head.gpr(global_map)[:, :, None, None]
+        expected = F.interpolate(expected, size=(64, 128), mode='bilinear', align_corners=False)
+        assert torch.allclose(model.inference(images, [one.metainfo for one in samples]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('size', [(64, 64), (50, 70)])
+def test_prediction_has_the_images_size_and_the_maps_place(tiny_clip, size):
+    images, samples = batch(*size)
+    model = build(tiny_clip)
+    with torch.no_grad():
+        predicted = model.predict(images, samples)
+        maps = model.decode_head.refine(model.class_maps(images))
+    stride = model.backbone.stride
+    padded = F.interpolate(maps, scale_factor=stride, mode='bilinear', align_corners=False)
+    expected = padded[..., :size[0], :size[1]].argmax(dim=1)
+    assert all(torch.equal(one.pred_sem_seg.data[0], label) for one, label in zip(predicted, expected))
+
+
+def test_tta_model_averages_flips(tiny_rn):
+    images, _ = batch(count=1)
+    tta = MODELS.build(dict(type='SegTTAModel', module=config(tiny_rn))).eval()
+    metas = [dict(ori_shape=(64, 64), img_shape=(64, 64), img_path='x.jpg', flip=flip, flip_direction='horizontal')
+             for flip in (False, True)]
+    data = dict(inputs=[images, images.flip(3)], data_samples=[[SegDataSample(metainfo=meta)] for meta in metas])
+    data['inputs'] = [list(one) for one in data['inputs']]
+    with torch.no_grad():
+        result, = tta.test_step(data)
+        plain = tta.module.inference(images, metas[:1]).softmax(1)
+        flipped = tta.module.inference(images.flip(3), metas[:1]).softmax(1).flip(3)
+    assert torch.equal(result.pred_sem_seg.data[0], (plain + flipped)[0].argmax(dim=0))
+
+
+def test_training_changes_prompts_and_scales_and_nothing_else(tiny_clip):
+    model = build(tiny_clip).train()
+    towers = [model.backbone.tower.module, model.decode_head.classifier.tower.module]
+    before = [fingerprint(tower) for tower in towers]
+    optimizer = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)))
+    learned = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert set(learned.values()) == {
+        'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau'}
+    grouped = [parameter for group in optimizer.optimizer.param_groups for parameter in group['params']]
+    assert {id(parameter) for parameter in grouped} == set(learned)
+    start = copy.deepcopy(model.state_dict())
+    images, samples = batch()
+    for _ in range(2):
+        loss, _ = model.parse_losses(model.loss(images, samples))
+        optimizer.update_params(loss)
+    assert not any(module.training for tower in towers for module in tower.modules())
+    assert [fingerprint(tower) for tower in towers] == before
+    assert all(parameter.grad is None for tower in towers for parameter in tower.parameters())
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, start[key])}
+    assert changed == set(learned.values())
+
+
+def test_checkpoint_is_small_and_loads_through_mmengine(tmp_path, tiny_rn):
+    model = build(tiny_rn)
+    with torch.no_grad():
+        model.decode_head.classifier.prompts.contexts.normal_()
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(tmp_path / 'prompts.pth'))
+    assert (tmp_path / 'prompts.pth').stat().st_size < 20_000
+    other = build(tiny_rn)
+    load_checkpoint(other, str(tmp_path / 'prompts.pth'))
+    images, samples = batch()
+    metas = [one.metainfo for one in samples]
+    with torch.no_grad():
+        assert torch.equal(other.inference(images, metas), model.inference(images, metas))
+
+
+def test_checkpoint_of_something_else_is_refused(tmp_path, tiny_rn):
+    torch.save(dict(state_dict={'fc.weight': torch.zeros(1)}), tmp_path / 'other.pth')
+    with pytest.raises(UserError, match=r"nothing for this model: found 1 entries such as \['fc.weight'\]"):
+        load_checkpoint(build(tiny_rn), str(tmp_path / 'other.pth'))
+
+
+def test_set_classes_reaches_segmentor_and_head(tiny_rn):
+    model = build(tiny_rn)
+    model.set_classes(['boat', 'river', 'sky, heaven'])
+    assert model.num_classes == model.out_channels == model.decode_head.num_classes == 3
+    images, samples = batch()
+    assert model.predict(images, samples)[0].seg_logits.data.shape == (3, 64, 64)
+
+
+def test_a_loss_that_is_not_finite_names_its_part(tiny_rn):
+    model = build(tiny_rn)
+    losses = {'decode.loss_seg': torch.tensor(1.), 'decode.loss_presence': torch.tensor(float('nan'))}
+    with pytest.raises(UserError, match=r"not finite: \{'decode.loss_presence': nan\}"):
+        model.parse_losses(losses)
+
+
+def test_head_works_in_the_stock_segmentor(tiny_rn):
+    settings = config(tiny_rn)
+    settings['type'] = 'EncoderDecoder'
+    clip = settings.pop('clip')
+    settings['backbone']['clip'] = settings['decode_head']['clip'] = clip
+    torch.manual_seed(0)
+    stock = MODELS.build(settings).eval()
+    assert type(stock) is EncoderDecoder
+    images, samples = batch()
+    with torch.no_grad():
+        ours = build(tiny_rn).predict(images, copy.deepcopy(samples))
+        theirs = stock.predict(images, samples)
+    assert all(torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data) for a, b in zip(ours, theirs))
+
+
+def test_image_encoder_can_be_trained_as_an_ordinary_backbone(tiny_rn):
+    encoder = MODELS.build(dict(type='CLIPImageEncoder', clip=tiny_rn, frozen=False, out_indices=(1, 3)))
+    first, last, dense = encoder(torch.randn(2, 3, 64, 64))
+    assert (first.shape[1], last.shape[1], dense.shape[1]) == (64, 256, 32)
+    dense.sum().backward()
+    assert encoder.tower.visual.conv1.weight.grad is not None
+    assert MODELS.build(dict(type='CLIPImageEncoder', clip=tiny_rn)).tower.module.visual.conv1.weight.grad is None
+    with pytest.raises(UserError, match=r'layers \[4\]'):
+        MODELS.build(dict(type='CLIPImageEncoder', clip=tiny_rn, out_indices=(4, )))
