@@ -21,3 +21,4 @@ default_hooks = dict(
     visualization=dict(type='SideBySideVisualizationHook'))
 randomness = dict(seed=0)
 tta_model = dict(type='SegTTAModel')
+custom_hooks = [dict(type='IterationSeedHook')]  # a resumed run draws what an uninterrupted one would

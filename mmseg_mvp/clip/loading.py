@@ -72,6 +72,7 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
         raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (near it: {', '.join(near)}), "
                         f"'toy-rn', or the path of a JSON model config.")
+    tokenizer = _tokenizer(model, config)
     if weights is None:
         print_log(f"CLIP '{model}' has random weights, so its predictions mean nothing: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
@@ -79,7 +80,7 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         torch.manual_seed(0)  # random weights must be the same in every process
         clip = _build(model, config, weights)
     clip = clip.float().eval().requires_grad_(False)
-    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip), _tokenizer(model, config))
+    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip), tokenizer)
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -57,27 +57,13 @@ def _set_strides(tower: nn.Module, strides: list[int]) -> None:
     tower.init_parameters()
 
 
-def compact_token_table(state: dict[str, torch.Tensor], ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Replaces the token table of a state dict by the rows in use.
-
-    Args:
-        state (dict[str, torch.Tensor]): open_clip's state dict with a table of shape (vocabulary, width).
-        ids (torch.Tensor): Tokens to keep, int64 (N,).
-
-    Returns:
-        dict[str, torch.Tensor]: A new state dict with ``token_embedding.ids`` (N,) and ``token_embedding.rows``
-        (N, width) in place of the table.
-    """
-    state = dict(state)
-    return {_IDS: ids, _ROWS: state.pop(_TABLE)[ids], **state}
-
-
 def expand_token_table(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Undoes :func:`compact_token_table`; tokens that were not kept get zeros.
+    """Puts a full token table in place of the few rows that a shipped file holds; other tokens get zeros.
 
     Args:
         model (nn.Module): Its token table gives the shape (vocabulary, width).
-        state (dict[str, torch.Tensor]): A state dict; one without a compact table is returned as it is.
+        state (dict[str, torch.Tensor]): A state dict with ``token_embedding.ids``, int64 (N,), and
+            ``token_embedding.rows`` (N, width); one without is returned as it is.
 
     Returns:
         dict[str, torch.Tensor]: A state dict under open_clip's own names.

@@ -70,7 +70,8 @@ class TextTower(nn.Module):
         if not ids:
             raise UserError(f"The class name or sentence '{sentence}' is empty: give it at least one word.")
         if len(ids) > room:
-            raise UserError(f"The class name or sentence '{sentence}' has {len(ids)} tokens, but the context of CLIP "
+            shown = sentence if len(sentence) < 60 else f'{sentence[:60]}...'
+            raise UserError(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
                             f"'{self.name}' has room for {room} ({self.context_length} less start, end and {taken} "
                             f'learned context vectors): use a shorter name or fewer context vectors.')
         return ids

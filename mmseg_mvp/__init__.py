@@ -1,0 +1,9 @@
+"""MMSeg-MVP: importing this package registers its components in MMSegmentation's own registries."""
+from .host import check_host
+from .version import __version__
+
+check_host()
+
+from . import datasets, engine, evaluation, models, visualization  # noqa: E402  (they import the host that was just checked)
+
+__all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models', 'visualization']

@@ -1,0 +1,165 @@
+"""What the command line tools share: arguments, configs, and a user's mistake told in one sentence."""
+import inspect
+import os
+import sys
+import traceback
+import zipfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmseg.registry import RUNNERS
+
+from .datasets.checks import check_data
+from .errors import UserError
+
+# Top-level keys that a config may lack although something reads them.
+KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
+              'tta_pipeline'}
+
+
+class OptionsAction(DictAction):
+    """`--cfg-options KEY=VALUE ...` whose malformed pairs are a UserError instead of a traceback."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError) as error:
+            raise UserError(f'{option_string} {" ".join(values)} is not a list of KEY=VALUE pairs with balanced '
+                            'brackets, such as train_dataloader.batch_size=4') from error
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of both tools, named as in MMSegmentation."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
+                        help='override settings, such as train_dataloader.batch_size=4 or model.test_cfg.crop_size="(64,64)"')
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config of the command line and lay the command line's settings over it.
+
+    Raises:
+        UserError: The file is missing or can't be parsed, or `--cfg-options` don't fit it.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(args.config).is_file():
+        raise UserError(f'config {args.config} does not exist; the shipped ones are configs/*/*.py of the checkout')
+    try:
+        cfg = Config.fromfile(args.config)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'config {args.config} can\'t be read: {describe(root_cause(error))}') from error
+    merge_options(cfg, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    return cfg
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Lay `--cfg-options` over a config, in place.
+
+    Raises:
+        UserError: A key begins with a name that neither the config nor mmengine's Runner knows, or goes through a value
+            that has no keys.
+    """
+    for key in options:
+        if key.split('.')[0] not in KNOWN_KEYS | cfg.keys():
+            raise UserError(f'--cfg-options {key}: there is no {key.split(".")[0]!r} in {cfg.filename}; its settings are '
+                            f'{", ".join(sorted(cfg.keys()))}')
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, AssertionError, AttributeError) as error:
+        raise UserError(f'--cfg-options {" ".join(options)} don\'t fit {cfg.filename}: {describe(error)}') from error
+
+
+def check_new_folder(path: str, flag: str) -> None:
+    """Refuse a result folder that holds files already, so that nothing is overwritten.
+
+    Raises:
+        UserError: `path` is a file, or a folder that is not empty.
+    """
+    folder = Path(path)
+    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f'{flag} {path} exists and is not an empty folder; name a new one, nothing is overwritten')
+
+
+def check_checkpoint(path: str) -> None:
+    """Refuse a checkpoint that is not there or not whole, before anything is built.
+
+    Raises:
+        UserError: The file is missing, or is no complete archive of torch.save.
+    """
+    if '://' in path:
+        return
+    if not Path(path).is_file():
+        raise UserError(f'checkpoint {path} does not exist')
+    if not zipfile.is_zipfile(path):
+        raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
+                        'torch.save; copy or train it again')
+
+
+def evaluators(cfg: Config) -> list[dict]:
+    """The metrics of a test, of which a config gives none, one or a list."""
+    metrics = cfg.get('test_evaluator') or []
+    return metrics if isinstance(metrics, list) else [metrics]
+
+
+def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
+    """Check that the data is there that the named data loaders of the config read, then build the Runner.
+
+    Raises:
+        UserError: Data is missing, with the expected tree; or a component refuses its settings.
+    """
+    check_data(cfg, loaders)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The exception that started a chain of re-raised ones."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """Kind and text of an exception on one line (a KeyError's text comes quoted, so its argument is taken)."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return ' '.join(f'{type(error).__name__}: {text}'.split())
+
+
+def user_sentence(error: BaseException) -> str | None:
+    """The sentence for the user behind an exception, or None where the exception is a defect of the program.
+
+    A UserError from a DataLoader's worker arrives with the worker's traceback as its text; the sentence is what follows
+    the exception's name on that traceback's last line. A TypeError or KeyError raised by mmengine's `build_from_cfg`
+    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks.
+    """
+    if isinstance(error, UserError):
+        name = f'{type(error).__module__}.{type(error).__qualname__}: '
+        return str(error).rpartition(f'\n{name}')[2].strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, (TypeError, KeyError)) and frames and frames[-1].name == 'build_from_cfg':
+        return f'the config does not fit its components: {describe(error)}'
+    return None
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Print a user's mistake as `error: SENTENCE` on stderr and exit with code 2; let defects through."""
+    try:
+        yield
+    except Exception as error:
+        sentence = user_sentence(error)
+        if sentence is None:
+            raise
+        print(f'error: {sentence}', file=sys.stderr)
+        raise SystemExit(2) from None

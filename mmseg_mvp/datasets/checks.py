@@ -1,0 +1,94 @@
+"""Looks for a config's data before anything is built, and draws the expected tree where something is missing."""
+import os.path as osp
+from typing import Iterator, Mapping, Sequence
+
+from mmseg_mvp.errors import UserError
+
+_VOC = """\
+├── JPEGImages/*.jpg
+├── SegmentationClass/*.png
+├── SegmentationClassAug/*.png               (written by MMSegmentation's tools/dataset_converters/voc_aug.py)
+└── ImageSets/Segmentation/{train,aug,val}.txt     (aug.txt by the same)"""
+_CONTEXT = """\
+├── JPEGImages/*.jpg
+├── SegmentationClassContext/*.png           (written by MMSegmentation's tools/dataset_converters/pascal_context.py)
+└── ImageSets/SegmentationContext/{train,val}.txt  (by the same)"""
+_ADE20K = """\
+├── images/{training,validation}/*.jpg
+└── annotations/{training,validation}/*.png"""
+_COCO_STUFF = """\
+├── images/{train2017,val2017}/*.jpg
+└── annotations/{train2017,val2017}/*_labelTrainIds.png
+                                             (written by MMSegmentation's tools/dataset_converters/coco_stuff164k.py)"""
+
+TREES = {
+    'PascalVOC20Dataset': _VOC,
+    'PascalVOCDataset': _VOC,
+    'PascalContextDataset': _CONTEXT,
+    'PascalContextDataset59': _CONTEXT,
+    'ADE20KDataset': _ADE20K,
+    'COCOStuffDataset': _COCO_STUFF,
+}
+_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
+    """Make sure that the folders and split files a config names exist.
+
+    Data sets that name no files (the toy world) and those on remote storage pass unseen.
+
+    Args:
+        cfg: A config with data loaders.
+        loaders: The data loaders to look at; a test needs no training data.
+
+    Raises:
+        UserError: Naming the missing data root, folder or split file and the data loader, followed by the tree that the
+            data set must have.
+    """
+    for loader in loaders:
+        for dataset in _leaves((cfg.get(loader) or {}).get('dataset')):
+            _check_dataset(dataset, loader)
+
+
+def _leaves(dataset: Mapping | None) -> Iterator[Mapping]:
+    """Data set configs inside wrappers such as ``ConcatDataset`` (``datasets``) and ``RepeatDataset`` (``dataset``)."""
+    if not dataset:
+        return
+    inner = dataset.get('datasets') or [dataset.get('dataset')]
+    if not any(inner):
+        yield dataset
+    for part in inner:
+        yield from _leaves(part)
+
+
+def _check_dataset(dataset: Mapping, loader: str) -> None:
+    root = dataset.get('data_root') or ''
+    prefix = dataset.get('data_prefix') or {}
+    if '://' in root or dataset.get('backend_args'):
+        return
+    places = [('data root', root, osp.isdir),
+              ('image folder', prefix.get('img_path'), osp.isdir),
+              ('mask folder', prefix.get('seg_map_path'), osp.isdir),
+              ('split file', dataset.get('ann_file'), _is_filled_file)]
+    for kind, place, exists in places:
+        path = place if kind == 'data root' else osp.join(root, place or '')
+        if place and not exists(path):
+            raise UserError(_missing(kind, path, root, dataset, loader))
+
+
+def _is_filled_file(path: str) -> bool:
+    return osp.isfile(path) and osp.getsize(path) > 0
+
+
+def _missing(kind: str, path: str, root: str, dataset: Mapping, loader: str) -> str:
+    name = _type_name(dataset)
+    state = 'missing or empty' if kind == 'split file' else 'missing'
+    sentence = (f'The {kind} {path!r} of {loader} ({name}) is {state}: put the data there (a link will do), or set the '
+                f'data_root of {loader}.')
+    tree = TREES.get(name)
+    return f'{sentence}\nExpected:\n{root}\n{tree}' if tree else sentence
+
+
+def _type_name(dataset: Mapping) -> str:
+    kind = dataset.get('type', 'data set')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

@@ -1,0 +1,150 @@
+"""Captions of toy scenes: names, colours, sizes, places and parts, in many wordings.
+
+A caption carries its claims, so that whether it is true of another picture can be looked up: that, and nothing about
+pixels, is what the tiny CLIP learns from.
+"""
+from collections import defaultdict
+from typing import NamedTuple, Sequence
+
+import numpy as np
+
+from mmseg_mvp.datasets.toy.scenes import CLASSES, Scene, ToyObject
+from mmseg_mvp.datasets.toy.shapes import COLOURS, SHAPES, part_names
+
+SIZES = ('big', 'small')
+PLACES = {'left': 'on the left', 'right': 'on the right', 'top': 'at the top', 'bottom': 'at the bottom'}
+FRAMES = ('{}.', 'a picture of {}.', 'there is {}.', 'this is {} in the scene.', 'a scene with {}.', 'i see {}.')
+# Words that say nothing about a picture: a text tower that has read them before a name tolerates learned contexts.
+FILLERS = tuple('a an the this that here my one some photo picture image view look at with and of in scene shows there '
+                'is nice good cool clean drawing toy cartoon we see just very only segment pixels part'.split())
+
+
+class Caption(NamedTuple):
+    """A sentence and what it claims.
+
+    Attributes:
+        text (str): The sentence, lower case, with a full stop.
+        claims (tuple[frozenset[str], ...]): One set of facts for each object spoken of.
+    """
+    text: str
+    claims: tuple[frozenset[str], ...]
+
+
+def main_part(name: str) -> str:
+    """The coloured part with the largest area: "a red house" speaks of it."""
+    area = dict.fromkeys(part_names(name), 0.)
+    for part, points in SHAPES[name]:
+        if part in area:
+            x, y = points.T
+            area[part] += abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    return max(area, key=area.get)
+
+
+MAIN_PARTS = {name: main_part(name) for name in CLASSES}
+
+
+def object_facts(thing: ToyObject) -> frozenset[str]:
+    """All that a caption may claim of an object, such as ``'house'``, ``'big'``, ``'left'``, ``'roof:red'``."""
+    (x, y), facts = thing.centre, {thing.name}
+    facts |= {f'{part}:{colour}' for part, colour in thing.colours.items()}
+    judged = {'big': thing.scale > .52, 'small': thing.scale < .45, 'left': x < .42, 'right': x > .58,
+              'top': y < .42, 'bottom': y > .58}
+    return frozenset(facts | {word for word, holds in judged.items() if holds})
+
+
+def truth_table(captions: Sequence[Caption], facts: Sequence[Sequence[frozenset[str]]]) -> np.ndarray:
+    """Which captions are true of which pictures: each claim must hold for some object of the picture.
+
+    Args:
+        captions (Sequence[Caption]): T captions, of these or of other pictures.
+        facts (Sequence[Sequence[frozenset[str]]]): For each of B pictures, :func:`object_facts` of its objects.
+
+    Returns:
+        np.ndarray: bool (B, T).
+    """
+    having = defaultdict(list)
+    for picture, things in enumerate(facts):
+        for known in things:
+            for fact in known:
+                having[fact].append((picture, known))
+    table = np.ones((len(facts), len(captions)), bool)
+    for column, caption in zip(table.T, captions):
+        for claim in caption.claims:
+            rarest = min((having[fact] for fact in claim), key=len)
+            column &= np.isin(np.arange(len(facts)), [picture for picture, known in rarest if claim <= known])
+    return table
+
+
+def describe_scene(scene: Scene, rng: np.random.Generator) -> Caption:
+    """A caption that names every object of a scene, in random order.
+
+    Args:
+        scene (Scene): At least one object.
+        rng (np.random.Generator): Chooses the wording.
+
+    Returns:
+        Caption: Such as "there is a house with a red roof, a small key and a tree."
+    """
+    told = [_phrase(thing, rng) for thing in rng.permutation(np.array(scene.objects, dtype=object))]
+    phrases = [phrase for phrase, _ in told]
+    text = ' and '.join([', '.join(phrases[:-1]), phrases[-1]]) if len(phrases) > 1 else phrases[0]
+    return Caption(str(rng.choice(FRAMES)).format(text), tuple(claim for _, claim in told))
+
+
+def describe_object(thing: ToyObject, rng: np.random.Generator, templates: Sequence[str]) -> Caption:
+    """A caption of one object: a template, some words and then the name, or a description.
+
+    Args:
+        thing (ToyObject): What to speak of.
+        rng (np.random.Generator): Chooses the wording.
+        templates (Sequence[str]): Sentences with one ``{}`` for the bare name.
+
+    Returns:
+        Caption: Such as "a photo of a house.", "very nice big house.", "the red roof of a house."
+    """
+    form = rng.choice(['template', 'words', 'phrase'], p=[.35, .35, .3])
+    if form == 'template':
+        return Caption(str(rng.choice(templates)).format(thing.name), (frozenset({thing.name}),))
+    phrase, claim = _words_then_name(thing, rng) if form == 'words' else _phrase(thing, rng)
+    return Caption(f'{phrase}.', (claim,))
+
+
+def grammar_words(templates: Sequence[str]) -> list[str]:
+    """Every piece of text that captions are put together from.
+
+    Args:
+        templates (Sequence[str]): As for :func:`describe_object`.
+
+    Returns:
+        list[str]: Words and sentences; their tokens are the only ones that the tiny CLIP knows.
+    """
+    parts = [part for name in CLASSES for part in part_names(name)]
+    return [*CLASSES, *parts, *COLOURS, *SIZES, *PLACES.values(), *FILLERS, *PLACES,
+            *(text.format('') for text in (*templates, *FRAMES)), 'a the with and of , .']
+
+
+def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
+    """A noun phrase and its claim: bare, coloured, sized, placed, or told by a part."""
+    name, facts = thing.name, object_facts(thing)
+    part = str(rng.choice(list(thing.colours)))
+    coloured, main = f'{thing.colours[part]} {part}', MAIN_PARTS[name]
+    whole = f'{thing.colours[main]} {name}'
+    options = [(f'a {name}', set()), (name, set()), (f'a {whole}', {f'{main}:{thing.colours[main]}'}),
+               (f'a {name} with a {coloured}', {f'{part}:{thing.colours[part]}'}),
+               (f'the {coloured} of a {name}', {f'{part}:{thing.colours[part]}'}), (f'the {part} of a {name}', set())]
+    options += [(f'a {size} {name}', {size}) for size in SIZES if size in facts]
+    options += [(f'a {name} {where}', {place}) for place, where in PLACES.items() if place in facts]
+    text, claim = options[rng.integers(len(options))]
+    return text, frozenset({name} | claim)
+
+
+def _words_then_name(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
+    """Fillers with up to two true words among them, then the name, as a learned prompt is built."""
+    words = list(rng.choice(FILLERS, min(int(rng.exponential(5)), 14)))
+    main = MAIN_PARTS[thing.name]
+    true_words = {thing.colours[main]: f'{main}:{thing.colours[main]}'}
+    true_words |= {word: word for word in (*SIZES, *PLACES) if word in object_facts(thing)}
+    chosen = rng.choice(list(true_words), min(int(rng.choice([0, 1, 2], p=[.5, .3, .2])), len(true_words)), replace=False)
+    for word in chosen:
+        words.insert(int(rng.integers(len(words) + 1)), word)
+    return ' '.join([*words, thing.name]), frozenset({thing.name, *(true_words[word] for word in chosen)})

@@ -1,0 +1,77 @@
+"""The toy world as a data set of mmseg: pictures are drawn when they are asked for."""
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS, TRANSFORMS
+
+from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, SPLIT_SEEDS, draw_scene
+from mmseg_mvp.errors import UserError
+
+
+@DATASETS.register_module()
+class ToySceneDataset(BaseSegDataset):
+    """Drawn scenes of 20 classes, the background ignored. A toy: its figures say nothing about real pictures.
+
+    Its pipeline begins with :class:`DrawToyScene`. ``metainfo=dict(classes=...)`` turns the other classes into 255.
+
+    Args:
+        num_images (int): Length of the data set; pictures 0 to ``num_images - 1`` of the split.
+        split (str): ``'train'``, ``'val'`` or ``'test'``; they share no picture.
+        size (int): Side of a picture in pixels.
+        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        UserError: If the split is unknown or a number is below 1.
+    """
+
+    METAINFO = dict(
+        classes=CLASSES,
+        palette=[[230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48], [145, 30, 180],
+                 [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212], [0, 128, 128], [220, 190, 255],
+                 [170, 110, 40], [255, 250, 200], [128, 0, 0], [170, 255, 195], [128, 128, 0], [255, 215, 180],
+                 [0, 0, 128], [128, 128, 128]])
+
+    def __init__(self, num_images: int, split: str = 'train', size: int = 64, **kwargs) -> None:
+        if split not in SPLIT_SEEDS:
+            raise UserError(f'The toy world has no split {split!r}: choose one of {", ".join(SPLIT_SEEDS)}.')
+        if num_images < 1 or size < 1:
+            raise UserError(f'ToySceneDataset has num_images={num_images} and size={size}: both must be at least 1.')
+        self.num_images, self.split, self.size = num_images, split, size
+        super().__init__(**kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """One entry a picture, with a file name for results; there is no such file."""
+        names = [f'toy_{self.split}_{index:06d}.png' for index in range(self.num_images)]
+        return [dict(index=index, split=self.split, size=self.size, img_path=name, seg_map_path=name,
+                     label_map=self.label_map, reduce_zero_label=False, seg_fields=[])
+                for index, name in enumerate(names)]
+
+
+@TRANSFORMS.register_module()
+class DrawToyScene(BaseTransform):
+    """Draws the picture and the label map of an entry of :class:`ToySceneDataset`: loading, without files."""
+
+    def transform(self, results: dict) -> dict:
+        """Adds what mmcv's and mmseg's loading would add.
+
+        Args:
+            results (dict): ``index``, ``split``, ``size``, ``label_map`` and ``seg_fields``.
+
+        Returns:
+            dict: The same, with ``img`` (size, size, 3) uint8 in BGR, ``gt_seg_map`` (size, size) uint8, ``img_shape``
+            and ``ori_shape``.
+        """
+        scene = draw_scene(results['index'], results['split'], results['size'])
+        results['img'] = np.ascontiguousarray(scene.image[..., ::-1])
+        results['gt_seg_map'] = _renumber(scene.labels, results['label_map'])
+        results['seg_fields'].append('gt_seg_map')
+        results['img_shape'] = results['ori_shape'] = scene.labels.shape
+        return results
+
+
+def _renumber(labels: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
+    """Label values (H, W) by a data set's label map; the background stays ignored."""
+    table = np.full(IGNORE + 1, IGNORE, np.uint8)
+    for old in range(len(CLASSES)):
+        table[old] = old if label_map is None else label_map[old]
+    return table[labels]

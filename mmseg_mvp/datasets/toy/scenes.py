@@ -1,0 +1,138 @@
+"""Draws the toy world: one to three objects on a textured background, the same picture for the same index, no files."""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from mmseg_mvp.datasets.toy.shapes import COLOURS, FIXED_COLOURS, SHAPES, part_names
+from mmseg_mvp.errors import UserError
+
+CLASSES: tuple[str, ...] = tuple(SHAPES)
+IGNORE = 255
+# The first entropy word of a split's generators: splits never share a picture.
+SPLIT_SEEDS = {'pretrain': 11, 'train': 23, 'val': 37, 'test': 53}
+_SUBPIXEL_BITS = 6
+
+
+@dataclass(frozen=True)
+class ToyObject:
+    """One object of a scene.
+
+    Attributes:
+        name (str): Class name.
+        colours (dict[str, str]): Colour name of each part of :func:`part_names`.
+        polygons (tuple[tuple[str, np.ndarray], ...]): Part name and vertices (N, 2) in pixels, in drawing order.
+        centre (tuple[float, float]): x, y as fractions of the picture's side.
+        scale (float): Side of the object's unit drawing as a fraction of the picture's side.
+    """
+    name: str
+    colours: dict[str, str]
+    polygons: tuple[tuple[str, np.ndarray], ...]
+    centre: tuple[float, float]
+    scale: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A drawn picture and what is in it.
+
+    Attributes:
+        image (np.ndarray): RGB, uint8 (size, size, 3).
+        labels (np.ndarray): Class indices, uint8 (size, size), :data:`IGNORE` on the background.
+        objects (tuple[ToyObject, ...]): In drawing order: a later one may hide part of an earlier one.
+    """
+    image: np.ndarray
+    labels: np.ndarray
+    objects: tuple[ToyObject, ...]
+
+
+def draw_scene(index: int, split: str = 'train', size: int = 64) -> Scene:
+    """Draws the picture of an index.
+
+    Args:
+        index (int): Any number >= 0.
+        split (str): ``'pretrain'`` (for the tiny CLIP), ``'train'``, ``'val'`` or ``'test'``.
+        size (int): Side of the picture in pixels; the composition does not depend on it.
+
+    Returns:
+        Scene: The picture, its label map and its objects.
+
+    Raises:
+        UserError: If the split is unknown.
+    """
+    if split not in SPLIT_SEEDS:
+        raise UserError(f'The toy world has no split {split!r}: choose one of {", ".join(SPLIT_SEEDS)}.')
+    rng = np.random.default_rng([SPLIT_SEEDS[split], index])
+    objects = tuple(_place_objects(rng, size))
+    image = _background(rng, size)
+    labels = np.full((size, size), IGNORE, np.uint8)
+    for thing in objects:
+        _draw_object(thing, image, labels, rng)
+    noise = rng.integers(-6, 7, image.shape, dtype=np.int16)
+    return Scene(np.clip(image + noise, 0, 255).astype(np.uint8), labels, objects)
+
+
+def _place_objects(rng: np.random.Generator, size: int):
+    """Yields one to three objects of different classes that overlap little."""
+    count = rng.choice([1, 2, 3], p=[.3, .4, .3])
+    taken: list[tuple[float, float, float]] = []
+    for name in rng.choice(CLASSES, count, replace=False):
+        for _ in range(20):
+            scale = rng.uniform(.36, .72 if count == 1 else .55)
+            x, y = rng.uniform(scale / 2, 1 - scale / 2, 2)
+            if all(max(abs(x - a), abs(y - b)) > .4 * (scale + other) for a, b, other in taken):
+                taken.append((x, y, scale))
+                yield _make_object(rng, str(name), (x, y), scale, size)
+                break
+
+
+def _make_object(rng, name: str, centre, scale: float, size: int) -> ToyObject:
+    """Colours the parts and maps the unit drawing into the picture: mirrored at random, tilted, stretched."""
+    parts = part_names(name)
+    colours = dict(zip(parts, rng.choice(list(COLOURS), len(parts), replace=False).tolist()))
+    angle = np.radians(rng.uniform(-15, 15))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    stretch = np.diag(rng.uniform(.85, 1, 2) * (rng.choice([-1, 1]), 1))
+    matrix = stretch @ turn * scale * size / 2
+    offset = np.array(centre) * size
+    polygons = tuple((part.name, part.points @ matrix + offset) for part in SHAPES[name])
+    return ToyObject(name, colours, polygons, centre, scale)
+
+
+def _draw_object(thing: ToyObject, image: np.ndarray, labels: np.ndarray, rng) -> None:
+    """Paints an object into image (size, size, 3) and labels (size, size), in place."""
+    paint = {part: _shade(COLOURS[colour], rng) for part, colour in thing.colours.items()} | FIXED_COLOURS
+    for part, points in thing.polygons:
+        # OpenCV counts from the middle of the first pixel.
+        fixed = np.round((points - .5) * 2**_SUBPIXEL_BITS).astype(np.int32)[None]
+        cv2.fillPoly(image, fixed, paint[part], cv2.LINE_AA, _SUBPIXEL_BITS)
+        cv2.fillPoly(labels, fixed, CLASSES.index(thing.name), cv2.LINE_8, _SUBPIXEL_BITS)
+
+
+def _shade(colour: tuple[int, int, int], rng) -> tuple[int, ...]:
+    """A colour near the named one."""
+    return tuple(np.clip(np.array(colour) + rng.integers(-22, 23, 3), 0, 255).tolist())
+
+
+def _background(rng, size: int) -> np.ndarray:
+    """Two neighbouring colours mixed by a texture, uint8 (size, size, 3)."""
+    base = rng.uniform(30, 225, 3)
+    other = np.clip(base + rng.uniform(-60, 60, 3), 0, 255)
+    weight = _texture(rng, size)[..., None]
+    return np.ascontiguousarray((base * weight + other * (1 - weight)).astype(np.uint8))
+
+
+def _texture(rng, size: int) -> np.ndarray:
+    """A texture in [0, 1], (size, size): stripes, checks, a gradient or blurred noise."""
+    kind = rng.choice(['stripes', 'checks', 'gradient', 'noise'])
+    y, x = np.mgrid[:size, :size] / size
+    angle, period = rng.uniform(0, np.pi), rng.uniform(.08, .3)
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if kind == 'stripes':
+        return .5 + .5 * np.sin(2 * np.pi * u / period)
+    if kind == 'checks':
+        return (np.floor(u / period) + np.floor(v / period)) % 2
+    if kind == 'gradient':
+        return (u - u.min()) / (u.max() - u.min())
+    cells = rng.random((8, 8)).astype(np.float32)
+    return cv2.resize(cells, (size, size), interpolation=cv2.INTER_CUBIC).clip(0, 1)

@@ -1,0 +1,150 @@
+"""Generalised zero-shot segmentation metrics: one inference over all classes, seen and unseen apart and together.
+
+mIoU(S), mIoU(U) and their harmonic mean as in ZS3Net (Bucher et al., NeurIPS 2019) and SPNet (Xian et al., CVPR 2019).
+"""
+from typing import Optional, Sequence, Union
+
+import torch
+from mmengine.logging import MMLogger, print_log
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
+from prettytable import PrettyTable
+from torch import Tensor
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.vocabularies import class_names, split_names
+
+# Keys carry no parentheses: --cfg-options parses those as tuples, and save_best puts the key into a file name.
+TITLES = {'mIoU': 'mIoU', 'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU',
+          'pAcc': 'pAcc', 'pAcc_S': 'pAcc(S)', 'pAcc_U': 'pAcc(U)'}
+
+
+@METRICS.register_module()
+class ZeroShotIoUMetric(IoUMetric):
+    """IoU and pixel accuracy over all, over seen and over unseen classes.
+
+    Meant for predictions among ALL classes of the data set; seen and unseen are told apart only when the per-class
+    figures are averaged. Areas are exact (int64), kept per image so that images which a distributed sampler repeats to
+    fill its last batch are counted once. A class that occurs in neither ground truth nor prediction is left out of the
+    means. Returned are unrounded percentages under the keys ``mIoU``, ``mIoU_S``, ``mIoU_U``, ``hIoU``, ``pAcc``,
+    ``pAcc_S``, ``pAcc_U``; without unseen classes only ``mIoU`` and ``pAcc``. pAcc_S is the accuracy over the pixels
+    whose ground truth is a seen class.
+
+    Args:
+        unseen: Unseen classes: a split such as ``'voc20:unseen'``, a ``.txt`` file, a list of class names, or None.
+        ignore_index: Ground truth value that does not count.
+        **kwargs: ``output_dir``, ``format_only``, ``collect_device`` and ``prefix`` of
+            :class:`mmseg.evaluation.IoUMetric`.
+    """
+
+    def __init__(self, unseen: Optional[Union[str, Sequence[str]]] = None, ignore_index: int = 255, **kwargs) -> None:
+        super().__init__(ignore_index=ignore_index, **kwargs)
+        self.unseen = class_names(unseen) if isinstance(unseen, str) else list(unseen or [])
+
+    @property
+    def dataset_meta(self) -> Optional[dict]:
+        """Meta information of the data set; the names under ``classes`` must include every unseen class."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict) -> None:
+        # Checked here and not at the first evaluation, which may be hours away.
+        split_names(meta['classes'], self.unseen, 'the data set that is evaluated')
+        self._dataset_meta = meta
+
+    @staticmethod
+    def intersect_and_union(pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
+        """Areas of one image.
+
+        Args:
+            pred_label: Predicted classes, (H, W).
+            label: True classes, (H, W).
+            num_classes: Number of classes C.
+            ignore_index: Value of ``label`` that does not count.
+
+        Returns:
+            Pixels of intersection, prediction and ground truth of each class, (3, C) int64.
+
+        Raises:
+            UserError: The prediction or the ground truth holds a value outside the classes.
+        """
+        counted = label != ignore_index
+        pred_label, label = pred_label[counted].long(), label[counted].long()
+        _check_range(label, num_classes, 'The ground truth', 'mark other pixels with the ignore index')
+        _check_range(pred_label, num_classes, 'The prediction', "let the model's test_classes be those of the data set")
+        return torch.stack([torch.bincount(values, minlength=num_classes).cpu()
+                            for values in (label[pred_label == label], pred_label, label)])
+
+    def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
+        """Sum the areas of all images, log the tables and return the figures.
+
+        Args:
+            results: Areas of each image, (3, C) int64.
+
+        Returns:
+            Percentages, unrounded.
+        """
+        if self.format_only:
+            return super().compute_metrics(results)
+        areas = torch.stack(results).sum(0)
+        is_unseen = torch.tensor([name in self.unseen for name in self.dataset_meta['classes']])
+        metrics = zero_shot_metrics(areas, is_unseen)
+        self._log(areas, metrics)
+        return metrics
+
+    def _log(self, areas: Tensor, metrics: dict[str, float]) -> None:
+        names = self.dataset_meta['classes']
+        unseen = [name for name in names if name in self.unseen]
+        table = PrettyTable(['Class', 'Split', 'IoU', 'Acc'])
+        for name, iou, acc in zip(names, class_iou(areas).tolist(), (areas[0] / areas[2] * 100).tolist()):
+            table.add_row([name, 'unseen' if name in unseen else 'seen', f'{iou:.2f}', f'{acc:.2f}'])
+        summary = PrettyTable([TITLES[key] for key in metrics])
+        summary.add_row([f'{value:.2f}' for value in metrics.values()])
+        print_log(f'Label set: all {len(names)} classes of the data set, {len(names) - len(unseen)} seen and '
+                  f'{len(unseen)} unseen ({", ".join(unseen) or "none"}).\n{table}\n{summary}',
+                  MMLogger.get_current_instance())
+
+
+def class_iou(areas: Tensor) -> Tensor:
+    """IoU of each class in percent, nan where a class occurs nowhere.
+
+    Args:
+        areas: Intersection, prediction and ground truth in pixels, (3, C) int64.
+
+    Returns:
+        (C,) float64.
+    """
+    intersection, predicted, labelled = areas.double()
+    return 100 * intersection / (predicted + labelled - intersection)
+
+
+def zero_shot_metrics(areas: Tensor, is_unseen: Tensor) -> dict[str, float]:
+    """The figures of zero-shot segmentation.
+
+    Args:
+        areas: Intersection, prediction and ground truth in pixels, (3, C) int64.
+        is_unseen: Whether a class is unseen, (C,) bool.
+
+    Returns:
+        Percentages by the keys of ``TITLES``; hIoU = 2 S U / (S + U), 0 where S and U are both 0.
+    """
+    iou, everything = class_iou(areas), torch.ones_like(is_unseen)
+    if not is_unseen.any():
+        return {'mIoU': iou.nanmean().item(), 'pAcc': _accuracy(areas, everything)}
+    seen, unseen = iou[~is_unseen].nanmean().item(), iou[is_unseen].nanmean().item()
+    return {'mIoU': iou.nanmean().item(), 'mIoU_S': seen, 'mIoU_U': unseen,
+            'hIoU': 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.,
+            'pAcc': _accuracy(areas, everything), 'pAcc_S': _accuracy(areas, ~is_unseen),
+            'pAcc_U': _accuracy(areas, is_unseen)}
+
+
+def _accuracy(areas: Tensor, classes: Tensor) -> float:
+    correct, _, labelled = areas[:, classes].sum(1).double()
+    return (100 * correct / labelled).item()
+
+
+def _check_range(values: Tensor, num_classes: int, what: str, remedy: str) -> None:
+    if values.numel() and (values.min() < 0 or values.max() >= num_classes):
+        value = values.min() if values.min() < 0 else values.max()
+        raise UserError(f'{what} holds the label {value.item()}, and the data set has {num_classes} classes, 0 to '
+                        f'{num_classes - 1}: {remedy}.')

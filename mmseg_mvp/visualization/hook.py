@@ -1,0 +1,125 @@
+"""The hook behind `tools/test.py --show-dir`."""
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+from PIL import Image
+from torch.utils.data import Dataset
+
+from ..vocabularies import class_names
+from .palette import distinct_colours
+from .side_by_side import side_by_side
+
+
+@HOOKS.register_module()
+class SideBySideVisualizationHook(Hook):
+    """Draws image, ground truth and prediction of validation and test outputs side by side.
+
+    MMSegmentation's SegVisualizationHook reads every image from a file; this one takes the batch's pixels where there is
+    no file, as in the toy world.
+
+    Args:
+        out_dir: Folder of the pictures, `<image's stem>.png` each; None writes none, and without `show` none is drawn.
+        interval: Draw every so many images of a pass.
+        show: Show each picture in a window.
+        wait_time: Seconds that a window waits; 0 waits for a key.
+        unseen: Classes that the legend marks as unseen in training: names, or a vocabulary such as 'voc20:unseen'.
+        ignore_index: Ground truth label without a class.
+    """
+
+    def __init__(self, out_dir: str | None = None, interval: int = 1, show: bool = False, wait_time: float = 0.,
+                 unseen: str | Sequence[str] = (), ignore_index: int = 255) -> None:
+        self.out_dir = Path(out_dir) if out_dir else None
+        self.interval = interval
+        self.show = show
+        self.wait_time = wait_time
+        self.unseen = frozenset(class_names(unseen) if unseen else ())
+        self.ignore_index = ignore_index
+        self._count = 0
+
+    def before_val(self, runner: Runner) -> None:
+        """Start counting images."""
+        self._count = 0
+
+    def before_test(self, runner: Runner) -> None:
+        """Start counting images."""
+        self._count = 0
+
+    def after_val(self, runner: Runner) -> None:
+        """Say where the pictures are."""
+        self._report(runner)
+
+    def after_test(self, runner: Runner) -> None:
+        """Say where the pictures are."""
+        self._report(runner)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                       outputs: Sequence[SegDataSample] | None = None) -> None:
+        """Draw the outputs of a validation batch."""
+        self._draw_batch(runner, runner.val_dataloader.dataset, data_batch, outputs)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
+                        outputs: Sequence[SegDataSample] | None = None) -> None:
+        """Draw the outputs of a test batch."""
+        self._draw_batch(runner, runner.test_dataloader.dataset, data_batch, outputs)
+
+    def _report(self, runner: Runner) -> None:
+        if self.out_dir:
+            runner.logger.info(f'Pictures (image, ground truth, prediction) are in {self.out_dir}')
+
+    def _draw_batch(self, runner: Runner, dataset: Dataset, data_batch: dict, outputs: Sequence[SegDataSample]) -> None:
+        if not (self.out_dir or self.show):
+            return
+        for position, sample in enumerate(outputs):
+            if self._count % self.interval == 0:
+                picture = self._draw(dataset.metainfo, sample, read_image(sample, data_batch['inputs'], position))
+                self._hand_out(runner, picture, sample)
+            self._count += 1
+
+    def _draw(self, metainfo: dict, sample: SegDataSample, image: np.ndarray) -> np.ndarray:
+        truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
+        return side_by_side(image, sample.pred_sem_seg.data[0].cpu().numpy(), truth, metainfo['classes'],
+                            metainfo.get('palette') or distinct_colours(len(metainfo['classes'])), self.unseen,
+                            self.ignore_index)
+
+    def _hand_out(self, runner: Runner, picture: np.ndarray, sample: SegDataSample) -> None:
+        name = picture_name(sample, self._count)
+        if self.out_dir:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(self.out_dir / f'{name}.png')
+        if self.show:
+            runner.visualizer.show(picture, name, wait_time=self.wait_time)
+
+
+def picture_name(sample: SegDataSample, count: int) -> str:
+    """File name without ending: the image's own, where it has one."""
+    stem = Path(str(sample.get('img_path') or '')).stem
+    return re.sub(r'[^\w.-]+', '_', stem) or f'{count:06d}'
+
+
+def read_image(sample: SegDataSample, inputs: Sequence, position: int) -> np.ndarray:
+    """The original image of a sample.
+
+    Args:
+        sample: Knows `img_path`, if there is a file, and `ori_shape`.
+        inputs: The batch's BGR images (3, h, w) before the data preprocessor; for test time augmentation, one such
+            sequence per augmentation.
+        position: Of the sample in the batch.
+
+    Returns:
+        (H, W, 3) uint8, RGB, in the size of the label maps.
+    """
+    path = sample.get('img_path')
+    if path and Path(path).is_file():
+        image = mmcv.imread(path, channel_order='rgb')
+    else:
+        first = inputs[0] if isinstance(inputs[0], Sequence) else inputs
+        image = np.ascontiguousarray(first[position].cpu().numpy().transpose(1, 2, 0)[..., ::-1])
+    height, width = sample.pred_sem_seg.shape[-2:]
+    return image if image.shape[:2] == (height, width) else mmcv.imresize(image, (width, height))

@@ -1,0 +1,105 @@
+"""Reads vocabularies: class names and the wordings under which a text tower meets them.
+
+One class a line (or a list entry), in the order of the label values. ``puppy, young dog`` is a class called `puppy`
+with two synonyms; ``wall-concrete = concrete wall`` is a class whose data set calls it otherwise than English does. A
+name goes in quotes where blanks at its ends belong to it. In files, ``#`` starts a comment.
+"""
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Sequence, Union
+
+from mmseg_mvp.errors import UserError
+
+from .splits import UNSEEN, split_names
+
+Source = Union[str, Path, Sequence[str]]
+Vocabulary = dict[str, tuple[str, ...]]
+
+_SHIPPED = Path(__file__).parent
+_NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")
+
+
+def label_sets() -> list[str]:
+    """Names of the label sets that ship with the project."""
+    return sorted(path.stem for path in _SHIPPED.glob('*.txt'))
+
+
+def load_vocabulary(source: Source) -> Vocabulary:
+    """Read a vocabulary.
+
+    Args:
+        source: A shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``), the
+            path of a ``.txt`` file, or a sequence of strings, one class each.
+
+    Returns:
+        Class name to its wordings, ordered by label value. Wordings have blanks for underscores, names keep them.
+
+    Raises:
+        UserError: The label set, its split or the file does not exist, or the list is empty, has an empty entry or
+            holds a name twice.
+    """
+    if isinstance(source, Path) or (isinstance(source, str) and source.endswith('.txt')):
+        return _parse(_file_entries(Path(source)), str(source))
+    if isinstance(source, str):
+        return _shipped(source)
+    return _parse(list(source), 'the class list')
+
+
+def class_names(source: Source) -> list[str]:
+    """Only the names of :func:`load_vocabulary`, for ``metainfo=dict(classes=class_names('voc20:seen'))``.
+
+    Raises:
+        UserError: As in :func:`load_vocabulary`.
+    """
+    return list(load_vocabulary(source))
+
+
+def _shipped(spec: str) -> Vocabulary:
+    label_set, _, side = spec.partition(':')
+    if label_set not in label_sets():
+        raise UserError(f'Unknown label set {label_set!r}: give one of {", ".join(label_sets())}, the path of a .txt '
+                        'file with one class a line, or a list of class names.')
+    vocabulary = _parse(_file_entries(_SHIPPED / f'{label_set}.txt'), label_set)
+    if not side and spec == label_set:
+        return vocabulary
+    if side not in ('seen', 'unseen') or label_set not in UNSEEN:
+        raise UserError(f'{spec!r} names no part of label set {label_set!r}: write {label_set!r}, '
+                        f"'{label_set}:seen' or '{label_set}:unseen'.")
+    seen, unseen = split_names(vocabulary, UNSEEN[label_set], f'label set {label_set!r}')
+    return {name: vocabulary[name] for name in (seen if side == 'seen' else unseen)}
+
+
+def _file_entries(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '
+                        'UTF-8 text file with one class a line.') from error
+    return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
+
+
+def _parse(entries: list[str], where: str) -> Vocabulary:
+    if not entries:
+        raise UserError(f'No class in {where}: name at least one.')
+    pairs = [_parse_entry(entry, where) for entry in entries]
+    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+    if twice:
+        raise UserError(f'Class names {twice} stand more than once in {where}: give each class one entry, its synonyms '
+                        'in it, separated by commas.')
+    return dict(pairs)
+
+
+def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
+    if not isinstance(entry, str):
+        raise UserError(f'Entry {entry!r} of {where} is a {type(entry).__name__}: a class is given as a string.')
+    named = _NAMED.match(entry.strip())
+    text = (named['wordings'] or '') if named else entry
+    wordings = tuple(' '.join(wording.replace('_', ' ').split()) for wording in text.split(','))
+    # A lone list entry is the name as it stands, so that METAINFO lists (ADE20K has 'bed ') pass through unchanged.
+    bare = text.split(',')[0].strip() if ',' in text else text
+    name = (named['quoted'] or named['bare']) if named else bare
+    if not name or not all(wordings):
+        raise UserError(f'Entry {entry!r} of {where} has an empty name or wording: write `wording, synonym` or '
+                        '`name = wording, synonym`.')
+    return name, wordings

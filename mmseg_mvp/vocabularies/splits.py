@@ -1,0 +1,47 @@
+"""Seen/unseen splits of the shipped label sets, by class name.
+
+Sources: VOC, Context and COCO-Stuff follow SPNet, ZS3 and MaskCLIP+ (Zhou et al., ECCV 2022); ADE20K follows FreeSeg
+(Qin et al., CVPR 2023); the toy world's split is ours.
+"""
+from typing import Iterable
+
+from mmseg_mvp.errors import UserError
+
+_CONTEXT = ('aeroplane', 'bird', 'boat', 'cat', 'cow', 'fence', 'keyboard', 'motorbike', 'sofa', 'tvmonitor')
+
+UNSEEN: dict[str, tuple[str, ...]] = {
+    'voc20': ('pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor'),
+    'context59': _CONTEXT,
+    'context60': _CONTEXT,
+    'coco_stuff': ('cow', 'giraffe', 'suitcase', 'frisbee', 'skateboard', 'carrot', 'scissors', 'cardboard', 'clouds',
+                   'grass', 'playingfield', 'river', 'road', 'tree', 'wall-concrete'),
+    'ade20k': ('grass', 'table', 'armchair', 'bathtub', 'fireplace', 'river', 'computer', 'towel',
+               'television receiver', 'buffet', 'basket', 'lake', 'traffic light', 'monitor', 'flag'),
+    'toy': ('mushroom', 'boat', 'bird', 'rocket', 'key'),
+}
+
+
+def split_names(names: Iterable[str], unseen: Iterable[str], source: str = 'the class list') -> tuple[list, list]:
+    """Divide class names into seen and unseen ones, both in the order of ``names``.
+
+    Args:
+        names: All class names.
+        unseen: Names of the unseen classes, each of them among ``names``.
+        source: What ``names`` is called in the error message.
+
+    Returns:
+        The seen names and the unseen names.
+
+    Raises:
+        UserError: An unseen name is not among ``names``.
+    """
+    names, unseen = list(names), list(unseen)
+    strangers = [name for name in unseen if name not in names]
+    if strangers:
+        raise UserError(f'Unseen classes {strangers} are not among the {len(names)} classes of {source}: write every '
+                        f'unseen name exactly as the label set has it ({_shortened(names)}).')
+    return [name for name in names if name not in unseen], [name for name in names if name in unseen]
+
+
+def _shortened(names: list[str], shown: int = 20) -> str:
+    return ', '.join(names[:shown]) + (', ...' if len(names) > shown else '')

@@ -1,0 +1,50 @@
+"""Packaging: the runtime needs no mmseg stack to install; `import mmseg_mvp` says which one is missing."""
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (ROOT / 'mmseg_mvp/version.py').read_text()).group(1)
+README = ROOT / 'README.md'
+
+
+def requirements(name: str) -> list[str]:
+    """Lines of requirements/NAME.txt without comments."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+class BuildWithMim(build_py):
+    """Lay configs/ and tools/ into the wheel as `mmseg_mvp/.mim`, where OpenMIM looks for them.
+
+    They are copied into the build folder only. An editable install reads them from the checkout, so it copies nothing.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if getattr(self, 'editable_mode', False):
+            return
+        mim = Path(self.build_lib) / 'mmseg_mvp' / '.mim'
+        shutil.rmtree(mim, ignore_errors=True)
+        for folder in ('configs', 'tools'):
+            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+
+
+setup(
+    name='mmseg-mvp',
+    version=VERSION,
+    description='MVP-SEG: multi-view prompt learning for open-vocabulary semantic segmentation, in MMSegmentation',
+    long_description=README.read_text() if README.exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    python_requires='>=3.10',
+    packages=find_packages(include=['mmseg_mvp', 'mmseg_mvp.*']),
+    package_data={'mmseg_mvp': ['vocabularies/*.txt', 'clip/shipped/*']},
+    install_requires=requirements('runtime'),
+    extras_require={name: requirements(name) for name in ('host', 'optional', 'tests')},
+    cmdclass={'build_py': BuildWithMim},
+)

@@ -1,0 +1,71 @@
+"""The check that a config's data exist, before anything is built."""
+import re
+import shutil
+
+import pytest
+from fixtures.trees import write_ade20k, write_context, write_voc
+from mmengine.config import Config
+
+from mmseg_mvp.datasets import check_data
+from mmseg_mvp.errors import UserError
+
+
+def voc(root, ann='ImageSets/Segmentation/train.txt', masks='SegmentationClass', kind='PascalVOC20Dataset'):
+    return dict(type=kind, data_root=str(root), ann_file=ann,
+                data_prefix=dict(img_path='JPEGImages', seg_map_path=masks))
+
+
+def config(dataset, loader='train_dataloader'):
+    return Config({loader: dict(dataset=dataset)})
+
+
+def message(cfg, **kwargs):
+    with pytest.raises(UserError) as error:
+        check_data(cfg, **kwargs)
+    return str(error.value)
+
+
+def test_missing_root_prints_the_expected_tree(tmp_path):
+    first, *tree = message(config(voc(tmp_path / 'nowhere'))).splitlines()
+    assert re.search("data root '.*nowhere' of train_dataloader .PascalVOC20Dataset. is missing", first)
+    assert tree[:2] == ['Expected:', str(tmp_path / 'nowhere')]
+    assert all(any(part in line for line in tree) for part in ('JPEGImages', 'SegmentationClassAug', 'aug,val'))
+
+
+@pytest.mark.parametrize('lost, kind', [
+    ('JPEGImages', 'image folder'), ('SegmentationClassAug', 'mask folder'),
+    ('ImageSets/Segmentation/aug.txt', 'split file')])
+def test_missing_part_inside_wrappers(tmp_path, lost, kind):
+    root = write_voc(tmp_path)
+    parts = [voc(root), voc(root, 'ImageSets/Segmentation/aug.txt', 'SegmentationClassAug', 'mmseg.PascalVOC20Dataset')]
+    wrapped = config(dict(type='RepeatDataset', times=2, dataset=dict(type='ConcatDataset', datasets=parts)))
+    check_data(wrapped)
+    shutil.rmtree(root / lost) if (root / lost).is_dir() else (root / lost).unlink()
+    text = message(wrapped)
+    assert text.startswith(f'The {kind} ') and str(root / lost) in text.splitlines()[0] and '└──' in text
+
+
+def test_empty_split_file(tmp_path):
+    root = write_context(tmp_path)
+    (root / 'ImageSets/SegmentationContext/val.txt').write_text('')
+    dataset = voc(root, 'ImageSets/SegmentationContext/val.txt', 'SegmentationClassContext', 'PascalContextDataset59')
+    assert 'missing or empty' in message(config(dataset, 'val_dataloader'))
+
+
+def test_only_the_loaders_asked_for(tmp_path):
+    root = write_ade20k(tmp_path)
+    there = dict(type='ADE20KDataset', data_root=str(root),
+                 data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'))
+    cfg = Config(dict(train_dataloader=dict(dataset=voc('nowhere')), test_dataloader=dict(dataset=there)))
+    check_data(cfg, ['test_dataloader'])
+    assert 'train_dataloader' in message(cfg)
+
+
+def test_data_sets_without_files_and_configs_without_loaders_pass():
+    check_data(config(dict(type='ToySceneDataset', size=3)))
+    check_data(Config(dict(train_dataloader=None)))
+
+
+def test_unknown_data_set_gets_the_sentence_alone():
+    text = message(config(voc('nowhere', kind='MyDataset')))
+    assert 'nowhere' in text and 'MyDataset' in text and '\n' not in text

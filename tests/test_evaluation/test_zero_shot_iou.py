@@ -1,0 +1,184 @@
+"""The zero-shot metric against figures worked out by hand and against a brute-force confusion matrix."""
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures import metric_rank
+from mmengine.hooks import CheckpointHook
+from mmengine.logging import MMLogger
+from mmseg.evaluation import IoUMetric
+from PIL import Image
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.evaluation import ZeroShotIoUMetric
+
+
+def evaluate(pairs, classes, unseen=None, **kwargs):
+    metric = ZeroShotIoUMetric(unseen=unseen, **kwargs)
+    metric.dataset_meta = dict(classes=classes)
+    for prediction, label in pairs:
+        metric.process({}, [dict(pred_sem_seg=dict(data=torch.as_tensor(prediction)[None]),
+                                 gt_sem_seg=dict(data=torch.as_tensor(label)[None]), img_path='x/img.jpg')])
+    return metric.evaluate(len(pairs))
+
+
+def brute_force(pairs, num_classes, unseen):
+    """Pixel by pixel, from a Python confusion matrix."""
+    confusion = [[0] * num_classes for _ in range(num_classes)]
+    for prediction, label in pairs:
+        for p, t in zip(np.asarray(prediction).ravel().tolist(), np.asarray(label).ravel().tolist()):
+            if t != 255:
+                confusion[t][p] += 1
+    ious = {}
+    for c in range(num_classes):
+        union = sum(confusion[c]) + sum(row[c] for row in confusion) - confusion[c][c]
+        if union:
+            ious[c] = 100 * confusion[c][c] / union
+
+    def mean(chosen):
+        values = [ious[c] for c in chosen if c in ious]
+        return sum(values) / len(values)
+
+    def accuracy(chosen):
+        return 100 * sum(confusion[c][c] for c in chosen) / sum(sum(confusion[c]) for c in chosen)
+
+    every, seen = range(num_classes), [c for c in range(num_classes) if c not in unseen]
+    s, u = mean(seen), mean(unseen)
+    return {'mIoU': mean(every), 'mIoU_S': s, 'mIoU_U': u, 'hIoU': 2 * s * u / (s + u),
+            'pAcc': accuracy(every), 'pAcc_S': accuracy(seen), 'pAcc_U': accuracy(unseen)}
+
+
+def random_pairs(count, num_classes, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        label = rng.integers(0, num_classes, (13, 17))
+        prediction = np.where(rng.random(label.shape) < 0.7, label, rng.integers(0, num_classes, label.shape))
+        yield prediction, np.where(rng.random(label.shape) < 0.1, 255, label).astype(np.uint8)
+
+
+def test_by_hand():
+    # a: 2 of 4 + 2 - 2; b: 2 of 3 + 4 - 2; c: 1 of 1 + 2 - 1; the pixel that counts for nothing is predicted b.
+    label = [[0, 0, 0, 0], [1, 1, 1, 2], [255, 255, 255, 255]]
+    prediction = [[0, 0, 1, 1], [1, 1, 2, 2], [1, 0, 2, 1]]
+    metrics = evaluate([(prediction, label)], ['a', 'b', 'c'], ['c'])
+    seen = (100 * 2 / 4 + 100 * 2 / 5) / 2
+    assert seen == 45
+    expected = {'mIoU': (50 + 40 + 50) / 3, 'mIoU_S': 45., 'mIoU_U': 50., 'hIoU': 2 * 45 * 50 / 95,
+                'pAcc': 100 * 5 / 8, 'pAcc_S': 100 * 4 / 7, 'pAcc_U': 100.}
+    assert metrics == pytest.approx(expected, abs=1e-12) and list(metrics) == list(expected)
+
+
+def test_against_brute_force():
+    pairs = list(random_pairs(5, 7))
+    metrics = evaluate(pairs, list('abcdefg'), ['b', 'g'])
+    assert metrics == pytest.approx(brute_force(pairs, 7, [1, 6]), abs=1e-9)
+
+
+def test_a_class_nobody_saw_is_left_out_and_a_class_only_predicted_is_not():
+    label, prediction = [[0, 0, 1, 1]], [[0, 0, 1, 3]]
+    metrics = evaluate([(prediction, label)], list('abcde'), ['d', 'e'])  # c and e occur nowhere
+    assert metrics['mIoU_S'] == pytest.approx((100 + 50) / 2)
+    assert metrics['mIoU_U'] == 0 and metrics['hIoU'] == 0
+    assert metrics['mIoU'] == pytest.approx((100 + 50 + 0) / 3)
+    assert math.isnan(metrics['pAcc_U'])
+
+
+def test_nothing_right_is_zero():
+    metrics = evaluate([([[1, 0]], [[0, 1]])], ['a', 'b'], ['b'])
+    assert (metrics['mIoU_S'], metrics['mIoU_U'], metrics['hIoU']) == (0, 0, 0)
+
+
+def test_without_unseen_classes_as_mmseg():
+    pairs = list(random_pairs(3, 5))
+    metrics = evaluate(pairs, list('abcde'))
+    assert set(metrics) == {'mIoU', 'pAcc'}
+    host = IoUMetric()
+    host.dataset_meta = dict(classes=list('abcde'))
+    for prediction, label in pairs:
+        host.process({}, [dict(pred_sem_seg=dict(data=torch.as_tensor(prediction)[None]),
+                               gt_sem_seg=dict(data=torch.as_tensor(label)[None]))])
+    theirs = host.evaluate(len(pairs))
+    assert round(metrics['mIoU'], 2) == pytest.approx(theirs['mIoU'], abs=1e-4)
+    assert round(metrics['pAcc'], 2) == pytest.approx(theirs['aAcc'], abs=1e-4)
+
+
+def test_areas_are_exact_beyond_float32():
+    metric = ZeroShotIoUMetric(unseen=['b'])
+    metric.dataset_meta = dict(classes=['a', 'b'])
+    huge = 2 ** 24
+    # float32 would lose the 1 of 2^24 + 1, and with it the only error.
+    areas = [torch.tensor([[huge, 8], [huge, 8], [huge, 8]]), torch.tensor([[0, 0], [0, 1], [1, 0]])]
+    metrics = metric.compute_metrics(areas)
+    assert metrics['mIoU_S'] == 100 * huge / (huge + 1) < 100
+    assert metric.intersect_and_union(torch.zeros(2, 2), torch.zeros(2, 2), 2, 255).dtype == torch.int64
+
+
+def test_one_image_larger_than_float32_counts():
+    label = torch.zeros(4097, 4097, dtype=torch.uint8)
+    areas = ZeroShotIoUMetric.intersect_and_union(label, label, 2, 255)
+    assert areas.tolist() == [[4097 ** 2, 0]] * 3 and 4097 ** 2 > 2 ** 24
+
+
+def test_tables_mark_the_split(monkeypatch):
+    lines = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text, *args: lines.append(text))
+    evaluate([([[0, 1, 2]], [[0, 1, 1]])], ['cat', 'dog', 'cow'], ['cow'])
+    text = '\n'.join(lines)
+    assert 'all 3 classes of the data set, 2 seen and 1 unseen (cow)' in text
+    assert [row.split() for row in text.splitlines() if '| ' in row and 'cow' in row] == [
+        ['|', 'cow', '|', 'unseen', '|', '0.00', '|', 'nan', '|']]
+    assert [row.split()[3] for row in text.splitlines() if 'cat' in row or 'dog' in row] == ['seen', 'seen']
+    assert all(title in text for title in ('mIoU(S)', 'mIoU(U)', 'hIoU', 'pAcc(S)', 'pAcc(U)'))
+    assert '50.00' in text  # dog: 1 of 2
+
+
+def test_keys_serve_save_best():
+    hook = CheckpointHook(save_best=['mIoU', 'mIoU_S', 'pAcc', 'pAcc_S'])
+    assert hook.rules == ['greater'] * 4
+    CheckpointHook(save_best='hIoU', rule='greater')  # mmengine guesses no rule for this one
+
+
+def test_unseen_by_split_and_by_mistake():
+    metric = ZeroShotIoUMetric(unseen='voc20:unseen')
+    with pytest.raises(UserError, match="'pottedplant', 'train'.*not among the 3 classes"):
+        metric.dataset_meta = dict(classes=['sheep', 'sofa', 'tvmonitor'])
+    with pytest.raises(UserError, match="'mouze'"):
+        evaluate([], ['mouse'], ['mouze'])
+
+
+@pytest.mark.parametrize('prediction, label, words', [
+    ([[5]], [[0]], 'prediction holds the label 5.* 3 classes.*test_classes'),
+    ([[0]], [[3]], 'ground truth holds the label 3.* 3 classes'),
+])
+def test_labels_outside_the_classes(prediction, label, words):
+    with pytest.raises(UserError, match=words):
+        evaluate([(prediction, label)], ['a', 'b', 'c'])
+
+
+def test_predictions_can_be_saved_without_ground_truth(tmp_path):
+    metrics = evaluate([([[2, 1], [0, 2]], [[0, 0], [0, 0]])], ['a', 'b', 'c'], ['c'], output_dir=str(tmp_path),
+                       format_only=True)
+    assert metrics == {}
+    assert np.array(Image.open(tmp_path / 'img.png')).tolist() == [[2, 1], [0, 2]]
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_sample_once(tmp_path):
+    root = Path(__file__).parents[2]
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
+    ranks = [subprocess.Popen([sys.executable, metric_rank.__file__, str(rank), '2', str(tmp_path / 'store'), '.'],
+                              cwd=tmp_path, env=env) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2))
+    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one was padded
+    pairs = [metric_rank.sample_arrays(index) for index in range(metric_rank.SAMPLES)]
+    expected = brute_force(pairs, 4, [2, 3])
+    assert first['metrics'] == second['metrics'] == pytest.approx(expected, abs=1e-9)
+    twice = brute_force(pairs + pairs[:1], 4, [2, 3])
+    assert abs(twice['hIoU'] - expected['hIoU']) > 1e-3  # the test could tell

@@ -1,0 +1,154 @@
+"""Every mistake of the list: one clear sentence on stderr, exit code 2, nothing overwritten."""
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures import trees
+from mmengine.config import Config
+from mmengine.runner.checkpoint import save_checkpoint
+from mmseg.registry import MODELS
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/mvp_seg/voc_zs.py'
+NO_WORKERS = {f'{loader}.{key}': value for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')
+              for key, value in (('num_workers', 0), ('persistent_workers', False))}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder with VOC in ``data/`` and a config for the tiny CLIP."""
+    trees.write_voc(tmp_path / 'data')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refuse(place, tiny_rn, monkeypatch, capfd):
+    """Run a tool with options and check how it ends; the sentence."""
+
+    def run(tool, *arguments, **options):
+        options = {'model.clip.model': tiny_rn['model'], 'model.clip.weights': None, 'train_cfg.max_iters': 1,
+                   'train_dataloader.batch_size': 2, **NO_WORKERS, **options}
+        files = sorted(place.rglob('*.pth'))
+        pairs = [f'{key}={value}' for key, value in options.items()]
+        argv = [f'{tool}.py', str(CONFIG), *map(str, arguments), '--work-dir', 'work', '--cfg-options', *pairs]
+        monkeypatch.setattr(sys, 'argv', argv)
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'), run_name='__main__')
+        said = capfd.readouterr().err.split('error: ')[-1]
+        assert end.value.code == 2 and 'Traceback' not in said
+        assert sorted(place.rglob('*.pth')) == files
+        return said
+
+    return run
+
+
+def build_prompts(clip, **prompts):
+    cfg = Config.fromfile(CONFIG).model
+    cfg.clip = clip
+    cfg.decode_head.prompts.update(prompts)
+    return MODELS.build(cfg)
+
+
+class TestCLIP:
+
+    def test_unknown_name(self, refuse):
+        assert "no CLIP model 'RN51'" in refuse('train', **{'model.clip.model': 'RN51'})
+
+    def test_unknown_tag(self, refuse):
+        said = refuse('train', **{'model.clip.model': 'RN50-quickgelu', 'model.clip.weights': 'opanai'})
+        assert "weights 'opanai'" in said and 'openai' in said
+
+    def test_missing_file(self, refuse):
+        assert "'none.pt'" in refuse('train', **{'model.clip.weights': 'none.pt'})
+
+    def test_truncated_file(self, refuse, place):
+        torch.save(dict(a=torch.randn(5000)), place / 'cut.pt')
+        (place / 'cut.pt').write_bytes((place / 'cut.pt').read_bytes()[:3000])
+        assert "'cut.pt' can't be read" in refuse('train', **{'model.clip.weights': 'cut.pt'})
+
+    def test_other_architecture(self, refuse, place):
+        torch.save({'visual.conv1.weight': torch.randn(1)}, place / 'vit.pt')
+        assert "'vit.pt' does not fit" in refuse('train', **{'model.clip.weights': 'vit.pt'})
+
+
+class TestData:
+
+    def test_missing_root(self, refuse, place):
+        (place / 'data').rename(place / 'elsewhere')
+        said = refuse('train')
+        assert 'data/VOCdevkit/VOC2012' in said and 'SegmentationClassAug' in said
+
+    def test_missing_split_file(self, refuse, place):
+        (place / 'data/VOCdevkit/VOC2012/ImageSets/Segmentation/aug.txt').unlink()
+        said = refuse('train')
+        assert 'aug.txt' in said and 'ImageSets' in said
+
+    def test_label_outside_the_classes(self, refuse, place):
+        for name in place.glob('data/**/SegmentationClass*/*.png'):
+            trees.write_mask(name, [0, 1, 77], palette=True)
+        said = refuse('train')
+        assert '77' in said and '.png' in said and '20 classes' in said
+
+    def test_unreadable_image(self, refuse, place):
+        for name in place.glob('data/**/*.jpg'):
+            name.write_bytes(name.read_bytes()[:200])
+        assert '.jpg' in refuse('train')
+
+    def test_unreadable_image_in_a_worker_process(self, refuse, place):
+        for name in place.glob('data/**/*.jpg'):
+            name.write_bytes(b'no image')
+        said = refuse('train', **{'train_dataloader.num_workers': 1})
+        assert '.jpg' in said and len(said.strip().splitlines()) == 1
+
+
+class TestVocabulary:
+
+    @pytest.mark.parametrize('key, value, words', [
+        ('model.decode_head.test_classes', '[cat,dog,cat]', "['cat']"),
+        ('model.decode_head.test_classes', '"[]"', 'label set'),
+        ('model.decode_head.test_classes', '[cat,' + 'very_' * 80 + 'long]', 'tokens'),
+        ('model.decode_head.test_classes', 'nowhere.txt', 'nowhere.txt'),
+        ('val_evaluator.unseen', '[dragon,unicorn]', "['dragon', 'unicorn']"),
+    ])
+    def test_lists(self, refuse, key, value, words):
+        assert words in refuse('train', **{key: value})
+
+    def test_empty_file(self, refuse, place):
+        (place / 'empty.txt').write_text('# nothing yet\n')
+        assert 'empty.txt' in refuse('train', **{'model.decode_head.test_classes': 'empty.txt'})
+
+
+class TestCheckpoint:
+
+    def test_another_clip(self, refuse, place, tiny_vit):
+        save_checkpoint(dict(state_dict=build_prompts(tiny_vit).state_dict(), meta={}), str(place / 'vit.pth'))
+        said = refuse('test', 'vit.pth')
+        assert 'tiny_vit.json' in said and 'tiny_rn.json' in said
+
+    def test_another_number_of_prompts(self, refuse, place, tiny_rn):
+        model = build_prompts(dict(tiny_rn, weights=None), num_prompts=5)
+        save_checkpoint(dict(state_dict=model.state_dict(), meta={}), str(place / 'five.pth'))
+        said = refuse('test', 'five.pth')
+        assert "'num_prompts': 5" in said and "'num_prompts': 3" in said
+
+    def test_something_else(self, refuse, place):
+        torch.save(dict(state_dict={'fc.weight': torch.zeros(1)}), place / 'other.pth')
+        assert 'nothing for this model' in refuse('test', 'other.pth')
+
+
+def test_loss_that_is_not_finite(refuse):
+    said = refuse('train', **{'model.decode_head.loss_presence.loss_weight': 'float("inf")'})
+    assert 'not finite' in said or 'loss_weight' in said
+
+
+def test_nothing_to_train(place, monkeypatch, capfd, tiny_rn):
+    argv = ['train.py', str(ROOT / 'configs/maskclip/voc_zs.py'), '--cfg-options', f'model.clip.model={tiny_rn["model"]}',
+            'model.clip.weights=None']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
+    assert end.value.code == 2 and 'nothing to train' in capfd.readouterr().err

@@ -1,0 +1,91 @@
+"""Every shipped real-data config through the command line tools, on small data sets in the real file formats."""
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures import trees
+
+ROOT = Path(__file__).parents[2]
+WRITERS = dict(voc=trees.write_voc, context=trees.write_context, ade20k=trees.write_ade20k,
+               coco_stuff=trees.write_coco_stuff)
+SMALL = ['train_dataloader.batch_size=2', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+         'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
+         'test_dataloader.persistent_workers=False',
+         'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=1',
+         'default_hooks.checkpoint.max_keep_ckpts=-1',         'default_hooks.logger.interval=1', 'optim_wrapper.optimizer.lr=0.1']
+
+
+def run(tool, *args, cwd):
+    """Run a tool as a user does, from the folder that holds ``data/``; its output."""
+    result = subprocess.run([sys.executable, str(ROOT / 'tools' / f'{tool}.py'), *map(str, args)], cwd=cwd,
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+def settings(tiny_rn, more=()):
+    """The few options that bring a shipped config down to a tiny CLIP and two iterations."""
+    return ['--cfg-options', f'model.clip.model={tiny_rn["model"]}', 'model.clip.weights=None', *SMALL, *more]
+
+
+def losses(work_dir):
+    """Iteration to loss parts, from mmengine's log."""
+    lines = [json.loads(line) for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
+             for line in path.read_text().splitlines()]
+    return {line['iter']: {key: value for key, value in line.items() if 'loss' in key or 'tau' in key}
+            for line in lines if 'loss' in line}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', WRITERS)
+def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
+    WRITERS[name](tmp_path / 'data')
+    options = settings(tiny_rn)
+    out = run('train', ROOT / f'configs/mvp_seg/{name}_zs.py', '--work-dir', 'work', *options, cwd=tmp_path)
+    assert re.search(r'hIoU: \d+\.\d\d', out) and 'eta:' in out
+    for part in ('loss_seg', 'loss_presence', 'loss_oc', 'tau_1', 'tau_2', 'prompt_cosine'):
+        assert f'decode.{part}: ' in out
+    checkpoint = tmp_path / 'work' / 'iter_2.pth'
+    state = torch.load(checkpoint, weights_only=False)['state_dict']
+    assert checkpoint.stat().st_size < 2e6
+    assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau',
+                          'decode_head._extra_state'}
+    out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir', 'pictures',
+              *options, cwd=tmp_path)
+    assert re.search(r'hIoU: \d+\.\d\d', out)
+    assert list((tmp_path / 'pictures').rglob('*.png'))
+
+
+@pytest.mark.slow
+def test_maskclip_needs_no_checkpoint_and_prompts_cross_data_sets(tmp_path, tiny_rn):
+    trees.write_voc(tmp_path / 'data')
+    trees.write_context(tmp_path / 'data')
+    templates = ['model.decode_head.prompts.templates=single']
+    options = [one for one in SMALL if one.split('.')[0] in ('val_dataloader', 'test_dataloader')]
+    out = run('test', ROOT / 'configs/maskclip/voc_zs.py', '--cfg-options', f'model.clip.model={tiny_rn["model"]}',
+              'model.clip.weights=None', *options, *templates, cwd=tmp_path)
+    assert re.search(r'hIoU: \d+\.\d\d', out)
+    run('train', ROOT / 'configs/mvp_seg/voc_zs.py', '--work-dir', 'voc', *settings(tiny_rn), cwd=tmp_path)
+    out = run('test', ROOT / 'configs/mvp_seg/context_zs.py', 'voc/iter_2.pth', *settings(tiny_rn),
+              cwd=tmp_path)
+    assert '59 classes' in out and re.search(r'hIoU: \d+\.\d\d', out)
+
+
+@pytest.mark.slow
+def test_resume_continues_exactly(tmp_path, tiny_rn):
+    trees.write_voc(tmp_path / 'data')
+    config = ROOT / 'configs/mvp_seg/voc_zs.py'
+    whole = settings(tiny_rn, ['train_cfg.max_iters=4', 'train_cfg.val_interval=4'])
+    run('train', config, '--work-dir', 'whole', *whole, cwd=tmp_path)
+    out = run('train', config, '--work-dir', 'parts', '--resume', 'whole/iter_2.pth', *whole, cwd=tmp_path)
+    assert 'resumed epoch' in out
+    expected, resumed = losses(tmp_path / 'whole'), losses(tmp_path / 'parts')
+    assert sorted(expected) == [1, 2, 3, 4] and sorted(resumed) == [3, 4]
+    for iteration, parts in resumed.items():
+        assert parts == pytest.approx(expected[iteration], rel=1e-5), iteration
+    last = [torch.load(tmp_path / one / 'iter_4.pth', weights_only=False)['state_dict'] for one in ('whole', 'parts')]
+    assert all(torch.allclose(last[0][key].float(), last[1][key].float(), atol=1e-7) for key in last[0])

@@ -1,0 +1,54 @@
+"""How the flags of tools/test.py change the config."""
+import argparse
+import importlib.util
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_mvp.errors import UserError
+
+TOOL = Path(__file__).parents[2] / 'tools/test.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('tools_test', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def cfg():
+    return Config(dict(model=dict(type='Model'), default_hooks=dict(visualization=dict(type='SegVisualizationHook')),
+                       test_dataloader=dict(dataset=dict(pipeline=['plain'])),
+                       test_evaluator=[dict(type='Other'), dict(type='ZeroShotIoUMetric', unseen='voc20:unseen')]))
+
+
+def test_pictures_are_drawn_with_the_metrics_unseen_classes(tool, cfg, tmp_path):
+    tool.draw_pictures(cfg, argparse.Namespace(show=False, show_dir=str(tmp_path / 'new'), wait_time=2))
+    assert cfg.default_hooks.visualization == dict(type='SideBySideVisualizationHook', out_dir=str(tmp_path / 'new'),
+                                                   show=False, wait_time=2, unseen='voc20:unseen')
+
+
+def test_show_needs_a_display(tool, cfg, monkeypatch):
+    monkeypatch.setattr('sys.platform', 'linux')
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    with pytest.raises(UserError, match='--show needs a display .* --show-dir'):
+        tool.draw_pictures(cfg, argparse.Namespace(show=True, show_dir=None, wait_time=2))
+
+
+def test_predictions_are_written_by_the_metrics(tool, cfg, tmp_path):
+    tool.write_predictions(cfg, str(tmp_path))
+    assert cfg.test_evaluator[1].output_dir == str(tmp_path)
+
+
+def test_tta_wraps_the_model(tool, cfg):
+    with pytest.raises(UserError, match='--tta needs tta_model and tta_pipeline'):
+        tool.enable_tta(cfg)
+    cfg.tta_model, cfg.tta_pipeline = dict(type='SegTTAModel'), ['augmented']
+    tool.enable_tta(cfg)
+    assert cfg.model == dict(type='SegTTAModel', module=dict(type='Model'))
+    assert cfg.test_dataloader.dataset.pipeline == ['augmented']

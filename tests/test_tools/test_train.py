@@ -1,0 +1,59 @@
+"""How the flags of tools/train.py change the config."""
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_mvp.errors import UserError
+
+TOOL = Path(__file__).parents[2] / 'tools/train.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('tools_train', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    return Config(dict(work_dir=str(tmp_path), load_from='start.pth', optim_wrapper=dict(type='OptimWrapper')))
+
+
+def test_resume_takes_the_latest_checkpoint(tool, cfg, tmp_path):
+    checkpoint = tmp_path / 'iter_2.pth'
+    torch.save({}, checkpoint)
+    (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
+    tool.resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
+
+
+def test_resume_without_a_checkpoint_starts_as_the_config_says(tool, cfg):
+    tool.resume(cfg, 'auto')
+    assert not cfg.get('resume') and cfg.load_from == 'start.pth'
+
+
+def test_resume_refuses_a_truncated_latest_checkpoint(tool, cfg, tmp_path):
+    (tmp_path / 'iter_2.pth').write_bytes(b'PK half')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
+    with pytest.raises(UserError, match='iter_2.pth .* is truncated'):
+        tool.resume(cfg, 'auto')
+
+
+def test_amp_swaps_the_optimizer_wrapper(tool, cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    tool.enable_amp(cfg)
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale='dynamic')
+    cfg.optim_wrapper = dict(type='OtherWrapper')
+    with pytest.raises(UserError, match='OtherWrapper'):
+        tool.enable_amp(cfg)
+
+
+def test_amp_needs_a_gpu(tool, cfg, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(UserError, match='--amp needs a GPU'):
+        tool.enable_amp(cfg)

@@ -1,0 +1,105 @@
+"""The command that trains the tiny CLIP: its shortcuts against open_clip, its losses against CLIP's, a short run."""
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmseg_mvp.clip.image_tower import dense_tower
+from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table
+from mmseg_mvp.datasets.toy.scenes import draw_scene
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+SCRIPT = Path(__file__).parents[2] / 'tools' / 'toy' / 'train_clip.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('train_clip', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def model():
+    torch.manual_seed(0)
+    model = build_from_config(SHIPPED / 'toy-rn.json').eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith('bias'):  # zero at the start, which would hide a forgotten one
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@torch.no_grad()
+def test_pooled_and_dense_equal_the_real_towers(tool, model):
+    images = torch.rand(3, 3, 64, 64)
+    cells = tool.trunk(model.visual, images)
+    assert torch.allclose(tool.pooled(model.visual.attnpool, cells), model.encode_image(images), atol=1e-4)
+    assert torch.allclose(tool.dense(model.visual.attnpool, cells), dense_tower(model.visual)(images)[-1], atol=1e-4)
+
+
+@torch.no_grad()
+def test_trimmed_text_equals_encode_text(tool, model):
+    table, texts = tool.TokenTable(32), ['a photo of a house.', 'ice cream.', 'the red roof of a house at the top.']
+    expected = F.normalize(model.encode_text(table.tokenizer(texts)), dim=-1)
+    full = model.token_embedding
+    model.token_embedding = torch.nn.Embedding.from_pretrained(full.weight[table.ids])
+    found = tool.encode_text(model, table(texts))
+    model.token_embedding = full
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_contrast_with_one_positive_each_is_clips_loss(tool):
+    scores = torch.randn(5, 5, dtype=torch.float64)
+    target = torch.arange(5)
+    expected = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+    assert torch.isclose(tool.contrast(scores, torch.eye(5, dtype=torch.bool)).double(), expected)
+
+
+def test_contrast_by_hand_with_two_true_captions_and_a_false_one(tool):
+    scores, truth = torch.tensor([[2., 1., 0.]]), torch.tensor([[True, True, False]])
+    log_p = np.array([2., 1., 0.]) - np.log(np.exp([2., 1., 0.]).sum())
+    # Of the captions, the false one has no picture; the others have a single one, which costs nothing.
+    assert float(tool.contrast(scores, truth)) == pytest.approx(-log_p[:2].mean() / 2, abs=1e-6)
+
+
+def test_soft_maximum_spelled_out(tool):
+    cells, texts = torch.randn(2, 4, 2, 3), F.normalize(torch.randn(3, 4), dim=1)
+    found = tool.soft_maximum(cells, texts)
+    for b in range(2):
+        for t in range(3):
+            cosines = [float(F.cosine_similarity(cells[b, :, y, x], texts[t], dim=0)) for y in range(2) for x in range(3)]
+            assert float(found[b, t]) == pytest.approx(np.log(np.mean(np.exp(10 * np.array(cosines)))) / 10, abs=1e-5)
+
+
+def test_batches_hold_what_they_say(tool):
+    table = tool.TokenTable(32)
+    batches = tool.Batches([draw_scene(index, 'pretrain') for index in range(12)], table, 8, seed=0)
+    images, texts = batches.draw()
+    assert images.shape == (8, 3, 64, 64)
+    for tokens, truth in texts:
+        assert len(tokens) == 8 and truth.shape == (8, 8) and truth.diagonal().all() and not truth.all()
+
+
+def test_weights_are_not_replaced_unasked(tool, tmp_path, monkeypatch):
+    kept = tmp_path / 'weights.safetensors'
+    kept.write_text('precious')
+    monkeypatch.setattr(sys, 'argv', ['train_clip.py', '--out', str(kept)])
+    with pytest.raises(SystemExit, match='add --overwrite'):
+        tool.main()
+    assert kept.read_text() == 'precious'
+
+
+@pytest.mark.slow
+def test_a_short_run_writes_weights_that_fit(tmp_path):
+    out = tmp_path / 'weights.safetensors'
+    run = subprocess.run([sys.executable, str(SCRIPT), '--out', str(out), '--steps', '3', '--dense-from', '1',
+                          '--batch-size', '8', '--pictures', '16', '--threads', '1'], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert 'step 3/3' in run.stdout and 'to go' in run.stdout
+    model = build_from_config(SHIPPED / 'toy-rn.json')
+    model.load_state_dict(expand_token_table(model, load_file(out)), strict=True)

@@ -1,0 +1,90 @@
+"""The hook on fake batches: which images it draws, from where, and under which names."""
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.visualization import SideBySideVisualizationHook, side_by_side
+from mmseg_mvp.visualization.hook import picture_name, read_image
+
+METAINFO = dict(classes=('house', 'bird'), palette=[[200, 10, 10], [10, 10, 200]])
+SHAPE = (40, 60)
+
+
+def make_sample(path=None) -> SegDataSample:
+    labels = torch.arange(SHAPE[1]).gt(30).long().expand(1, *SHAPE)
+    sample = SegDataSample(metainfo=dict(ori_shape=SHAPE, **({'img_path': str(path)} if path else {})))
+    sample.pred_sem_seg = PixelData(data=labels)
+    sample.gt_sem_seg = PixelData(data=1 - labels)
+    return sample
+
+
+@pytest.fixture
+def runner():
+    messages = []
+    loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=METAINFO))
+    return SimpleNamespace(test_dataloader=loader, val_dataloader=loader, messages=messages,
+                           logger=SimpleNamespace(info=messages.append))
+
+
+@pytest.fixture
+def bgr():
+    """(3, h, w) uint8, BGR, as the pipelines hand it over."""
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 255, (3, *SHAPE), dtype=np.uint8))
+
+
+def test_every_nth_image_of_all_batches_is_drawn(runner, bgr, tmp_path):
+    hook = SideBySideVisualizationHook(out_dir=str(tmp_path / 'new'), interval=2)
+    hook.before_test(runner)
+    for batch in range(2):
+        samples = [make_sample(f'nowhere/{batch}_{i}.jpg') for i in range(3)]
+        hook.after_test_iter(runner, batch, dict(inputs=[bgr] * 3), samples)
+    hook.after_test(runner)
+    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['0_0.png', '0_2.png', '1_1.png']
+    assert len(runner.messages) == 1 and str(tmp_path / 'new') in runner.messages[0]
+
+
+def test_picture_is_the_page_of_the_batch(runner, bgr, tmp_path):
+    hook = SideBySideVisualizationHook(out_dir=str(tmp_path), unseen=['bird'])
+    hook.before_val(runner)
+    sample = make_sample()
+    hook.after_val_iter(runner, 0, dict(inputs=[bgr]), [sample])
+    rgb = bgr.numpy()[::-1].transpose(1, 2, 0)
+    expected = side_by_side(np.ascontiguousarray(rgb), sample.pred_sem_seg.data[0].numpy(),
+                            sample.gt_sem_seg.data[0].numpy(), METAINFO['classes'], METAINFO['palette'], ['bird'])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / '000000.png')), expected)
+
+
+def test_file_is_preferred_to_the_resized_batch(bgr, tmp_path):
+    path = tmp_path / 'image.png'
+    cv2.imwrite(str(path), bgr.numpy().transpose(1, 2, 0))
+    image = read_image(make_sample(path), [torch.zeros(3, 8, 8, dtype=torch.uint8)], 0)
+    assert np.array_equal(image, bgr.numpy()[::-1].transpose(1, 2, 0))
+
+
+def test_batch_pixels_come_in_the_size_of_the_labels(bgr):
+    small = bgr[:, ::2, ::2]
+    assert read_image(make_sample(), [small, small], 1).shape == (*SHAPE, 3)
+
+
+def test_first_augmentation_is_drawn_under_tta(bgr):
+    other = torch.zeros_like(bgr)
+    image = read_image(make_sample(), [[other, bgr], [other, other]], 1)
+    assert np.array_equal(image, bgr.numpy()[::-1].transpose(1, 2, 0))
+
+
+def test_names_come_from_the_image(runner):
+    assert picture_name(make_sample('a/b c.jpg'), 3) == 'b_c'
+    assert picture_name(make_sample(), 3) == '000003'
+
+
+def test_unseen_may_be_a_vocabulary():
+    assert 'sheep' in SideBySideVisualizationHook(unseen='voc20:unseen').unseen
+    with pytest.raises(UserError):
+        SideBySideVisualizationHook(unseen='nobody:unseen')

@@ -1,0 +1,73 @@
+"""Test a model: python tools/test.py CONFIG [CHECKPOINT] [--show-dir DIR] [--out DIR] [--tta]; see --help."""
+import argparse
+import os
+import sys
+
+try:
+    from mmseg_mvp import cli
+    from mmseg_mvp.errors import UserError
+except ImportError as error:
+    sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
+except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+    sys.exit(f'error: {error}')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Test a segmentor')
+    cli.add_common_arguments(parser)
+    parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is tested as built')
+    parser.add_argument('--out', metavar='DIR', help='new folder for the predicted label maps as PNG')
+    parser.add_argument('--show', action='store_true', help='show each picture in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='new folder for pictures: image, ground truth, prediction')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--tta', action='store_true', help='test time augmentation, by the config\'s tta_pipeline')
+    return parser.parse_args()
+
+
+def draw_pictures(cfg, args: argparse.Namespace) -> None:
+    """Have every test image drawn beside its ground truth and its prediction."""
+    if args.show and sys.platform == 'linux' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        raise UserError('--show needs a display and this machine has none; write files with --show-dir DIR')
+    if args.show_dir:
+        cli.check_new_folder(args.show_dir, '--show-dir')
+    cfg.setdefault('default_hooks', {})['visualization'] = dict(
+        type='SideBySideVisualizationHook', out_dir=args.show_dir, show=args.show, wait_time=args.wait_time,
+        unseen=next((metric['unseen'] for metric in cli.evaluators(cfg) if 'unseen' in metric), ()))
+
+
+def write_predictions(cfg, out: str) -> None:
+    """Have the metrics write the predicted label maps into a folder."""
+    cli.check_new_folder(out, '--out')
+    for metric in cli.evaluators(cfg):
+        metric['output_dir'] = out
+
+
+def enable_tta(cfg) -> None:
+    """Wrap the model and swap the test pipeline for the augmented one."""
+    if missing := [name for name in ('tta_model', 'tta_pipeline') if name not in cfg]:
+        raise UserError(f'--tta needs {" and ".join(missing)} in {cfg.filename}; see configs/_base_/datasets')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = cli.load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.checkpoint:
+        cli.check_checkpoint(args.checkpoint)
+    if args.show or args.show_dir:
+        draw_pictures(cfg, args)
+    if args.out:
+        write_predictions(cfg, args.out)
+    if args.tta:
+        enable_tta(cfg)
+    runner = cli.build_runner(cfg, ['test_dataloader'])
+    if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
+        runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested at their untrained start.')
+    runner.test()
+
+
+if __name__ == '__main__':
+    with cli.user_errors():
+        main()

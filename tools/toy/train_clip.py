@@ -1,0 +1,220 @@
+"""Train the tiny CLIP of the toy world on pictures and captions alone; no mask is ever used to learn.
+
+    python tools/toy/train_clip.py --overwrite
+
+writes the weights that ship with the package. Two losses: CLIP's contrast between whole pictures and captions (several
+captions may be true of a picture), and, from --dense-from on, the same contrast where a picture's score is a soft maximum
+over its cells, which is what makes cells answer to names. See --help.
+"""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, SimpleTokenizer
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, read_config
+from mmseg_mvp.clip.templates import resolve_templates
+from mmseg_mvp.datasets.toy.captions import describe_object, describe_scene, grammar_words, object_facts, truth_table
+from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
+
+TEMPLATES = resolve_templates('maskclip')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', type=Path, default=SHIPPED / 'toy-rn.json', help='model config (JSON)')
+    parser.add_argument('--out', type=Path, default=SHIPPED / 'toy-rn.safetensors', help='weights to write')
+    parser.add_argument('--overwrite', action='store_true', help='replace the weights if they exist')
+    parser.add_argument('--steps', type=int, default=3000)
+    parser.add_argument('--dense-from', type=int, default=300, help='first step of the loss on cells')
+    parser.add_argument('--batch-size', type=int, default=128)
+    parser.add_argument('--pictures', type=int, default=32768, help='size of the pool of drawn pictures')
+    parser.add_argument('--lr', type=float, default=2e-3)
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--threads', type=int, default=2)
+    return parser.parse_args()
+
+
+class TokenTable:
+    """The tokens that the caption grammar uses, numbered anew: an embedding of all of CLIP's would only slow training.
+
+    Args:
+        context_length (int): Tokens of a sentence.
+    """
+
+    def __init__(self, context_length: int) -> None:
+        self.tokenizer = SimpleTokenizer(context_length=context_length)
+        self.ids = self.tokenizer(grammar_words(TEMPLATES)).unique()
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """Numbers the tokens of texts: (N, longest), int64; the order of the ids, so the place of the last, is kept."""
+        tokens = self.tokenizer(texts)
+        tokens = tokens[:, :int((tokens != 0).sum(1).max())].contiguous()
+        return torch.searchsorted(self.ids, tokens)
+
+
+def encode_text(model: nn.Module, tokens: Tensor) -> Tensor:
+    """open_clip's encode_text without the padding to the full context: tokens (N, L) to unit embeddings (N, D)."""
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    return F.normalize(x[torch.arange(len(x)), tokens.argmax(1)] @ model.text_projection, dim=-1)
+
+
+def normalise(images: np.ndarray) -> Tensor:
+    """RGB uint8 (B, H, W, 3) to CLIP's float input (B, 3, H, W)."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def contrast(scores: Tensor, truth: Tensor) -> Tensor:
+    """Contrastive loss with several positives.
+
+    Args:
+        scores (Tensor): Logits of pictures and captions (B, T).
+        truth (Tensor): Whether a caption is true of a picture, bool (B, T).
+
+    Returns:
+        Tensor: Mean cross entropy, over both directions, against targets that share 1 among the true ones.
+    """
+    loss = 0.
+    for logits, target in ((scores, truth.float()), (scores.T, truth.T.float())):
+        used = target.sum(1) > 0
+        target = target[used] / target[used].sum(1, keepdim=True)
+        loss = loss + F.cross_entropy(logits[used], target) / 2
+    return loss
+
+
+def soft_maximum(cells: Tensor, texts: Tensor, sharpness: float = 10.) -> Tensor:
+    """Log-sum-exp over cells of their cosine with texts: (B, D, h, w) and (T, D) to (B, T)."""
+    cosine = torch.einsum('bdp,td->btp', F.normalize(cells, dim=1).flatten(2), texts)
+    return (sharpness * cosine).logsumexp(-1).sub(np.log(cosine.shape[-1])) / sharpness
+
+
+class Batches:
+    """Endless batches from a pool of drawn pictures, with new captions each time.
+
+    Args:
+        scenes (list[Scene]): The pool.
+        table (TokenTable): Numbers the captions' tokens.
+        size (int): Pictures of a batch, B.
+        seed (int): Of the choice of pictures and of wordings.
+    """
+
+    def __init__(self, scenes: list[Scene], table: TokenTable, size: int, seed: int) -> None:
+        self.scenes, self.table, self.size = scenes, table, size
+        self.facts = [[object_facts(thing) for thing in scene.objects] for scene in scenes]
+        self.rng = np.random.default_rng(seed)
+
+    def draw(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Images (B, 3, H, W), and twice the tokens (B, L) of captions with their truth (B, B): scenes, then objects."""
+        chosen = self.rng.choice(len(self.scenes), self.size, replace=False)
+        scenes, facts = [self.scenes[i] for i in chosen], [self.facts[i] for i in chosen]
+        of_scenes = [describe_scene(scene, self.rng) for scene in scenes]
+        of_objects = [describe_object(scene.objects[self.rng.integers(len(scene.objects))], self.rng, TEMPLATES)
+                      for scene in scenes]
+        texts = [(self.table([caption.text for caption in captions]), torch.from_numpy(truth_table(captions, facts)))
+                 for captions in (of_scenes, of_objects)]
+        return normalise(np.stack([scene.image for scene in scenes])), texts
+
+
+def trunk(visual: nn.Module, images: Tensor) -> Tensor:
+    """Images (B, 3, H, W) to the cells before the attention pool (B, C, h, w)."""
+    return visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(images)))))
+
+
+def pooled(pool: nn.Module, cells: Tensor) -> Tensor:
+    """open_clip's attention pool for its one query: (B, C, h, w) to (B, D).
+
+    The query is multiplied into the key's weights, and values are projected after they are averaged: the same result
+    (a key's bias cancels in the softmax) for a fraction of the work.
+    """
+    x = cells.flatten(2).transpose(1, 2)
+    x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + pool.positional_embedding
+    heads = pool.num_heads
+    query = pool.q_proj(x[:, 0]).unflatten(1, (heads, -1))
+    query = torch.einsum('bhd,hdc->bhc', query, pool.k_proj.weight.unflatten(0, (heads, -1))) * query.shape[-1]**-.5
+    mixed = (query @ x.transpose(1, 2)).softmax(-1) @ x
+    value = torch.einsum('bhc,hdc->bhd', mixed, pool.v_proj.weight.unflatten(0, (heads, -1))).flatten(1)
+    return pool.c_proj(value + pool.v_proj.bias)
+
+
+def dense(pool: nn.Module, cells: Tensor) -> Tensor:
+    """MaskCLIP's dense features, both projections in one: (B, C, h, w) to (B, D, h, w)."""
+    weight = pool.c_proj.weight @ pool.v_proj.weight
+    return F.conv2d(cells, weight[..., None, None], pool.c_proj(pool.v_proj.bias))
+
+
+def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
+    """The loss of a batch: whole pictures with both kinds of captions, and cells with captions of one object."""
+    images, texts = batch
+    with torch.autocast('cpu', torch.bfloat16):
+        cells = trunk(model.visual, images)
+        embedded = [encode_text(model, tokens).float() for tokens, _ in texts]
+    cells = cells.float()
+    picture = F.normalize(pooled(model.visual.attnpool, cells), dim=-1)
+    scale = model.logit_scale.exp().clamp(max=100)
+    loss = sum(contrast(scale * picture @ text.T, truth) for text, (_, truth) in zip(embedded, texts)) / 2
+    if with_cells:
+        scores = soft_maximum(dense(model.visual.attnpool, cells), embedded[1])
+        loss = (loss + contrast(scale * scores, texts[1][1])) / 2
+    return loss
+
+
+def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
+    """Runs the optimiser, printing progress and the time that is left."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=.05, betas=(.9, .98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=.1)
+    start, running = time.time(), 0.
+    for step in range(1, args.steps + 1):
+        loss = losses(model, batches.draw(), step > args.dense_from)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.)
+        optimizer.step()
+        schedule.step()
+        running += loss.item()
+        if step % 50 == 0 or step == args.steps:
+            spent = time.time() - start
+            print(f'step {step}/{args.steps}  loss {running / (step % 50 or 50):.3f}  scale {model.logit_scale.exp():.1f}  '
+                  f'{spent / 60:.1f} min, {spent / step * (args.steps - step) / 60:.1f} min to go', flush=True)
+            running = 0.
+
+
+def draw_pool(count: int) -> list[Scene]:
+    """Draws the pictures to learn from."""
+    print(f'drawing {count} pictures', flush=True)
+    return [draw_scene(index, 'pretrain') for index in range(count)]
+
+
+def full_state(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:
+    """The state dict to ship: half precision, token rows with their ids."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    state['token_embedding.rows'] = state.pop('token_embedding.weight')
+    return {name: value.contiguous() for name, value in {'token_embedding.ids': ids, **state}.items()}
+
+
+def main() -> None:
+    args = parse_args()
+    if args.out.exists() and not args.overwrite:
+        sys.exit(f'error: {args.out} exists and would be replaced: name another file with --out, or add --overwrite.')
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    config = read_config(args.config)
+    model = build_from_config(config).to(memory_format=torch.channels_last)
+    table = TokenTable(config['text_cfg']['context_length'])
+    model.token_embedding = nn.Embedding.from_pretrained(model.token_embedding.weight[table.ids].detach(), freeze=False)
+    train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
+    save_file(full_state(model, table.ids), args.out)
+    print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
+
+
+if __name__ == '__main__':
+    main()
