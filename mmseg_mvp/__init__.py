@@ -4,6 +4,6 @@ from .version import __version__
 
 check_host()
 
-from . import datasets, engine, evaluation, models, visualization  # noqa: E402  (they import the host that was just checked)
+from . import datasets, engine, evaluation, models, visualization  # noqa: E402  (the host is checked first)
 
 __all__ = ['__version__', 'datasets', 'engine', 'evaluation', 'models', 'visualization']

@@ -38,7 +38,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
-                        help='override settings, such as train_dataloader.batch_size=4 or model.test_cfg.crop_size="(64,64)"')
+                        help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
 
@@ -73,8 +73,8 @@ def merge_options(cfg: Config, options: dict) -> None:
     """
     for key in options:
         if key.split('.')[0] not in KNOWN_KEYS | cfg.keys():
-            raise UserError(f'--cfg-options {key}: there is no {key.split(".")[0]!r} in {cfg.filename}; its settings are '
-                            f'{", ".join(sorted(cfg.keys()))}')
+            raise UserError(f'--cfg-options {key}: there is no {key.split(".")[0]!r} in {cfg.filename}; its settings '
+                            f'are {", ".join(sorted(cfg.keys()))}')
     try:
         cfg.merge_from_dict(options)
     except (KeyError, TypeError, AssertionError, AttributeError) as error:

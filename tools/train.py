@@ -28,7 +28,7 @@ def enable_amp(cfg) -> None:
     if not torch.cuda.is_available():
         raise UserError('--amp needs a GPU and this machine offers none; train without it')
     if cfg.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'--amp works with OptimWrapper, but the config uses {cfg.optim_wrapper.type}; drop one of them')
+        raise UserError(f'--amp works with OptimWrapper, but the config uses {cfg.optim_wrapper.type}; drop one')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
@@ -45,6 +45,8 @@ def resume(cfg, checkpoint: str) -> None:
 def main() -> None:
     args = parse_args()
     cfg = cli.load_config(args)
+    if cfg.get('train_dataloader') is None:
+        raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
     if args.amp:
         enable_amp(cfg)
     if args.resume:

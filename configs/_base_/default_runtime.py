@@ -17,8 +17,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
-    sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='SideBySideVisualizationHook'))
+    sampler_seed=dict(type='DistSamplerSeedHook'))
 randomness = dict(seed=0)
 tta_model = dict(type='SegTTAModel')
 custom_hooks = [dict(type='IterationSeedHook')]  # a resumed run draws what an uninterrupted one would

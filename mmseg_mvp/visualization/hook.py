@@ -21,8 +21,8 @@ from .side_by_side import side_by_side
 class SideBySideVisualizationHook(Hook):
     """Draws image, ground truth and prediction of validation and test outputs side by side.
 
-    MMSegmentation's SegVisualizationHook reads every image from a file; this one takes the batch's pixels where there is
-    no file, as in the toy world.
+    MMSegmentation's SegVisualizationHook reads every image from a file; this one takes the batch's pixels where there
+    is no file, as in the toy world.
 
     Args:
         out_dir: Folder of the pictures, `<image's stem>.png` each; None writes none, and without `show` none is drawn.

@@ -135,7 +135,7 @@ def test_evaluators_are_listed_however_the_config_gives_them():
     assert cli.evaluators(Config(dict(test_evaluator=None))) == []
 
 
-def run(tool: str, *arguments: str, cwd: Path, python: tuple[str, ...] = (sys.executable,)) -> subprocess.CompletedProcess:
+def run(tool: str, *arguments: str, cwd: Path, python=(sys.executable,)) -> subprocess.CompletedProcess:
     return subprocess.run([*python, str(ROOT / 'tools' / tool), *arguments], cwd=cwd, capture_output=True, text=True)
 
 
@@ -176,8 +176,8 @@ def test_shell_scripts_hand_their_arguments_on(tmp_path, script):
     kind, name = script.removesuffix('.sh').split('_')
     head = ['part', 'job'] if kind == 'slurm' else []
     tail = ['config.py'] + ['model.pth'] * (name == 'test') + ['2'] * (kind == 'dist')
-    done = subprocess.run(['bash', str(ROOT / 'tools' / script), *head, *tail, '--work-dir', 'a folder'],
-                          env={'PATH': f'{tmp_path}:{Path(shutil.which("bash")).parent}'}, capture_output=True, text=True)
+    done = subprocess.run(['bash', str(ROOT / 'tools' / script), *head, *tail, '--work-dir', 'a folder'], text=True,
+                          env={'PATH': f'{tmp_path}:{Path(shutil.which("bash")).parent}'}, capture_output=True)
     words = done.stdout.splitlines()
     at = words.index(str(ROOT / 'tools' / f'{name}.py'))
     launcher = {'dist': 'pytorch', 'slurm': 'slurm'}[kind]

@@ -45,7 +45,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         except UserError:
             raise
         except Exception as error:  # each storage backend and decoder has exceptions of its own
-            reason = str(error).partition('\n')[0] or type(error).__name__
+            reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy or take its '
                             'name off the split file.') from error
         self._check_size(results)

@@ -31,6 +31,6 @@ class LoadCheckedImage(LoadImageFromFile):
         try:
             return super().transform(results)
         except Exception as error:  # each storage backend and decoder has exceptions of its own
-            reason = str(error).partition('\n')[0] or type(error).__name__
+            reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Image {results["img_path"]!r} cannot be read ({reason}): replace the file by an intact '
                             'copy or take its name off the split file.') from error

@@ -42,7 +42,7 @@ class TextClassifier(nn.Module):
         self._vocabularies = {}
         self._cache = {}
         self.set_classes(train_classes, training=True)
-        self.set_classes(test_classes or train_classes)
+        self.set_classes(train_classes if test_classes is None else test_classes)
 
     def set_classes(self, classes: str | list, training: bool = False) -> None:
         """Take another vocabulary.
