@@ -159,8 +159,8 @@ def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this 
             and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)):
         return ViTTower(visual, variant)
     raise UserError(f"The image tower of CLIP '{name}' ({type(visual).__name__}) can't give dense features: this works "
-                    f'for open_clip towers that pool by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or by a class '
-                    f'token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14).')
+                    f'for open_clip towers that pool by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or by a '
+                    f'class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14).')
 
 
 def _resnet_stride(visual: ModifiedResNet) -> int:

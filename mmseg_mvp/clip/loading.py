@@ -137,8 +137,8 @@ def _load_file(clip: nn.Module, model: str, path: str) -> None:
     except RuntimeError as error:
         found = len(state.keys() & clip.state_dict().keys())
         raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {found} of its {len(state)} tensors "
-                        f'have a name that this architecture knows, and names or shapes differ; name the model that the '
-                        f'file was saved from.') from error
+                        f'have a name that this architecture knows, and names or shapes differ; name the model that '
+                        f'the file was saved from.') from error
 
 
 def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
@@ -178,6 +178,6 @@ def _tokenizer(model: str, config: Path | None) -> open_clip.SimpleTokenizer:
     text = open_clip.get_model_config(model)['text_cfg']
     if text.get('hf_tokenizer_name') or 'siglip' in model.lower():
         raise UserError(f"The text tower of CLIP '{model}' has a tokenizer of its own, not CLIP's byte pair encoding: "
-                        f'prompts can be learned for open_clip models with a causal text tower, such as RN50, ViT-B-16, '
-                        f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
+                        f'prompts can be learned for open_clip models with a causal text tower, such as RN50, '
+                        f'ViT-B-16, ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
     return open_clip.get_tokenizer(model)

@@ -145,6 +145,6 @@ def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence
 
 
 def _unusable(clip: LoadedCLIP) -> str:
-    return (f"The text tower of CLIP '{clip.name}' can't take learned prompts: expected a causal transformer that pools "
-            f'at the end token (OpenAI, LAION, DataComp, MetaCLIP and DFN models named RN*, ViT-*, and EVA02, PE-Core, '
-            f'MobileCLIP-B), not SigLIP, CLIPA, CoCa or a Hugging Face text model.')
+    return (f"The text tower of CLIP '{clip.name}' can't take learned prompts: expected a causal transformer that "
+            f'pools at the end token (OpenAI, LAION, DataComp, MetaCLIP and DFN models named RN*, ViT-*, and EVA02, '
+            f'PE-Core, MobileCLIP-B), not SigLIP, CLIPA, CoCa or a Hugging Face text model.')

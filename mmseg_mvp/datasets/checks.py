@@ -11,7 +11,7 @@ _VOC = """\
 └── ImageSets/Segmentation/{train,aug,val}.txt     (aug.txt by the same)"""
 _CONTEXT = """\
 ├── JPEGImages/*.jpg
-├── SegmentationClassContext/*.png           (written by MMSegmentation's tools/dataset_converters/pascal_context.py)
+├── SegmentationClassContext/*.png        (written by MMSegmentation's tools/dataset_converters/pascal_context.py)
 └── ImageSets/SegmentationContext/{train,val}.txt  (by the same)"""
 _ADE20K = """\
 ├── images/{training,validation}/*.jpg

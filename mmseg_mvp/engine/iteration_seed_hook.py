@@ -17,8 +17,8 @@ class IterationSeedHook(Hook):
     """Seeds Python's, numpy's and torch's random numbers by the iteration that comes next.
 
     mmengine restores weights, optimizer, schedule and the order of the images when it resumes, but no random state: the
-    augmentation would go on with other draws. With this hook and ``num_workers=0`` a resumed run repeats the losses of an
-    uninterrupted one. Worker processes have random states of their own, which start anew when they are started: with
+    augmentation would go on with other draws. With this hook and ``num_workers=0`` a resumed run repeats the losses of
+    an uninterrupted one. Worker processes have random states of their own, which start anew when they are started: with
     ``num_workers > 0`` images and order agree, crops and flips do not.
     """
     priority = 'LOWEST'

@@ -128,6 +128,7 @@ def test_presence_loss():
     agree(lambda x: PresenceLoss()(x, present), bce, randn(2, 3))
     agree(lambda x: PresenceLoss('printed', loss_weight=3.)(x, present), lambda x: 3 * printed(x), randn(2, 3))
     # Why the printed form is not the default: g = 1 everywhere is its minimum.
-    assert PresenceLoss('printed')(torch.full((2, 3), 50.), present) < 1e-9 < PresenceLoss()(torch.full((2, 3), 50.), present)
+    certain = torch.full((2, 3), 50.)
+    assert PresenceLoss('printed')(certain, present) < 1e-9 < 1 < PresenceLoss()(certain, present)
     with pytest.raises(UserError, match='focal'):
         PresenceLoss('focal')

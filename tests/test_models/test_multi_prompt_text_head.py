@@ -157,7 +157,8 @@ def test_prompts_start_from_a_phrase(tiny_rn):
     assert contexts.shape == (3, 6, 32)
     assert (contexts[:, 2:] - words).abs().max() < 0.02 and not torch.equal(contexts[0], contexts[1])
     own = build(tiny_rn, prompts=dict(type='LearnedPrompts', num_prompts=1, context_length=2, init=['photo', 'a map']))
-    assert torch.allclose(own.classifier.prompts.contexts[1], text.embed(torch.tensor(text.tokenize('a map'))), atol=0.02)
+    expected = text.embed(torch.tensor(text.tokenize('a map')))
+    assert torch.allclose(own.classifier.prompts.contexts[1], expected, atol=0.02)
 
 
 def test_other_backbone_channels_get_a_learned_projection_and_train(tiny_rn):
@@ -217,7 +218,8 @@ class TestBadInput:
 
     @pytest.mark.parametrize('prompts, words', [
         (dict(num_prompts=0), 'num_prompts=0'), (dict(context_length=0), 'context_length=0'),
-        (dict(init='a photo of a', context_length=2), '4 tokens'), (dict(init=['one'], num_prompts=2), '1 phrases for 3')])
+        (dict(init='a photo of a', context_length=2), '4 tokens'),
+        (dict(init=['one'], num_prompts=2), '1 phrases for 3')])
     def test_prompts(self, tiny_rn, prompts, words):
         with pytest.raises(UserError, match=words):
             build(tiny_rn, prompts=dict(type='LearnedPrompts', **prompts))

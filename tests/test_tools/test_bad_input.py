@@ -146,8 +146,8 @@ def test_loss_that_is_not_finite(refuse):
 
 
 def test_nothing_to_train(place, monkeypatch, capfd, tiny_rn):
-    argv = ['train.py', str(ROOT / 'configs/maskclip/voc_zs.py'), '--cfg-options', f'model.clip.model={tiny_rn["model"]}',
-            'model.clip.weights=None']
+    argv = ['train.py', str(ROOT / 'configs/maskclip/voc_zs.py'), '--cfg-options', 'model.clip.weights=None',
+            f'model.clip.model={tiny_rn["model"]}']
     monkeypatch.setattr(sys, 'argv', argv)
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')

@@ -16,7 +16,8 @@ SMALL = ['train_dataloader.batch_size=2', 'train_dataloader.num_workers=0', 'tra
          'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
          'test_dataloader.persistent_workers=False',
          'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=1',
-         'default_hooks.checkpoint.max_keep_ckpts=-1',         'default_hooks.logger.interval=1', 'optim_wrapper.optimizer.lr=0.1']
+         'default_hooks.checkpoint.max_keep_ckpts=-1', 'default_hooks.logger.interval=1',
+         'optim_wrapper.optimizer.lr=0.1']
 
 
 def run(tool, *args, cwd):
@@ -54,8 +55,8 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     assert checkpoint.stat().st_size < 2e6
     assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau',
                           'decode_head._extra_state'}
-    out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir', 'pictures',
-              *options, cwd=tmp_path)
+    out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir',
+              'pictures', *options, cwd=tmp_path)
     assert re.search(r'hIoU: \d+\.\d\d', out)
     assert list((tmp_path / 'pictures').rglob('*.png'))
 

@@ -1,7 +1,7 @@
-"""The paper's ablation on the toy world: python tools/toy/ablation.py [--seeds 0 1 2]; writes docs/toy_ablation.{csv,md}.
+"""The paper's ablation on the toy world: python tools/toy/ablation.py [--seeds 0 1 2]; writes docs/toy_ablation.*.
 
-Every row is trained on the seen classes and tested on the test split, by the settings of configs/mvp_seg/toy_zs.py. It is
-a toy: its figures say what the parts of the method do here, nothing about real images.
+Every row is trained on the seen classes and tested on the test split, by the settings of configs/mvp_seg/toy_zs.py. It
+is a toy: its figures say what the parts of the method do here, nothing about real images.
 """
 import argparse
 import csv
@@ -88,7 +88,8 @@ def main() -> None:
         metrics = run(row, seed, args.work_dir)
         results.append(dict(row=row, seed=seed, **{key: round(metrics[key], 4) for key in METRICS}))
         left = (time.time() - start) / done * (len(jobs) - done)
-        print(f'[{done}/{len(jobs)}, eta {left / 60:.0f} min] {row}, seed {seed}: hIoU {metrics["hIoU"]:.2f}', flush=True)
+        eta = f'eta {left / 60:.0f} min'
+        print(f'[{done}/{len(jobs)}, {eta}] {row}, seed {seed}: hIoU {metrics["hIoU"]:.2f}', flush=True)
     args.docs.mkdir(exist_ok=True)
     print(write(results, args.docs))
 

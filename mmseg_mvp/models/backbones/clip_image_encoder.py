@@ -41,8 +41,8 @@ class CLIPImageEncoder(BaseModule):
         tower = dense_tower(load_clip(**clip).model.visual, dense, clip['model'])
         wrong = [index for index in out_indices if not 0 <= index < len(tower.channels)]
         if wrong:
-            raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers 0 "
-                            f'to {len(tower.channels) - 1}.')
+            raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "
+                            f'0 to {len(tower.channels) - 1}.')
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.stride, self.embed_dim = tower.stride, tower.embed_dim

@@ -29,8 +29,8 @@ class MultiPromptTextHead(BaseDecodeHead):
         train_classes (str | list): Vocabulary of the training labels, in their order.
         test_classes (str | list, optional): Vocabulary for testing; None takes ``train_classes``.
         prompts (dict): Config of ``LearnedPrompts`` or ``TemplatePrompts``.
-        scale (float): Initial ``k * tau_1``. The sum over views grows with k, so ``tau_1`` starts at ``scale / k``: then
-            different k start alike. Not given in the paper.
+        scale (float): Initial ``k * tau_1``. The sum over views grows with k, so ``tau_1`` starts at ``scale / k``:
+            then different k start alike. Not given in the paper.
         learn_scale (bool): Whether ``tau_1`` is learned.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
         gpr (dict, optional): Config of GPR; needs a global prompt.
@@ -186,7 +186,7 @@ class MultiPromptTextHead(BaseDecodeHead):
             values = sorted(set(label[index].unique().tolist()) - {self.ignore_index, *range(len(names))})
             raise UserError(f"The mask of '{samples[index].metainfo.get('img_path', 'an image')}' holds the labels "
                             f'{values}, but the head is trained on {len(names)} classes (0 to {len(names) - 1}, '
-                            f'{self.ignore_index} is ignored): train_classes and the data set must list the same classes.')
+                            f'{self.ignore_index} is ignored): train_classes and the data must list the same classes.')
 
     def get_extra_state(self) -> Tensor:
         """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
@@ -208,8 +208,8 @@ class MultiPromptTextHead(BaseDecodeHead):
         clip = self.classifier.clip
         if saved['fingerprint'] != clip.fingerprint:
             raise UserError(f"The checkpoint was learned on CLIP '{saved['clip']}' with weights '{saved['weights']}' "
-                            f"(fingerprint {saved['fingerprint']}), but the config builds {clip.describe()}: set clip to "
-                            f'the one that the checkpoint names.')
+                            f"(fingerprint {saved['fingerprint']}), but the config builds {clip.describe()}: set clip "
+                            f'to the one that the checkpoint names.')
         prompts = self.classifier.prompts.describe()
         found = {key: saved.get(key) for key in prompts}
         if found != prompts:

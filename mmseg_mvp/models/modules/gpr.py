@@ -13,8 +13,8 @@ class GPR(BaseModule):
     """Scores how likely each class is in the image, by a soft maximum of its class map.
 
     ``g_c = sigmoid(<m_c, softmax_hw(gamma * m_c)> / tau)``, the inner product over all positions (MVP-SEG, Global
-    Prompt Refining). A head multiplies its class probabilities by ``g_c``; in log space it adds ``log g_c``. It needs no
-    CLIP: any class map will do.
+    Prompt Refining). A head multiplies its class probabilities by ``g_c``; in log space it adds ``log g_c``. It needs
+    no CLIP: any class map will do.
 
     Args:
         gamma (float): Sharpness of the soft maximum: 0 is the mean over positions, large values the maximum. Not given

@@ -29,8 +29,8 @@ class CLIPEncoderDecoder(EncoderDecoder):
     Args:
         backbone (dict): Config of the backbone, with a ``stride``.
         decode_head (dict): Config of the head.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as they
-            take one; either may have a ``clip`` of its own.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as
+            they take one; either may have a ``clip`` of its own.
         **kwargs: As in mmseg's ``EncoderDecoder``.
     """
 
@@ -128,16 +128,16 @@ class CLIPEncoderDecoder(EncoderDecoder):
             parts = {name: float(value) for name, value in log_vars.items() if not torch.isfinite(value)}
             parts.pop('loss', None)
             raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
-                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the last '
-                            f'batch.')
+                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the '
+                            f'last batch.')
         return loss, log_vars
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         own = self.state_dict().keys()
         if own and not any(f'{prefix}{key}' in state_dict for key in own):
             raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
-                            f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint that "
-                            f"tools/train.py wrote for this config's model.")
+                            f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
+                            f"that tools/train.py wrote for this config's model.")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
