@@ -7,11 +7,11 @@ import pytest
 from matplotlib.path import Path as Outline
 from mmengine.config import Config
 from mmseg.registry import DATASETS
-from mmseg_mvp.datasets.toy.captions import (FRAMES, Caption, describe_object, describe_scene, grammar_words,
-                                             object_facts, truth_table)
+from mmseg_mvp.datasets.toy.captions import (FRAMES, Caption, describe_object, describe_scene, describe_whole,
+                                             grammar_words, object_facts, truth_table)
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, draw_scene
-from mmseg_mvp.datasets.toy.shapes import SHAPES, part_names
+from mmseg_mvp.datasets.toy.shapes import OPTIONAL_PARTS, SHAPES, part_names
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
@@ -100,10 +100,19 @@ def test_object_captions_name_only_their_object_and_its_own_colours():
     rng = np.random.default_rng(0)
     for index in range(100):
         for thing in draw_scene(index, 'train').objects:
-            caption = describe_object(thing, rng, TEMPLATES)
+            caption = describe_object(thing, rng)
             assert names_in(caption.text) == {thing.name}
             told = [fact.split(':') for fact in caption.claims[0] if ':' in fact]
-            assert all(thing.colours[part] == colour and colour in caption.text for part, colour in told)
+            assert all(value in caption.text.replace('.', '').split() for _, value in told)
+            assert all(value in thing.colours if part == 'has' else value == thing.colours[part] for part, value in told)
+
+
+def test_whole_captions_are_scenes_or_templates_of_the_bare_name():
+    rng, scene = np.random.default_rng(0), draw_scene(1, 'train')
+    names = {thing.name for thing in scene.objects}
+    texts = [describe_whole(scene, rng, TEMPLATES).text for _ in range(200)]
+    bare = {template.format(name) for template in TEMPLATES for name in names}
+    assert bare <= set(texts) and all(names_in(text) == names for text in set(texts) - bare)
 
 
 def test_truth_table_by_hand():
@@ -121,7 +130,8 @@ def test_captions_are_true_of_their_own_picture():
     scenes = [draw_scene(index, 'train') for index in range(60)]
     facts = [[object_facts(thing) for thing in scene.objects] for scene in scenes]
     for captions in ([describe_scene(scene, rng) for scene in scenes],
-                     [describe_object(scene.objects[0], rng, TEMPLATES) for scene in scenes]):
+                     [describe_whole(scene, rng, TEMPLATES) for scene in scenes],
+                     [describe_object(scene.objects[0], rng) for scene in scenes]):
         assert truth_table(captions, facts).diagonal().all()
 
 
@@ -131,7 +141,8 @@ def test_grammar_words_cover_the_tokens_of_captions():
     known = set(tokenizer(grammar_words(TEMPLATES)).flatten().tolist())
     scenes = [draw_scene(index, 'train') for index in range(150)]
     texts = [describe_scene(scene, rng).text for scene in scenes]
-    texts += [describe_object(scene.objects[0], rng, TEMPLATES).text for scene in scenes]
+    texts += [describe_whole(scene, rng, TEMPLATES).text for scene in scenes]
+    texts += [describe_object(scene.objects[0], rng).text for scene in scenes]
     assert set(tokenizer(texts).flatten().tolist()) <= known
     assert len(known) < 400 and len(FRAMES) > 1
 
@@ -139,6 +150,18 @@ def test_grammar_words_cover_the_tokens_of_captions():
 def test_every_class_has_parts_to_colour():
     assert all(part_names(name) for name in SHAPES)
     assert part_names('house') == ['walls', 'roof', 'door']
+
+
+def test_a_lost_part_is_neither_drawn_nor_told():
+    things = [thing for index in range(300) for thing in draw_scene(index, 'train').objects]
+    lost = [set(part_names(thing.name)) - {part for part, _ in thing.polygons} for thing in things]
+    assert all(parts <= OPTIONAL_PARTS and len(parts) <= 1 for parts in lost)
+    assert .2 < np.mean([len(parts) for parts in lost]) < .4
+    assert all(not parts & set(thing.colours) for thing, parts in zip(things, lost))
+    cars = [thing for thing in things if thing.name == 'car']
+    without = [thing for thing in cars if 'wheels' not in thing.colours]
+    assert {len(thing.polygons) for thing in cars if len(thing.colours) == 3} == {8}
+    assert without and {len(thing.polygons) for thing in without} == {4}  # the hub caps went with the wheels
 
 
 def test_vocabulary_and_split_agree_with_the_data_set():

@@ -66,10 +66,12 @@ def test_maskclip_needs_no_checkpoint_and_prompts_cross_data_sets(tmp_path, tiny
     trees.write_voc(tmp_path / 'data')
     trees.write_context(tmp_path / 'data')
     templates = ['model.decode_head.prompts.templates=single']
+    work = ['--work-dir', 'maskclip']
     options = [one for one in SMALL if one.split('.')[0] in ('val_dataloader', 'test_dataloader')]
-    out = run('test', ROOT / 'configs/maskclip/voc_zs.py', '--cfg-options', f'model.clip.model={tiny_rn["model"]}',
-              'model.clip.weights=None', *options, *templates, cwd=tmp_path)
-    assert re.search(r'hIoU: \d+\.\d\d', out)
+    for flags in ([], ['--tta']):
+        out = run('test', ROOT / 'configs/maskclip/voc_zs.py', *flags, *work, '--cfg-options', *options, *templates,
+                  f'model.clip.model={tiny_rn["model"]}', 'model.clip.weights=None', cwd=tmp_path)
+        assert re.search(r'hIoU: \d+\.\d\d', out)
     run('train', ROOT / 'configs/mvp_seg/voc_zs.py', '--work-dir', 'voc', *settings(tiny_rn), cwd=tmp_path)
     out = run('test', ROOT / 'configs/mvp_seg/context_zs.py', 'voc/iter_2.pth', *settings(tiny_rn),
               cwd=tmp_path)

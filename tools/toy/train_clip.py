@@ -1,4 +1,4 @@
-"""Train the tiny CLIP of the toy world on pictures and captions alone; no mask is ever used to learn.
+"""Train the tiny CLIP of the toy world on pictures and captions alone; no mask is ever used.
 
     python tools/toy/train_clip.py --overwrite
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, read_config
 from mmseg_mvp.clip.templates import resolve_templates
-from mmseg_mvp.datasets.toy.captions import describe_object, describe_scene, grammar_words, object_facts, truth_table
+from mmseg_mvp.datasets.toy.captions import describe_object, describe_whole, grammar_words, object_facts, truth_table
 from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
 
 TEMPLATES = resolve_templates('maskclip')
@@ -114,14 +114,14 @@ class Batches:
         self.rng = np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Images (B, 3, H, W), and twice the tokens (B, L) of captions with their truth (B, B): scenes, then objects."""
+        """Images (B, 3, H, W), and twice the tokens (B, L) of captions with their truth (B, B): of wholes, of objects."""
         chosen = self.rng.choice(len(self.scenes), self.size, replace=False)
         scenes, facts = [self.scenes[i] for i in chosen], [self.facts[i] for i in chosen]
-        of_scenes = [describe_scene(scene, self.rng) for scene in scenes]
-        of_objects = [describe_object(scene.objects[self.rng.integers(len(scene.objects))], self.rng, TEMPLATES)
+        of_wholes = [describe_whole(scene, self.rng, TEMPLATES) for scene in scenes]
+        of_objects = [describe_object(scene.objects[self.rng.integers(len(scene.objects))], self.rng)
                       for scene in scenes]
         texts = [(self.table([caption.text for caption in captions]), torch.from_numpy(truth_table(captions, facts)))
-                 for captions in (of_scenes, of_objects)]
+                 for captions in (of_wholes, of_objects)]
         return normalise(np.stack([scene.image for scene in scenes])), texts
 
 
@@ -153,19 +153,19 @@ def dense(pool: nn.Module, cells: Tensor) -> Tensor:
 
 
 def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
-    """The loss of a batch: whole pictures with both kinds of captions, and cells with captions of one object."""
-    images, texts = batch
+    """The loss of a batch: pictures as a whole against captions of wholes, cells against captions of objects."""
+    images, ((whole_tokens, whole_truth), (object_tokens, object_truth)) = batch
     with torch.autocast('cpu', torch.bfloat16):
         cells = trunk(model.visual, images)
-        embedded = [encode_text(model, tokens).float() for tokens, _ in texts]
+        wholes = encode_text(model, whole_tokens).float()
+        objects = encode_text(model, object_tokens).float() if with_cells else None
     cells = cells.float()
     picture = F.normalize(pooled(model.visual.attnpool, cells), dim=-1)
     scale = model.logit_scale.exp().clamp(max=100)
-    loss = sum(contrast(scale * picture @ text.T, truth) for text, (_, truth) in zip(embedded, texts)) / 2
-    if with_cells:
-        scores = soft_maximum(dense(model.visual.attnpool, cells), embedded[1])
-        loss = (loss + contrast(scale * scores, texts[1][1])) / 2
-    return loss
+    loss = contrast(scale * picture @ wholes.T, whole_truth)
+    if not with_cells:
+        return loss
+    return (loss + contrast(scale * soft_maximum(dense(model.visual.attnpool, cells), objects), object_truth)) / 2
 
 
 def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:

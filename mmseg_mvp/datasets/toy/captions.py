@@ -44,9 +44,9 @@ MAIN_PARTS = {name: main_part(name) for name in CLASSES}
 
 
 def object_facts(thing: ToyObject) -> frozenset[str]:
-    """All that a caption may claim of an object, such as ``'house'``, ``'big'``, ``'left'``, ``'roof:red'``."""
+    """All that a caption may claim of an object, such as ``'house'``, ``'big'``, ``'has:roof'``, ``'roof:red'``."""
     (x, y), facts = thing.centre, {thing.name}
-    facts |= {f'{part}:{colour}' for part, colour in thing.colours.items()}
+    facts |= {f'{part}:{colour}' for part, colour in thing.colours.items()} | {f'has:{part}' for part in thing.colours}
     judged = {'big': thing.scale > .52, 'small': thing.scale < .45, 'left': x < .42, 'right': x > .58,
               'top': y < .42, 'bottom': y > .58}
     return frozenset(facts | {word for word, holds in judged.items() if holds})
@@ -91,21 +91,34 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> Caption:
     return Caption(str(rng.choice(FRAMES)).format(text), tuple(claim for _, claim in told))
 
 
-def describe_object(thing: ToyObject, rng: np.random.Generator, templates: Sequence[str]) -> Caption:
-    """A caption of one object: a template, some words and then the name, or a description.
+def describe_whole(scene: Scene, rng: np.random.Generator, templates: Sequence[str]) -> Caption:
+    """What a picture as a whole answers to: :func:`describe_scene`, or a template with the name of one object.
 
     Args:
-        thing (ToyObject): What to speak of.
+        scene (Scene): At least one object.
         rng (np.random.Generator): Chooses the wording.
         templates (Sequence[str]): Sentences with one ``{}`` for the bare name.
 
     Returns:
-        Caption: Such as "a photo of a house.", "very nice big house.", "the red roof of a house."
+        Caption: Such as "a photo of a house."
     """
-    form = rng.choice(['template', 'words', 'phrase'], p=[.35, .35, .3])
-    if form == 'template':
-        return Caption(str(rng.choice(templates)).format(thing.name), (frozenset({thing.name}),))
-    phrase, claim = _words_then_name(thing, rng) if form == 'words' else _phrase(thing, rng)
+    if rng.random() < .5:
+        return describe_scene(scene, rng)
+    name = scene.objects[rng.integers(len(scene.objects))].name
+    return Caption(str(rng.choice(templates)).format(name), (frozenset({name}),))
+
+
+def describe_object(thing: ToyObject, rng: np.random.Generator) -> Caption:
+    """What a place in a picture answers to: a phrase, or some words and then the name.
+
+    Args:
+        thing (ToyObject): What to speak of.
+        rng (np.random.Generator): Chooses the wording.
+
+    Returns:
+        Caption: Such as "very nice big house.", "the red roof of a house."
+    """
+    phrase, claim = (_phrase if rng.random() < .5 else _words_then_name)(thing, rng)
     return Caption(f'{phrase}.', (claim,))
 
 
@@ -113,7 +126,7 @@ def grammar_words(templates: Sequence[str]) -> list[str]:
     """Every piece of text that captions are put together from.
 
     Args:
-        templates (Sequence[str]): As for :func:`describe_object`.
+        templates (Sequence[str]): As for :func:`describe_whole`.
 
     Returns:
         list[str]: Words and sentences; their tokens are the only ones that the tiny CLIP knows.
@@ -131,7 +144,8 @@ def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
     whole = f'{thing.colours[main]} {name}'
     options = [(f'a {name}', set()), (name, set()), (f'a {whole}', {f'{main}:{thing.colours[main]}'}),
                (f'a {name} with a {coloured}', {f'{part}:{thing.colours[part]}'}),
-               (f'the {coloured} of a {name}', {f'{part}:{thing.colours[part]}'}), (f'the {part} of a {name}', set())]
+               (f'the {coloured} of a {name}', {f'{part}:{thing.colours[part]}'}),
+               (f'a {name} with a {part}', {f'has:{part}'}), (f'the {part} of a {name}', {f'has:{part}'})]
     options += [(f'a {size} {name}', {size}) for size in SIZES if size in facts]
     options += [(f'a {name} {where}', {place}) for place, where in PLACES.items() if place in facts]
     text, claim = options[rng.integers(len(options))]
@@ -139,11 +153,12 @@ def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
 
 
 def _words_then_name(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
-    """Fillers with up to two true words among them, then the name, as a learned prompt is built."""
+    """Fillers with up to two true words among them, then the name: the form of a learned prompt."""
     words = list(rng.choice(FILLERS, min(int(rng.exponential(5)), 14)))
     main = MAIN_PARTS[thing.name]
     true_words = {thing.colours[main]: f'{main}:{thing.colours[main]}'}
     true_words |= {word: word for word in (*SIZES, *PLACES) if word in object_facts(thing)}
+    true_words |= {part: f'has:{part}' for part in thing.colours}
     chosen = rng.choice(list(true_words), min(int(rng.choice([0, 1, 2], p=[.5, .3, .2])), len(true_words)), replace=False)
     for word in chosen:
         words.insert(int(rng.integers(len(words) + 1)), word)

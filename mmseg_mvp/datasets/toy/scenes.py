@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mmseg_mvp.datasets.toy.shapes import COLOURS, FIXED_COLOURS, SHAPES, part_names
+from mmseg_mvp.datasets.toy.shapes import COLOURS, FIXED_COLOURS, OPTIONAL_PARTS, SHAPES, Part, part_names
 from mmseg_mvp.errors import UserError
 
 CLASSES: tuple[str, ...] = tuple(SHAPES)
@@ -20,7 +20,7 @@ class ToyObject:
 
     Attributes:
         name (str): Class name.
-        colours (dict[str, str]): Colour name of each part of :func:`part_names`.
+        colours (dict[str, str]): Colour name of each part that the object has.
         polygons (tuple[tuple[str, np.ndarray], ...]): Part name and vertices (N, 2) in pixels, in drawing order.
         centre (tuple[float, float]): x, y as fractions of the picture's side.
         scale (float): Side of the object's unit drawing as a fraction of the picture's side.
@@ -87,16 +87,34 @@ def _place_objects(rng: np.random.Generator, size: int):
 
 
 def _make_object(rng, name: str, centre, scale: float, size: int) -> ToyObject:
-    """Colours the parts and maps the unit drawing into the picture: mirrored at random, tilted, stretched."""
-    parts = part_names(name)
+    """Colours the parts and maps the unit drawing into the picture: mirrored at random, tilted, stretched.
+
+    One object in three lacks an optional part.
+    """
+    parts, shape = part_names(name), SHAPES[name]
+    optional = [part for part in parts if part in OPTIONAL_PARTS]
+    if optional and rng.random() < 1 / 3:
+        lost = str(rng.choice(optional))
+        parts.remove(lost)
+        shape = _without(shape, lost)
     colours = dict(zip(parts, rng.choice(list(COLOURS), len(parts), replace=False).tolist()))
     angle = np.radians(rng.uniform(-15, 15))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     stretch = np.diag(rng.uniform(.85, 1, 2) * (rng.choice([-1, 1]), 1))
     matrix = stretch @ turn * scale * size / 2
     offset = np.array(centre) * size
-    polygons = tuple((part.name, part.points @ matrix + offset) for part in SHAPES[name])
+    polygons = tuple((part.name, part.points @ matrix + offset) for part in shape)
     return ToyObject(name, colours, polygons, centre, scale)
+
+
+def _without(shape: tuple[Part, ...], lost: str) -> list[Part]:
+    """A shape without a part and the fixed-colour details that follow it."""
+    kept, owner = [], None
+    for part in shape:
+        owner = owner if part.name in FIXED_COLOURS else part.name
+        if owner != lost:
+            kept.append(part)
+    return kept
 
 
 def _draw_object(thing: ToyObject, image: np.ndarray, labels: np.ndarray, rng) -> None:

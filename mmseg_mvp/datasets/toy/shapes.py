@@ -12,7 +12,7 @@ class Part(NamedTuple):
 
     Attributes:
         name (str): What captions call it. All parts of one name share a colour; ``'dark'`` and ``'light'`` are fixed
-            colours that captions do not mention.
+            colours that captions do not mention, on the part before them.
         points (np.ndarray): Vertices (N, 2) as x, y in the unit drawing.
     """
     name: str
@@ -63,14 +63,15 @@ def _mirrored(*polygons: np.ndarray) -> list[np.ndarray]:
 
 SHAPES: dict[str, tuple[Part, ...]] = {
     'house': _parts(
-        walls=box(-.75, -.1, .75, .95), roof=poly((-1, -.05), (0, -.95), (1, -.05)),
-        door=box(-.2, .3, .2, .95), light=_mirrored(box(.35, .15, .62, .45))),
+        walls=box(-.75, -.1, .75, .95), light=_mirrored(box(.35, .15, .62, .45)),
+        roof=poly((-1, -.05), (0, -.95), (1, -.05)), door=box(-.2, .3, .2, .95)),
     'tree': _parts(
         trunk=box(-.16, .1, .16, 1), leaves=[ellipse(-.4, -.05, .5, .42), ellipse(.4, -.05, .5, .42),
                                              ellipse(0, -.5, .55, .5)]),
     'car': _parts(
-        cabin=poly((-.6, 0), (-.38, -.5), (.35, -.5), (.65, 0)), body=poly((-1, -.05), (.8, -.05), (1, .15), (1, .4), (-1, .4)),
+        cabin=poly((-.6, 0), (-.38, -.5), (.35, -.5), (.65, 0)),
         light=[poly((-.45, -.08), (-.3, -.4), (-.05, -.4), (-.05, -.08)), poly((.05, -.08), (.05, -.4), (.28, -.4), (.48, -.08))],
+        body=poly((-1, -.05), (.8, -.05), (1, .15), (1, .4), (-1, .4)),
         wheels=_mirrored(ellipse(.55, .4, .26, .26)), light_=_mirrored(ellipse(.55, .4, .1, .1))),
     'fish': _parts(
         tail=poly((-.4, 0), (-1, -.5), (-.82, 0), (-1, .5)), fin=poly((-.2, -.3), (.1, -.75), (.35, -.3)),
@@ -93,12 +94,12 @@ SHAPES: dict[str, tuple[Part, ...]] = {
         shade=poly((-.35, -1), (.35, -1), (.75, -.15), (-.75, -.15))),
     'bird': _parts(
         dark=[bar(-.1, .4, -.1, .95, .08), bar(.15, .4, .15, .95, .08)], tail=poly((-.45, .1), (-1, -.25), (-.95, .2)),
-        body=[ellipse(0, .1, .6, .42), ellipse(.5, -.4, .3, .3)], beak=poly((.75, -.52), (1, -.36), (.75, -.25)),
-        wing=ellipse(-.15, .05, .36, .22), dark_=ellipse(.56, -.45, .07, .07)),
+        body=[ellipse(0, .1, .6, .42), ellipse(.5, -.4, .3, .3)], dark_=ellipse(.56, -.45, .07, .07),
+        beak=poly((.75, -.52), (1, -.36), (.75, -.25)), wing=ellipse(-.15, .05, .36, .22)),
     'snowman': _parts(
         body=[ellipse(0, .55, .55, .45), ellipse(0, -.05, .4, .36), ellipse(0, -.5, .29, .28)],
-        hat=[box(-.42, -.76, .42, -.66), box(-.26, -1, .26, -.7)], nose=poly((0, -.53), (.36, -.45), (0, -.4)),
-        dark=[ellipse(-.12, -.57, .05, .05), ellipse(.1, -.57, .05, .05), ellipse(0, -.1, .06, .06), ellipse(0, .1, .06, .06)]),
+        dark=[ellipse(-.12, -.57, .05, .05), ellipse(.1, -.57, .05, .05), ellipse(0, -.1, .06, .06), ellipse(0, .1, .06, .06)],
+        hat=[box(-.42, -.76, .42, -.66), box(-.26, -1, .26, -.7)], nose=poly((0, -.53), (.36, -.45), (0, -.4))),
     'rocket': _parts(
         flame=poly((-.25, .6), (.25, .6), (0, 1)), fins=_mirrored(poly((.25, .1), (.7, .75), (.25, .65))),
         body=np.concatenate([poly((-.3, .65), (-.33, -.3)), poly((-.2, -.7), (0, -1), (.2, -.7)), poly((.33, -.3), (.3, .65))]),
@@ -123,7 +124,7 @@ SHAPES: dict[str, tuple[Part, ...]] = {
         handle=bar(0, -.5, 0, 1, .2), head=[box(-.3, -.85, .65, -.35), poly((-.3, -.85), (-.85, -.4), (-.3, -.45))]),
     'rabbit': _parts(
         ears=_mirrored(ellipse(.22, -.68, .13, .34)), body=[ellipse(0, .6, .48, .4), ellipse(0, -.08, .4, .36)],
-        tail=ellipse(.5, .75, .16, .16), dark=_mirrored(ellipse(.15, -.14, .06, .06)), nose=ellipse(0, .04, .09, .07)),
+        dark=_mirrored(ellipse(.15, -.14, .06, .06)), tail=ellipse(.5, .75, .16, .16), nose=ellipse(0, .04, .09, .07)),
     'butterfly': _parts(
         wings=_mirrored(ellipse(.5, -.38, .48, .45), ellipse(.42, .42, .38, .38)),
         spots=_mirrored(ellipse(.52, -.38, .2, .2), ellipse(.44, .42, .16, .16)), body=ellipse(0, 0, .1, .72),
@@ -136,6 +137,10 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     'white': (245, 245, 240), 'grey': (140, 140, 145), 'black': (35, 35, 40), 'cyan': (70, 200, 215),
 }
 FIXED_COLOURS: dict[str, tuple[int, int, int]] = {'dark': (30, 30, 35), 'light': (245, 245, 235)}
+
+# Parts that some objects of a class lack, which is what gives the part's name a meaning.
+OPTIONAL_PARTS = frozenset('roof door trunk cabin wheels tail fin stem middle sail mast base wing beak hat nose flame '
+                           'fins window teeth back legs hands rim ears spots'.split())
 
 
 def part_names(name: str) -> list[str]:
