@@ -1,7 +1,6 @@
 """A CLIP by name and weights: one copy per process, with a fingerprint of its weights."""
 import difflib
 import hashlib
-import json
 import os
 import zipfile
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from torch import nn
 
 from mmseg_mvp.errors import UserError
 
-from .shipped_model import build_from_config, expand_token_table
-
-SHIPPED = Path(__file__).parent / 'shipped'
+from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
 # What OpenAI's archives hold beside the weights.
 _OPENAI_EXTRAS = ('input_resolution', 'context_length', 'vocab_size')
@@ -72,7 +69,8 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
         raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (near it: {', '.join(near)}), "
                         f"'toy-rn', or the path of a JSON model config.")
-    tokenizer = _tokenizer(model, config)
+    if config is None:
+        _check_tokenizer(model)
     if weights is None:
         print_log(f"CLIP '{model}' has random weights, so its predictions mean nothing: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
@@ -80,7 +78,8 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         torch.manual_seed(0)  # random weights must be the same in every process
         clip = _build(model, config, weights)
     clip = clip.float().eval().requires_grad_(False)
-    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip), tokenizer)
+    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip),
+                      open_clip.SimpleTokenizer(context_length=clip.context_length))
 
 
 def fingerprint(module: nn.Module) -> str:
@@ -106,7 +105,7 @@ def _config_file(model: str) -> Path | None:
 
 def _build(model: str, config: Path | None, weights: str | None) -> nn.Module:
     if config is not None:
-        clip = build_from_config(config)
+        clip = _build_config(config)
         weights = str(SHIPPED / f'{model}.safetensors') if weights == 'toy' else weights
     elif weights in open_clip.list_pretrained_tags_by_model(model):
         return _download(model, weights)
@@ -115,6 +114,14 @@ def _build(model: str, config: Path | None, weights: str | None) -> nn.Module:
     if weights is not None:
         _load_file(clip, model, weights)
     return clip
+
+
+def _build_config(config: Path) -> nn.Module:
+    try:
+        return build_from_config(config)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"The CLIP model config '{config}' can't be used ({type(error).__name__}: {error}): expected "
+                        f'JSON with embed_dim, vision_cfg and text_cfg, as in open_clip/model_configs.') from error
 
 
 def _download(model: str, tag: str) -> nn.Module:
@@ -172,12 +179,8 @@ def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, to
     return state
 
 
-def _tokenizer(model: str, config: Path | None) -> open_clip.SimpleTokenizer:
-    if config is not None:
-        return open_clip.SimpleTokenizer(context_length=json.loads(config.read_text())['text_cfg']['context_length'])
-    text = open_clip.get_model_config(model)['text_cfg']
-    if text.get('hf_tokenizer_name') or 'siglip' in model.lower():
+def _check_tokenizer(model: str) -> None:
+    if open_clip.get_model_config(model)['text_cfg'].get('hf_tokenizer_name') or 'siglip' in model.lower():
         raise UserError(f"The text tower of CLIP '{model}' has a tokenizer of its own, not CLIP's byte pair encoding: "
                         f'prompts can be learned for open_clip models with a causal text tower, such as RN50, '
                         f'ViT-B-16, ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
-    return open_clip.get_tokenizer(model)

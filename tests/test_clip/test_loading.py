@@ -142,6 +142,11 @@ class TestBadInput:
             load_clip('RN50-quickgelu', 'openai')
 
     def test_tokenizer_of_its_own_is_refused(self):
-        from mmseg_mvp.clip.loading import _tokenizer
         with pytest.raises(UserError, match='ViT-B-16-SigLIP.*tokenizer of its own'):
-            _tokenizer('ViT-B-16-SigLIP', None)
+            load_clip('ViT-B-16-SigLIP')
+
+    @pytest.mark.parametrize('text', ['{"embed_dim": 4', '{"embed_dim": 4}', '{"vision_cfg": 3}'])
+    def test_config_that_is_none(self, tmp_path, text):
+        (tmp_path / 'broken.json').write_text(text)
+        with pytest.raises(UserError, match="broken.json' can't be used"):
+            load_clip(str(tmp_path / 'broken.json'))

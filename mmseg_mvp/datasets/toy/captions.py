@@ -154,7 +154,7 @@ def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
 
 def _words_then_name(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
     """Fillers with up to two true words among them, then the name: the form of a learned prompt."""
-    words = list(rng.choice(FILLERS, min(int(rng.exponential(5)), 14)))
+    words = list(rng.choice(FILLERS, min(int(rng.exponential(3)), 14)))
     main = MAIN_PARTS[thing.name]
     true_words = {thing.colours[main]: f'{main}:{thing.colours[main]}'}
     true_words |= {word: word for word in (*SIZES, *PLACES) if word in object_facts(thing)}
