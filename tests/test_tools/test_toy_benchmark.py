@@ -1,0 +1,39 @@
+"""The toy world as a regression test of the method, with margins far above the spread over seeds (docs/toy_ablation.md)."""
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='module')
+def ablation():
+    spec = importlib.util.spec_from_file_location('ablation', ROOT / 'tools/toy/ablation.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_mvp_seg_beats_its_baseline_and_gpr_carries_it(ablation, tmp_path):
+    templates, prompts, refined = (ablation.run(row, 0, tmp_path) for row in (
+        'templates (MaskCLIP)', 'k=3 + OCLoss', 'k=3 + OCLoss + GPR (BCE presence loss)'))
+    assert templates['hIoU'] > 30
+    assert refined['hIoU'] > templates['hIoU'] + 8
+    assert refined['mIoU_U'] > templates['mIoU_U'] + 8
+    assert refined['mIoU'] > prompts['mIoU'] + 4
+
+
+def test_table_has_mean_and_spread_of_each_row(ablation, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, 'ROWS', {'a': None, 'b': {}})
+    results = [dict(row='a', seed=0, mIoU=1., mIoU_S=2., mIoU_U=3., hIoU=4.)]
+    results += [dict(row='b', seed=seed, mIoU=seed, mIoU_S=seed, mIoU_U=seed, hIoU=10. + seed) for seed in (0, 2)]
+    page = tmp_path / 'toy_ablation.md'
+    page.write_text(f'# Title\n{ablation.START}\nold\n{ablation.END}\nDiscussion\n')
+    table = ablation.write(results, tmp_path)
+    assert '| a | 2.0 | 3.0 | 4.0 | 1.0 | 1 |' in table
+    assert '| b | 1.0 ± 1.4 | 1.0 ± 1.4 | 11.0 ± 1.4 | 1.0 ± 1.4 | 2 |' in table
+    text = page.read_text()
+    assert text.startswith('# Title\n') and text.endswith('Discussion\n') and 'old' not in text and table in text
+    assert (tmp_path / 'toy_ablation.csv').read_text().splitlines()[1] == 'a,0,2.0,3.0,4.0,1.0'
