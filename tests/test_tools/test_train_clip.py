@@ -72,7 +72,8 @@ def test_soft_maximum_spelled_out(tool):
     found = tool.soft_maximum(cells, texts)
     for b in range(2):
         for t in range(3):
-            cosines = [float(F.cosine_similarity(cells[b, :, y, x], texts[t], dim=0)) for y in range(2) for x in range(3)]
+            cosines = [float(F.cosine_similarity(cells[b, :, y, x], texts[t], dim=0))
+                       for y in range(2) for x in range(3)]
             assert float(found[b, t]) == pytest.approx(np.log(np.mean(np.exp(10 * np.array(cosines)))) / 10, abs=1e-5)
 
 

@@ -2,9 +2,9 @@
 
     python tools/toy/train_clip.py --overwrite
 
-writes the weights that ship with the package. Two losses: CLIP's contrast between whole pictures and captions (several
-captions may be true of a picture), and, from --dense-from on, the same contrast where a picture's score is a soft maximum
-over its cells, which is what makes cells answer to names. See --help.
+writes the weights that ship with the package, in ten minutes on one free core. Two losses: CLIP's contrast between
+pictures and captions of the whole (several captions may be true of a picture), and, from --dense-from on, the same with
+captions of objects, where a picture's score is a soft maximum over its cells: that is what makes cells answer to names.
 """
 import argparse
 import sys
@@ -31,13 +31,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--config', type=Path, default=SHIPPED / 'toy-rn.json', help='model config (JSON)')
     parser.add_argument('--out', type=Path, default=SHIPPED / 'toy-rn.safetensors', help='weights to write')
     parser.add_argument('--overwrite', action='store_true', help='replace the weights if they exist')
-    parser.add_argument('--steps', type=int, default=3000)
-    parser.add_argument('--dense-from', type=int, default=300, help='first step of the loss on cells')
-    parser.add_argument('--batch-size', type=int, default=128)
-    parser.add_argument('--pictures', type=int, default=32768, help='size of the pool of drawn pictures')
+    parser.add_argument('--steps', type=int, default=1900)
+    parser.add_argument('--dense-from', type=int, default=200, help='first step of the loss on cells')
+    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--pictures', type=int, default=16384, help='size of the pool of drawn pictures')
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--threads', type=int, default=1, help='the shipped weights were made with one')
     return parser.parse_args()
 
 
@@ -114,7 +114,7 @@ class Batches:
         self.rng = np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Images (B, 3, H, W), and twice the tokens (B, L) of captions with their truth (B, B): of wholes, of objects."""
+        """Images (B, 3, H, W); tokens (B, L) and truth (B, B) of captions of wholes; the same of objects."""
         chosen = self.rng.choice(len(self.scenes), self.size, replace=False)
         scenes, facts = [self.scenes[i] for i in chosen], [self.facts[i] for i in chosen]
         of_wholes = [describe_whole(scene, self.rng, TEMPLATES) for scene in scenes]
@@ -183,7 +183,8 @@ def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
         running += loss.item()
         if step % 50 == 0 or step == args.steps:
             spent = time.time() - start
-            print(f'step {step}/{args.steps}  loss {running / (step % 50 or 50):.3f}  scale {model.logit_scale.exp():.1f}  '
+            mean, scale = running / (step % 50 or 50), model.logit_scale.exp().item()
+            print(f'step {step}/{args.steps}  loss {mean:.3f}  scale {scale:.1f}  '
                   f'{spent / 60:.1f} min, {spent / step * (args.steps - step) / 60:.1f} min to go', flush=True)
             running = 0.
 
@@ -213,6 +214,7 @@ def main() -> None:
     model.token_embedding = nn.Embedding.from_pretrained(model.token_embedding.weight[table.ids].detach(), freeze=False)
     train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
     save_file(full_state(model, table.ids), args.out)
+    args.out.chmod(0o644)  # safetensors writes files that only their owner can read
     print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
 
 

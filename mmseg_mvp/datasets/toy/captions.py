@@ -154,12 +154,13 @@ def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
 
 def _words_then_name(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
     """Fillers with up to two true words among them, then the name: the form of a learned prompt."""
-    words = list(rng.choice(FILLERS, min(int(rng.exponential(3)), 14)))
+    words = list(rng.choice(FILLERS, min(int(rng.exponential(5)), 14)))
     main = MAIN_PARTS[thing.name]
     true_words = {thing.colours[main]: f'{main}:{thing.colours[main]}'}
     true_words |= {word: word for word in (*SIZES, *PLACES) if word in object_facts(thing)}
     true_words |= {part: f'has:{part}' for part in thing.colours}
-    chosen = rng.choice(list(true_words), min(int(rng.choice([0, 1, 2], p=[.5, .3, .2])), len(true_words)), replace=False)
+    count = min(int(rng.choice([0, 1, 2], p=[.5, .3, .2])), len(true_words))
+    chosen = rng.choice(list(true_words), count, replace=False)
     for word in chosen:
         words.insert(int(rng.integers(len(words) + 1)), word)
     return ' '.join([*words, thing.name]), frozenset({thing.name, *(true_words[word] for word in chosen)})
