@@ -51,6 +51,7 @@ class TextTower(nn.Module):
         self.text_projection = text.text_projection
         self.positional_embedding = text.positional_embedding
         self.register_buffer('attn_mask', text.attn_mask, persistent=False)
+        self._without_vector = frozenset((~text.token_embedding.weight.any(dim=1)).nonzero().flatten().tolist())
         self.width = text.positional_embedding.shape[1]
         self.embed_dim = self.project(text.positional_embedding[:1]).shape[1]
         self._check_causal(clip)
@@ -63,7 +64,7 @@ class TextTower(nn.Module):
             taken (int): Tokens that learned context vectors take of the context.
 
         Raises:
-            UserError: If the sentence does not fit the context, or has no token at all.
+            UserError: If the sentence does not fit the context, has no token at all, or has words without a vector.
         """
         ids = self.tokenizer.encode(sentence)
         room = self.context_length - 2 - taken
@@ -74,7 +75,15 @@ class TextTower(nn.Module):
             raise UserError(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
                             f"'{self.name}' has room for {room} ({self.context_length} less start, end and {taken} "
                             f'learned context vectors): use a shorter name or fewer context vectors.')
+        self._check_known(ids)
         return ids
+
+    def _check_known(self, ids: list[int]) -> None:
+        """Refuse words that the toy CLIP never read: their rows of the token table are zero."""
+        unknown = [token for token in ids if token in self._without_vector]
+        if unknown:
+            raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it knows "
+                            f'the words of the captions that it was trained on; use those, or another CLIP.')
 
     def embed(self, ids: Tensor) -> Tensor:
         """Word vectors (..., width) of token ids (...)."""
@@ -107,7 +116,7 @@ class TextTower(nn.Module):
     def _check_causal(self, clip: LoadedCLIP) -> None:
         """Compare with the tower's own encoding of a padded sentence, which tells causal masks from all others."""
         sentence = 'a photo of a cat.'
-        ours = encode_prompts(self, torch.zeros(1, 0, self.width), [self.tokenize(sentence)])[0]
+        ours = encode_prompts(self, torch.zeros(1, 0, self.width), [self.tokenizer.encode(sentence)])[0]
         theirs = clip.model.encode_text(self.tokenizer([sentence], context_length=self.context_length))
         if not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * float(theirs.abs().max())):
             raise UserError(_unusable(clip))

@@ -2,8 +2,11 @@
 import open_clip
 import pytest
 import torch
-from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table, read_config
 from safetensors.torch import load_file
+
+from mmseg_mvp.clip import TextTower, load_clip
+from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table, read_config
+from mmseg_mvp.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -60,3 +63,10 @@ def test_shipped_weights_fit_their_config(config):
     model = build_from_config(config)
     model.load_state_dict(expand_token_table(model, load_file(weights)), strict=True)
     assert torch.isfinite(model.encode_image(torch.rand(1, 3, 64, 64))).all()
+
+
+def test_words_that_the_toy_never_read_are_refused():
+    text = TextTower(load_clip('toy-rn', 'toy'))
+    assert text.tokenize('a photo of a house.')
+    with pytest.raises(UserError, match="'toy-rn' has no vector for 'dragon'"):
+        text.tokenize('a big dragon.')

@@ -1,12 +1,14 @@
 """Every mistake of the list: one clear sentence on stderr, exit code 2, nothing overwritten."""
 import runpy
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from fixtures import trees
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.registry import MODELS
 
@@ -22,6 +24,8 @@ def place(tmp_path, monkeypatch):
     """A folder with VOC in ``data/`` and a config for the tiny CLIP."""
     trees.write_voc(tmp_path / 'data')
     monkeypatch.chdir(tmp_path)
+    # A Runner's logger writes to the stream that pytest captures for one test: let no other test inherit it.
+    monkeypatch.setattr(MMLogger, '_instance_dict', OrderedDict())
     return tmp_path
 
 
