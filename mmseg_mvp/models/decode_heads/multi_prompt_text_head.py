@@ -52,7 +52,7 @@ class MultiPromptTextHead(BaseDecodeHead):
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         channels = classifier.embed_dim
         kwargs = dict(dict(dropout_ratio=0., init_cfg=None), **kwargs)
-        super().__init__(in_channels or channels, channels, num_classes=len(classifier._vocabularies[False]),
+        super().__init__(in_channels or channels, channels, num_classes=len(classifier.vocabularies[False]),
                          loss_decode=loss_decode, **kwargs)
         del self.conv_seg  # the text embeddings are the classifier; an unused layer would break DDP
         self.classifier = classifier
@@ -72,7 +72,7 @@ class MultiPromptTextHead(BaseDecodeHead):
             classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
         """
         self.classifier.set_classes(classes)
-        self.num_classes = self.out_channels = len(self.classifier.vocabulary)
+        self.num_classes = self.out_channels = len(self.classifier.vocabularies[False])
 
     @property
     def tau_1(self) -> Tensor:
@@ -192,7 +192,7 @@ class MultiPromptTextHead(BaseDecodeHead):
         """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
         clip = self.classifier.clip
         state = dict(clip=clip.name, weights=clip.weights, fingerprint=clip.fingerprint,
-                     train_classes=list(self.classifier._vocabularies[True]), **self.classifier.prompts.describe())
+                     train_classes=list(self.classifier.vocabularies[True]), **self.classifier.prompts.describe())
         return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:

@@ -25,6 +25,9 @@ class TextClassifier(nn.Module):
         synonyms (str): What joins the wordings of a class: ``'max'`` of their scores, or ``'mean'`` of their
             embeddings.
 
+    Attributes:
+        vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
+
     Raises:
         UserError: If the CLIP, the prompts or a vocabulary can't be used.
     """
@@ -39,7 +42,7 @@ class TextClassifier(nn.Module):
         self.tower = Frozen(TextTower(self.clip))
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.embed_dim = self.tower.module.embed_dim
-        self._vocabularies = {}
+        self.vocabularies = {}
         self._cache = {}
         self.set_classes(train_classes, training=True)
         self.set_classes(train_classes if test_classes is None else test_classes)
@@ -59,7 +62,7 @@ class TextClassifier(nn.Module):
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
         self._check_lengths(vocabulary)  # told now, not at the first image
-        self._vocabularies[training] = vocabulary
+        self.vocabularies[training] = vocabulary
 
     def _check_lengths(self, vocabulary: dict[str, tuple[str, ...]]) -> None:
         taken = self.prompts.describe().get('context_length', 0)
@@ -70,7 +73,7 @@ class TextClassifier(nn.Module):
     @property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """Names and wordings in use: the training ones under ``train()``, else the test ones."""
-        return self._vocabularies[self.training]
+        return self.vocabularies[self.training]
 
     def embeddings(self) -> Tensor:
         """Normalised text embeddings of the vocabulary in use.
