@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 
-from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, load_clip, resolve_templates
+from mmseg_mvp.clip import Frozen, TextTower, dense_tower, encode_prompts, load_clip, resolve_templates
 from mmseg_mvp.errors import UserError
 
 NAMES = ['cat', 'traffic light', 'television receiver']
@@ -110,3 +110,17 @@ def test_frozen_hides_its_module_and_moves_a_copy():
     x = torch.randn(1, 2, dtype=torch.float64, requires_grad=True)
     outer(x).sum().backward()
     assert x.grad is not None and outer[0].module.weight.grad is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name, text, image', [
+    ('ViT-S-16-alt', True, True), ('MobileCLIP2-S0', False, False), ('coca_ViT-B-32', False, False),
+    ('MobileCLIP-B', True, False)])
+def test_open_clips_own_architectures_are_told_apart(name, text, image):
+    clip = load_clip(name)
+    for build, works in ((lambda: TextTower(clip), text), (lambda: dense_tower(clip.model.visual, name=name), image)):
+        if works:
+            assert build().embed_dim == clip.model.encode_text(clip.tokenizer(['a cat'])).shape[1]
+        else:
+            with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
+                build()
