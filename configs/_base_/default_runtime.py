@@ -20,4 +20,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'))
 randomness = dict(seed=0)
 tta_model = dict(type='SegTTAModel')
-custom_hooks = [dict(type='IterationSeedHook')]  # a resumed run draws what an uninterrupted one would
+custom_hooks = [
+    dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one would
+    dict(type='ClassListCheckHook')  # labels and names must mean the same classes
+]

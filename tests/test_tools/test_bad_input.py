@@ -12,6 +12,8 @@ from mmengine.logging import MMLogger
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.registry import MODELS
 
+from mmseg_mvp.vocabularies import class_names
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mvp_seg/voc_zs.py'
@@ -120,6 +122,15 @@ class TestVocabulary:
     ])
     def test_lists(self, refuse, key, value, words):
         assert words in refuse('train', **{key: value})
+
+    def test_other_order_than_the_data_set(self, refuse):
+        names = class_names('voc20')
+        said = refuse('test', **{'model.decode_head.test_classes': f'[{",".join(names[::-1])}]'})
+        assert "label 0 is 'aeroplane' in the data set and 'tvmonitor' in the head" in said
+
+    def test_other_number_than_the_data_set(self, refuse):
+        assert 'train_classes has 20 classes, but the data set has 15' in refuse(
+            'train', **{'model.decode_head.train_classes': 'voc20'})
 
     def test_empty_file(self, refuse, place):
         (place / 'empty.txt').write_text('# nothing yet\n')

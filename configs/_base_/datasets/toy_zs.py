@@ -11,6 +11,16 @@ test_pipeline = [
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='PackSegInputs')
 ]
+tta_pipeline = [
+    dict(type='DrawToyScene'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='RandomFlip', prob=0., direction='horizontal'),
+             dict(type='RandomFlip', prob=1., direction='horizontal')],
+            [dict(type='PackSegInputs')],
+        ]),
+]
 
 train_dataloader = dict(
     batch_size=16,

@@ -1,0 +1,60 @@
+"""A guard against labels that mean other names than the head takes them for."""
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmseg.registry import HOOKS
+
+from mmseg_mvp.errors import UserError
+
+
+@HOOKS.register_module()
+class ClassListCheckHook(Hook):
+    """Compares the classes of a data set with those of a text head, before the first image.
+
+    A label is an index: lists of different length or order would train and test on wrong names without a word. The same
+    number of other names passes, since a vocabulary may word a class as it likes.
+    """
+
+    def before_train(self, runner) -> None:
+        """Check the training classes."""
+        _check(runner, runner.train_loop.dataloader.dataset, training=True)
+
+    def before_val(self, runner) -> None:
+        """Check the test classes against the validation data."""
+        _check(runner, runner.val_loop.dataloader.dataset, training=False)
+
+    def before_test(self, runner) -> None:
+        """Check the test classes against the test data."""
+        _check(runner, runner.test_loop.dataloader.dataset, training=False)
+
+
+def _check(runner, dataset, training: bool) -> None:
+    model = runner.model
+    while is_model_wrapper(model) or not hasattr(model, 'decode_head') and hasattr(model, 'module'):
+        model = model.module  # DDP, or the wrapper of test time augmentation
+    classifier = getattr(getattr(model, 'decode_head', None), 'classifier', None)
+    if classifier is not None and 'classes' in dataset.metainfo:
+        compare_class_lists(dataset.metainfo['classes'], list(classifier.vocabularies[training]),
+                            'train_classes' if training else 'test_classes')
+
+
+def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -> None:
+    """Refuse lists that can't name the same labels.
+
+    Args:
+        labels (Sequence[str]): Classes of the data set.
+        names (Sequence[str]): Classes of the head.
+        key (str): What the head's list is called in a config.
+
+    Raises:
+        UserError: If the lengths differ, or the same names stand in another order.
+    """
+    if len(labels) != len(names):
+        raise UserError(f'decode_head.{key} has {len(names)} classes, but the data set has {len(labels)} '
+                        f"({', '.join(labels[:3])}, ...): list one class for each label, in the data set's order.")
+    wrong = [index for index, (label, name) in enumerate(zip(labels, names)) if label != name]
+    if wrong and set(labels) == set(names):
+        raise UserError(f"decode_head.{key} and the data set list the same classes in another order: label {wrong[0]} is "
+                        f"'{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the head; take the data set's "
+                        f'order.')

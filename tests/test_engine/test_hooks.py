@@ -1,0 +1,60 @@
+"""The hooks: what they seed, what they compare."""
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook
+from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
+from mmseg_mvp.errors import UserError
+
+
+def draws():
+    return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def test_draws_depend_on_seed_and_next_iteration_alone():
+    hook = IterationSeedHook()
+    hook.after_train_iter(SimpleNamespace(iter=6, seed=1), 0)
+    uninterrupted = draws()
+    draws()
+    hook.before_train(SimpleNamespace(iter=7, seed=1))  # a run that resumes at iteration 7
+    assert draws() == uninterrupted
+    hook.after_val(SimpleNamespace(iter=7, seed=1))
+    assert draws() == uninterrupted
+    for iteration, seed in ((8, 1), (7, 2)):
+        hook.before_train(SimpleNamespace(iter=iteration, seed=seed))
+        assert all(a != b for a, b in zip(draws(), uninterrupted))
+
+
+def test_class_lists():
+    compare_class_lists(('a', 'b'), ['a', 'b'], 'test_classes')
+    compare_class_lists(('aeroplane', 'b'), ['airplane', 'b'], 'test_classes')  # another wording is the user's right
+    with pytest.raises(UserError, match="test_classes has 3 classes, but the data set has 2 .a, b"):
+        compare_class_lists(('a', 'b'), ['a', 'b', 'c'], 'test_classes')
+    with pytest.raises(UserError, match="label 1 is 'b' in the data set and 'c' in the head"):
+        compare_class_lists(('a', 'b', 'c'), ['a', 'c', 'b'], 'train_classes')
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_the_head_is_found_behind_a_wrapper_and_other_heads_pass(wrapped):
+    class Segmentor(nn.Module):
+        pass
+
+    model = Segmentor()
+    model.decode_head = nn.Module()
+    dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    holder = nn.Module()
+    holder.module = model
+    runner = SimpleNamespace(model=holder if wrapped else model, train_loop=loop, val_loop=loop, test_loop=loop)
+    hook = ClassListCheckHook()
+    hook.before_test(runner)  # a head without a text classifier
+    model.decode_head.classifier = SimpleNamespace(vocabularies={True: {'a': (), 'b': ()}, False: {'b': (), 'a': ()}})
+    hook.before_train(runner)
+    for check in (hook.before_val, hook.before_test):
+        with pytest.raises(UserError, match='another order'):
+            check(runner)
