@@ -82,8 +82,8 @@ class TextTower(nn.Module):
         """Refuse words that the toy CLIP never read: their rows of the token table are zero."""
         unknown = [token for token in ids if token in self._without_vector]
         if unknown:
-            raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it knows "
-                            f'the words of the captions that it was trained on; use those, or another CLIP.')
+            raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
+                            f'knows the words of the captions that it was trained on; use those, or another CLIP.')
 
     def embed(self, ids: Tensor) -> Tensor:
         """Word vectors (..., width) of token ids (...)."""

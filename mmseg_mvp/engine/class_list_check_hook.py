@@ -55,6 +55,6 @@ def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -
                         f"({', '.join(labels[:3])}, ...): list one class for each label, in the data set's order.")
     wrong = [index for index, (label, name) in enumerate(zip(labels, names)) if label != name]
     if wrong and set(labels) == set(names):
-        raise UserError(f"decode_head.{key} and the data set list the same classes in another order: label {wrong[0]} is "
-                        f"'{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the head; take the data set's "
-                        f'order.')
+        raise UserError(f"decode_head.{key} and the data set list the same classes in another order: label {wrong[0]} "
+                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the head; take the data "
+                        f"set's order.")

@@ -11,7 +11,7 @@ from mmseg_mvp.models.losses.oc_loss import pair_cosines
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
 
 
-def agree(ours, naive, *inputs):
+def check_same(ours, naive, *inputs):
     """Same value and same gradients with respect to all inputs."""
     value, expected = ours(*inputs), naive(*inputs)
     assert torch.allclose(value, expected, rtol=1e-10, atol=1e-12)
@@ -47,8 +47,8 @@ def test_oc_loss(k):
                 total = total + (a @ b).abs() / (a.norm() * b.norm())
         return total
 
-    agree(OCLoss(), naive, randn(k, 4, 6))
-    agree(OCLoss(loss_weight=0.5), lambda x: 0.5 * naive(x), randn(k, 4, 6))
+    check_same(OCLoss(), naive, randn(k, 4, 6))
+    check_same(OCLoss(loss_weight=0.5), lambda x: 0.5 * naive(x), randn(k, 4, 6))
 
 
 def test_oc_loss_is_zero_for_orthogonal_and_one_for_parallel_prompts():
@@ -62,7 +62,7 @@ def test_oc_loss_is_zero_for_orthogonal_and_one_for_parallel_prompts():
 def test_gpr(gamma, tau):
     gpr = GPR(gamma=gamma, tau=tau).double()
     class_map = randn(2, 3, 4, 5)
-    agree(lambda m: gpr(m), lambda m: naive_g(m, gamma, math.exp(float(gpr.log_tau))).log(), class_map)
+    check_same(lambda m: gpr(m), lambda m: naive_g(m, gamma, math.exp(float(gpr.log_tau))).log(), class_map)
 
 
 def test_gpr_learns_its_temperature():
@@ -95,12 +95,12 @@ def label():
 
 
 def test_refined_seg_loss(label):
-    agree(lambda logits, raw: RefinedSegLoss()(logits, label, F.logsigmoid(raw)),
+    check_same(lambda logits, raw: RefinedSegLoss()(logits, label, F.logsigmoid(raw)),
           lambda logits, raw: naive_refined_loss(logits, label, raw.sigmoid()), randn(2, 3, 3, 4), randn(2, 3))
 
 
 def test_refined_seg_loss_without_presence_is_cross_entropy(label):
-    agree(lambda logits: RefinedSegLoss(loss_weight=2.)(logits, label),
+    check_same(lambda logits: RefinedSegLoss(loss_weight=2.)(logits, label),
           lambda logits: 2 * naive_refined_loss(logits, label, None), randn(2, 3, 3, 4))
 
 
@@ -125,8 +125,8 @@ def test_presence_loss():
     def printed(logits):
         return -(present * logits.sigmoid().log()).sum() / 2
 
-    agree(lambda x: PresenceLoss()(x, present), bce, randn(2, 3))
-    agree(lambda x: PresenceLoss('printed', loss_weight=3.)(x, present), lambda x: 3 * printed(x), randn(2, 3))
+    check_same(lambda x: PresenceLoss()(x, present), bce, randn(2, 3))
+    check_same(lambda x: PresenceLoss('printed', loss_weight=3.)(x, present), lambda x: 3 * printed(x), randn(2, 3))
     # Why the printed form is not the default: g = 1 everywhere is its minimum.
     certain = torch.full((2, 3), 50.)
     assert PresenceLoss('printed')(certain, present) < 1e-9 < 1 < PresenceLoss()(certain, present)

@@ -1,4 +1,4 @@
-"""The toy world as a regression test of the method, with margins far above the spread over seeds (docs/toy_ablation.md)."""
+"""The toy world as a regression test of the method, with margins far above the spread over seeds."""
 import importlib.util
 from pathlib import Path
 
