@@ -14,12 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, SimpleTokenizer
-from open_clip.transformer import VisionTransformer
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, read_config
 from mmseg_mvp.clip.templates import resolve_templates
 from mmseg_mvp.datasets.toy.captions import describe_object, describe_whole, grammar_words, object_facts, truth_table
@@ -154,27 +152,20 @@ def dense(pool: nn.Module, cells: Tensor) -> Tensor:
     return F.conv2d(cells, weight[..., None, None], pool.c_proj(pool.v_proj.bias))
 
 
-def features(visual: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures as wholes and cell by cell: (B, 3, H, W) to (B, D) and (B, D, h, w)."""
-    if isinstance(visual, VisionTransformer):
-        return visual(images).float(), ViTTower(visual)(images)[0].float()
-    cells = trunk(visual, images)
-    with torch.autocast('cpu', enabled=False):
-        return pooled(visual.attnpool, cells.float()), dense(visual.attnpool, cells.float())
-
-
 def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
     """The loss of a batch: pictures as a whole against captions of wholes, cells against captions of objects."""
     images, ((whole_tokens, whole_truth), (object_tokens, object_truth)) = batch
     with torch.autocast('cpu', torch.bfloat16):
-        picture, cells = features(model.visual, images)
+        cells = trunk(model.visual, images)
         wholes = encode_text(model, whole_tokens).float()
         objects = encode_text(model, object_tokens).float() if with_cells else None
+    cells = cells.float()
+    picture = F.normalize(pooled(model.visual.attnpool, cells), dim=-1)
     scale = model.logit_scale.exp().clamp(max=100)
-    loss = contrast(scale * F.normalize(picture, dim=-1) @ wholes.T, whole_truth)
+    loss = contrast(scale * picture @ wholes.T, whole_truth)
     if not with_cells:
         return loss
-    return (loss + contrast(scale * soft_maximum(cells, objects), object_truth)) / 2
+    return (loss + contrast(scale * soft_maximum(dense(model.visual.attnpool, cells), objects), object_truth)) / 2
 
 
 def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
