@@ -124,3 +124,12 @@ def test_open_clips_own_architectures_are_told_apart(name, text, image):
         else:
             with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
                 build()
+
+
+def test_a_deep_copy_of_a_model_shares_what_is_frozen():
+    frozen = Frozen(torch.nn.Linear(2, 2))
+    model = torch.nn.ModuleDict(dict(a=frozen, b=frozen, learned=torch.nn.Linear(2, 2)))
+    twin = copy.deepcopy(model)  # what an EMA does
+    assert twin['a'] is twin['b'] and twin['a'] is not frozen and twin['a'].module is frozen.module
+    twin.double()
+    assert twin['a'].module.weight.dtype is torch.float64 and frozen.module.weight.dtype is torch.float32
