@@ -207,6 +207,12 @@ class TestBadInput:
         with pytest.raises(UserError, match='no global prompt'):
             build(tiny_rn, prompts=dict(type='LearnedPrompts', global_prompt=False))
 
+    def test_scales_must_be_positive(self, tiny_rn):
+        with pytest.raises(UserError, match='scale is 0'):
+            build(tiny_rn, scale=0)
+        with pytest.raises(UserError, match='GPR.tau is -1'):
+            build(tiny_rn, gpr=dict(type='GPR', tau=-1))
+
     @pytest.mark.parametrize('classes, words', [
         ([], 'No class'), (['cat'], 'single class'), (['cat', 'dog', 'cat'], r"\['cat'\]"),
         (['cat', 'dog' + ' dog' * 80], '82 tokens'), ('voc21', 'voc21')])

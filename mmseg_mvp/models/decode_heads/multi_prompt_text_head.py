@@ -41,7 +41,8 @@ class MultiPromptTextHead(BaseDecodeHead):
         **kwargs: ``in_index``, ``ignore_index``, ``align_corners``, ``init_cfg`` of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        UserError: If the CLIP, the prompts or a vocabulary can't be used, or GPR has no global prompt.
+        UserError: If the CLIP, the prompts or a vocabulary can't be used, the scale is not positive, or GPR has no
+            global prompt.
     """
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
@@ -57,6 +58,8 @@ class MultiPromptTextHead(BaseDecodeHead):
         del self.conv_seg  # the text embeddings are the classifier; an unused layer would break DDP
         self.classifier = classifier
         self.projection = nn.Identity() if self.in_channels == channels else nn.Conv2d(self.in_channels, channels, 1)
+        if scale <= 0:
+            raise UserError(f'MultiPromptTextHead.scale is {scale}, but k * tau_1 must be positive: 30 is the default.')
         tau_1 = torch.tensor(math.log(scale / classifier.prompts.num_views))
         self.log_tau_1 = nn.Parameter(tau_1, requires_grad=learn_scale and classifier.prompts.learnable)
         if gpr is not None and not classifier.prompts.has_global:

@@ -7,6 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_mvp.errors import UserError
+
 
 @MODELS.register_module()
 class GPR(BaseModule):
@@ -22,11 +24,16 @@ class GPR(BaseModule):
         tau (float): Initial temperature, positive; learned through its logarithm. Not given in the paper.
         learnable (bool): Whether the temperature is learned.
         init_cfg (dict, optional): As in mmengine.
+
+    Raises:
+        UserError: If the temperature is not positive.
     """
 
     def __init__(self, gamma: float = 10., tau: float = 0.1, learnable: bool = True,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if tau <= 0:
+            raise UserError(f'GPR.tau is {tau}, but a temperature must be positive: 0.1 is the default.')
         self.gamma = gamma
         # The logarithm keeps the temperature positive, and a step of a given size changes it by a given factor.
         self.log_tau = nn.Parameter(torch.tensor(math.log(tau)), requires_grad=learnable)
