@@ -3,6 +3,7 @@
 MaskCLIP (Zhou et al., ECCV 2022, arXiv 2112.01071), section 3.2, and MVP-SEG (arXiv 2304.06957): the query and key of
 the last attention are removed, its value and output projections become 1x1 convolutions.
 """
+import math
 from collections.abc import Sequence
 
 import torch
@@ -33,7 +34,8 @@ class ResNetTower(nn.Module):
         self.visual = visual
         self.channels = tuple(layer[-1].conv3.out_channels for layer in self._layers())
         self.embed_dim = visual.attnpool.c_proj.out_features
-        self.stride = _resnet_stride(visual)
+        # 4 of the stem, times the anti-aliasing pool of each layer's first block.
+        self.stride = 4 * math.prod(getattr(layer[0].avgpool, 'kernel_size', 1) for layer in self._layers())
 
     def _layers(self) -> tuple[nn.Sequential, ...]:
         return self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4
@@ -161,11 +163,3 @@ def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this 
     raise UserError(f"The image tower of CLIP '{name}' ({type(visual).__name__}) can't give dense features: this works "
                     f'for open_clip towers that pool by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or by a '
                     f'class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14).')
-
-
-def _resnet_stride(visual: ModifiedResNet) -> int:
-    """4 of the stem, times the anti-aliasing pool before the last convolution of each layer's first block."""
-    stride = 4
-    for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-        stride *= getattr(layer[0].avgpool, 'kernel_size', 1)
-    return stride

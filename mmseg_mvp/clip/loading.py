@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 from open_clip.convert import convert_state_dict
 from open_clip.model import convert_to_custom_text_state_dict
+from safetensors.torch import load_file
 from torch import nn
 
 from mmseg_mvp.errors import UserError
@@ -65,12 +66,8 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         UserError: If the model or the weights are unknown, missing, unreadable or of another architecture.
     """
     config = _config_file(model)
-    if config is None and model not in open_clip.list_models():
-        near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
-        raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (near it: {', '.join(near)}), "
-                        f"'toy-rn', or the path of a JSON model config.")
     if config is None:
-        _check_tokenizer(model)
+        _check_name(model)
     if weights is None:
         print_log(f"CLIP '{model}' has random weights, so its predictions mean nothing: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
@@ -152,7 +149,6 @@ def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
     """Read any of the file formats, never running code from the file."""
     try:
         if path.endswith('.safetensors'):
-            from safetensors.torch import load_file
             return load_file(path)
         if _is_torchscript(path):
             state = torch.jit.load(path, map_location='cpu').state_dict()
@@ -179,7 +175,11 @@ def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, to
     return state
 
 
-def _check_tokenizer(model: str) -> None:
+def _check_name(model: str) -> None:
+    if model not in open_clip.list_models():
+        near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
+        raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (near it: {', '.join(near)}), "
+                        f"'toy-rn', or the path of a JSON model config.")
     if open_clip.get_model_config(model)['text_cfg'].get('hf_tokenizer_name') or 'siglip' in model.lower():
         raise UserError(f"The text tower of CLIP '{model}' has a tokenizer of its own, not CLIP's byte pair encoding: "
                         f'prompts can be learned for open_clip models with a causal text tower, such as RN50, '

@@ -2,7 +2,6 @@
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 
 from mmseg_mvp.errors import UserError
@@ -31,8 +30,8 @@ class ClassListCheckHook(Hook):
 
 def _check(runner, dataset, training: bool) -> None:
     model = runner.model
-    while is_model_wrapper(model) or not hasattr(model, 'decode_head') and hasattr(model, 'module'):
-        model = model.module  # DDP, or the wrapper of test time augmentation
+    while hasattr(model, 'module'):  # DDP, or the wrapper of test time augmentation
+        model = model.module
     classifier = getattr(getattr(model, 'decode_head', None), 'classifier', None)
     if classifier is not None and 'classes' in dataset.metainfo:
         compare_class_lists(dataset.metainfo['classes'], list(classifier.vocabularies[training]),

@@ -1,22 +1,16 @@
 """How the flags of tools/test.py change the config."""
 import argparse
-import importlib.util
-from pathlib import Path
 
 import pytest
+from fixtures.tools import load_tool
 from mmengine.config import Config
 
 from mmseg_mvp.errors import UserError
 
-TOOL = Path(__file__).parents[2] / 'tools/test.py'
-
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('tools_test', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('test.py')
 
 
 @pytest.fixture

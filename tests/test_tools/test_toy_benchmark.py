@@ -1,18 +1,11 @@
 """The toy world as a regression test of the method, with margins far above the spread over seeds."""
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from fixtures.tools import load_tool
 
 
 @pytest.fixture(scope='module')
 def ablation():
-    spec = importlib.util.spec_from_file_location('ablation', ROOT / 'tools/toy/ablation.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('toy/ablation.py')
 
 
 @pytest.mark.slow

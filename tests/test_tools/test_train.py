@@ -1,22 +1,15 @@
 """How the flags of tools/train.py change the config."""
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
+from fixtures.tools import load_tool
 from mmengine.config import Config
 
 from mmseg_mvp.errors import UserError
 
-TOOL = Path(__file__).parents[2] / 'tools/train.py'
-
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('tools_train', TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('train.py')
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 """The command that trains the tiny CLIP: its shortcuts against open_clip, its losses against CLIP's, a short run."""
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fixtures.tools import load_tool
 from mmseg_mvp.clip.image_tower import dense_tower
 from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table
 from mmseg_mvp.datasets.toy.scenes import draw_scene
@@ -18,10 +18,7 @@ SCRIPT = Path(__file__).parents[2] / 'tools' / 'toy' / 'train_clip.py'
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location('train_clip', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('toy/train_clip.py')
 
 
 @pytest.fixture(scope='module')

@@ -7,6 +7,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
@@ -120,10 +121,14 @@ class MultiPromptTextHead(BaseDecodeHead):
         Returns:
             Tensor: (B, C, h, w); their argmax is that of the refined mask.
         """
+        return _refined(*self._split(maps))
+
+    def _split(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Class maps (B, C or 2C, h, w) as logits (B, C, h, w) and, with GPR, presence logits (B, C)."""
         if self.gpr is None:
-            return maps
+            return maps, None
         logits, global_map = maps.chunk(2, dim=1)
-        return logits + self.gpr(global_map)[:, :, None, None]
+        return logits, self.gpr.logits(global_map)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Refined logits at feature resolution.
@@ -150,19 +155,15 @@ class MultiPromptTextHead(BaseDecodeHead):
         Raises:
             UserError: If a label is neither one of the training classes nor ignored.
         """
-        maps = self.class_maps(inputs)
+        logits, presence = self._split(self.class_maps(inputs))
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)
         self._check_labels(label, batch_data_samples)
-        logits, presence = maps, None
-        if self.gpr is not None:
-            logits, global_map = maps.chunk(2, dim=1)
-            presence = self.gpr.logits(global_map)
         if isinstance(self.loss_decode, RefinedSegLoss):
-            log_presence = None if presence is None else nn.functional.logsigmoid(presence)
+            log_presence = None if presence is None else F.logsigmoid(presence)
             losses = {self.loss_decode.loss_name: self.loss_decode(logits, label, log_presence, self.ignore_index,
                                                                    self.align_corners)}
         else:
-            losses = self.loss_by_feat(self.refine(maps), batch_data_samples)
+            losses = self.loss_by_feat(_refined(logits, presence), batch_data_samples)
         losses.update(self._prompt_losses(presence, label))
         return losses
 
@@ -170,7 +171,7 @@ class MultiPromptTextHead(BaseDecodeHead):
         losses = {}
         if self.loss_presence is not None and presence is not None:
             present = label_histogram(label, presence.shape[1], self.ignore_index) > 0
-            losses[self.loss_presence.loss_name] = self.loss_presence(presence, present.to(presence))
+            losses[self.loss_presence.loss_name] = self.loss_presence(presence, present)
         losses['tau_1'] = self.tau_1.detach()
         if self.gpr is not None:
             losses['tau_2'] = self.gpr.tau.detach()
@@ -218,3 +219,8 @@ class MultiPromptTextHead(BaseDecodeHead):
         if found != prompts:
             raise UserError(f'The checkpoint holds the prompts {found}, but the config builds {prompts}: set '
                             f'decode_head.prompts to what the checkpoint was learned with.')
+
+
+def _refined(logits: Tensor, presence: Tensor | None) -> Tensor:
+    """Logits (B, C, h, w) plus ``log g`` of presence logits (B, C), if there are any: (B, C, h, w)."""
+    return logits if presence is None else logits + F.logsigmoid(presence)[:, :, None, None]

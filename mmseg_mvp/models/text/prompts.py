@@ -45,13 +45,14 @@ class LearnedPrompts(nn.Module):
         self.tower = tower
         self.has_global = global_prompt
         self.num_views = num_prompts
-        count = num_prompts + global_prompt
-        self.contexts = nn.Parameter(std * torch.randn(count, context_length, tower.module.width))
+        self.context_length = context_length
+        self.contexts = nn.Parameter(std * torch.randn(num_prompts + global_prompt, context_length, tower.module.width))
         if init is not None:
-            self._start_from(init, count, std)
+            self._start_from(init)
 
     @torch.no_grad()
-    def _start_from(self, init: str | Sequence[str], count: int, std: float) -> None:
+    def _start_from(self, init: str | Sequence[str]) -> None:
+        count = len(self.contexts)
         phrases = [init] * count if isinstance(init, str) else list(init)
         if len(phrases) != count:
             raise UserError(f'LearnedPrompts.init has {len(phrases)} phrases for {count} prompts (the global one '
@@ -74,7 +75,7 @@ class LearnedPrompts(nn.Module):
 
     def describe(self) -> dict:
         """What a checkpoint must agree on."""
-        return dict(num_prompts=self.num_views, context_length=self.contexts.shape[1], global_prompt=self.has_global)
+        return dict(num_prompts=self.num_views, context_length=self.context_length, global_prompt=self.has_global)
 
     def forward(self, wordings: Sequence[str]) -> Tensor:
         """Embed class names under every prompt.
@@ -85,7 +86,7 @@ class LearnedPrompts(nn.Module):
         Returns:
             Tensor: Normalised embeddings, the global prompt's first if there is one, (k+1, S, D).
         """
-        tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.contexts.shape[1]) for wording in wordings]
+        tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.context_length) for wording in wordings]
         return F.normalize(encode_prompts(self.tower, self.contexts, tokens), dim=-1)
 
 
@@ -103,6 +104,7 @@ class TemplatePrompts(nn.Module):
     learnable = False
     has_global = False
     num_views = 1
+    context_length = 0
 
     def __init__(self, tower: Frozen, templates: str | Sequence[str] = 'maskclip') -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Class names to embeddings to cosine scores: the one classifier that all heads share."""
 import torch
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
-from mmseg.registry import MODELS
 
 from mmseg_mvp.clip import Frozen, TextTower, load_clip
 from mmseg_mvp.errors import UserError
@@ -61,14 +61,9 @@ class TextClassifier(nn.Module):
         if len(vocabulary) < 2:
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
-        self._check_lengths(vocabulary)  # told now, not at the first image
+        for wording in _wordings(vocabulary):  # what does not fit is told now, not at the first image
+            self.tower.module.tokenize(f'{wording}.', taken=self.prompts.context_length)
         self.vocabularies[training] = vocabulary
-
-    def _check_lengths(self, vocabulary: dict[str, tuple[str, ...]]) -> None:
-        taken = self.prompts.describe().get('context_length', 0)
-        for wordings in vocabulary.values():
-            for wording in wordings:
-                self.tower.module.tokenize(f'{wording}.', taken=taken)
 
     @property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
@@ -82,7 +77,7 @@ class TextClassifier(nn.Module):
             Tensor: (P, S, D) for P prompts (the global one first) and S wordings; with mean synonyms S is the number of
             classes.
         """
-        wordings = [wording for group in self.vocabulary.values() for wording in group]
+        wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
             return self._join_means(self.prompts(wordings))
         probe = self.tower.module.positional_embedding
@@ -128,3 +123,8 @@ class TextClassifier(nn.Module):
         if maps.shape[2] == len(sizes):
             return maps
         return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)
+
+
+def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:
+    """All wordings of all classes, in order."""
+    return [wording for group in vocabulary.values() for wording in group]
