@@ -22,5 +22,6 @@ randomness = dict(seed=0)
 tta_model = dict(type='SegTTAModel')
 custom_hooks = [
     dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one would
-    dict(type='ClassListCheckHook')  # labels and names must mean the same classes
+    dict(type='ClassListCheckHook'),  # labels and names must mean the same classes
+    dict(type='TextOncePerStepHook')  # gradient accumulation encodes the names once
 ]

@@ -7,7 +7,7 @@ from .frozen import Frozen
 from .image_tower import DENSE_VARIANTS, dense_tower
 from .loading import LoadedCLIP, load_clip
 from .templates import resolve_templates
-from .text_tower import TextTower, encode_prompts
+from .text_tower import TextTower, encode_prompts, encode_sentences
 
-__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts', 'load_clip',
-           'resolve_templates']
+__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
+           'encode_sentences', 'load_clip', 'resolve_templates']

@@ -1,21 +1,27 @@
 """CLIP's text tower as a function of prompts: contexts and class tokens in, embeddings out.
 
 open_clip's ``encode_text`` takes token ids of full length only, and mmseg's CLIPTextEncoder runs without gradients, so
-prompts can't be learned through either. Here the same weights are called with embeddings, and only as far as the
-longest sentence reaches: the tower is causal, so nothing after the end token matters.
+prompts can't be learned through either. Here the same weights are called with embeddings: by
+:mod:`mmseg_mvp.clip.shared_prefix` where the tower's causality allows it, else by open_clip's own forward pass, with
+the contexts put in place of word vectors.
 """
-from collections.abc import Sequence
+import copy
+import os
+from collections.abc import Callable, Sequence
 
 import torch
+from mmengine.logging import print_log
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 
+from . import shared_prefix
 from .frozen import Frozen
 from .loading import LoadedCLIP
 
-# Sentences encoded at once when no gradient is wanted: bounds memory for large label lists times 85 templates.
-CHUNK = 512
+# Sentences that the plain path encodes at once when no gradient is wanted.
+CHUNK = 64
 # Agreement with open_clip's own tower that float32 rounding can't break and a non-causal mask always does.
 TOLERANCE = 1e-3
 
@@ -30,31 +36,50 @@ class TextTower(nn.Module):
         width (int): Size of a word vector.
         embed_dim (int): Size D of the joint embedding.
         context_length (int): Tokens that a sentence may have, with its start and end token.
+        shared (bool): Whether sentences share the work on their prefix. False for towers that are not causal, don't
+            pool at the end token, or have blocks of another kind: those take open_clip's forward pass.
 
     Raises:
-        UserError: If the tower is not a causal transformer that pools at the end token.
+        UserError: If the tower has no table of word vectors, as Hugging Face's text models.
     """
 
     def __init__(self, clip: LoadedCLIP) -> None:
         super().__init__()
+        self.model = _without_image(clip.model)
         text = getattr(clip.model, 'text', clip.model)
-        missing = [part for part in ('token_embedding', 'positional_embedding', 'transformer', 'ln_final')
-                   if not hasattr(text, part)]
-        if missing or getattr(text, 'attn_mask', None) is None or getattr(text, 'cls_emb', None) is not None:
-            raise UserError(_unusable(clip))
+        if not hasattr(text, 'token_embedding'):
+            raise UserError(f"The text tower of CLIP '{clip.name}' has no table of word vectors that prompts could "
+                            f'stand beside: expected one of open_clip\'s own, not a Hugging Face text model.')
         self.name = clip.name
         self.tokenizer = clip.tokenizer
-        self.context_length = text.context_length
+        self.context_length = clip.tokenizer.context_length
         self.token_embedding = text.token_embedding
-        self.transformer = text.transformer
-        self.ln_final = text.ln_final
-        self.text_projection = text.text_projection
+        self.width = self.token_embedding.embedding_dim
+        self._without_vector = frozenset((~self.token_embedding.weight.any(dim=1)).nonzero().flatten().tolist())
+        reason = self._share(text)
+        self.shared = reason is None
+        if reason:
+            print_log(f"The text tower of CLIP '{clip.name}' {reason}: every sentence is encoded in full, which is "
+                      f'exact and many times slower than sharing the prefix.', 'current', level=30)
+
+    @torch.no_grad()
+    def _share(self, text: nn.Module) -> str | None:
+        """Take the tower apart for the shared prefix, or tell what stands against it."""
+        sentence = [self.tokenizer.encode('a photo of a cat.')]
+        contexts = self.token_embedding.weight.new_zeros(1, 0, self.width)
+        theirs = encode_in_full(self, contexts, sentence)
+        self.embed_dim = theirs.shape[-1]
+        blocks = getattr(getattr(text, 'transformer', None), 'resblocks', [None])
+        if any(type(block) is not ResidualAttentionBlock for block in blocks):
+            return f'has blocks of type {type(blocks[0]).__name__}'
+        if getattr(text, 'attn_mask', None) is None or getattr(text, 'cls_emb', None) is not None:
+            return 'is not causal'
+        self.blocks, self.ln_final, self.text_projection = blocks, text.ln_final, text.text_projection
         self.positional_embedding = text.positional_embedding
-        self.register_buffer('attn_mask', text.attn_mask, persistent=False)
-        self._without_vector = frozenset((~text.token_embedding.weight.any(dim=1)).nonzero().flatten().tolist())
-        self.width = text.positional_embedding.shape[1]
-        self.embed_dim = self.project(text.positional_embedding[:1]).shape[1]
-        self._check_causal(clip)
+        ours = shared_prefix.encode(self, contexts, sentence)
+        if not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * float(theirs.abs().max())):
+            return 'does not pool at the end token'
+        return None
 
     def tokenize(self, sentence: str, taken: int = 0) -> list[int]:
         """Token ids of a sentence, without start and end token.
@@ -96,64 +121,94 @@ class TextTower(nn.Module):
             return x
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
-    def forward(self, words: Tensor, ends: Tensor) -> Tensor:
-        """Embed sentences given as word vectors.
+    def encode_with(self, context: Tensor, ids: Tensor) -> Tensor:
+        """Embed full sentences by open_clip's forward pass, with given vectors after the start token.
 
         Args:
-            words (Tensor): Word vectors from the start token on, (N, L, width).
-            ends (Tensor): Position of each sentence's end token, (N,).
+            context (Tensor): Context vectors, (M, width).
+            ids (Tensor): Token ids from the start token on, padded, (N, context_length); those in the context's place
+                count for nothing.
 
         Returns:
-            Tensor: Sentence embeddings, not normalised, (N, D).
+            Tensor: Sentence embeddings, not normalised unless the model does it, (N, D).
         """
-        length = words.shape[1]
-        x = words + self.positional_embedding[:length].to(words.dtype)
-        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
-        x = x[torch.arange(len(x), device=x.device), ends]
-        return self.project(self.ln_final(x))
 
-    @torch.no_grad()
-    def _check_causal(self, clip: LoadedCLIP) -> None:
-        """Compare with the tower's own encoding of a padded sentence, which tells causal masks from all others."""
-        sentence = 'a photo of a cat.'
-        ours = encode_prompts(self, torch.zeros(1, 0, self.width), [self.tokenizer.encode(sentence)])[0]
-        theirs = clip.model.encode_text(self.tokenizer([sentence], context_length=self.context_length))
-        if not torch.allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE * float(theirs.abs().max())):
-            raise UserError(_unusable(clip))
+        def put(module: nn.Module, args: tuple, words: Tensor) -> Tensor:
+            given = context.to(words.dtype).expand(len(words), -1, -1)
+            return torch.cat([words[:, :1], given, words[:, 1 + len(context):]], dim=1)
+
+        hook = self.token_embedding.register_forward_hook(put)
+        try:
+            return self.model.encode_text(ids)
+        finally:
+            hook.remove()
 
 
-def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence[Sequence[int]]) -> Tensor:
+def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence[Sequence[int]],
+                   progress: Callable[[int], None] | None = None) -> Tensor:
     """Embed every name under every prompt: ``[start, v_1 .. v_M, name tokens, end]`` (MVP-SEG, ``t_i^c``).
 
     Args:
         tower (TextTower | Frozen): The text tower, or a frozen one.
         contexts (Tensor): Context vectors of P prompts, (P, M, width); M may be 0.
         tokens (Sequence[Sequence[int]]): Token ids of S names, without start and end token.
+        progress (Callable, optional): Told the number of sentences encoded, as they are.
 
     Returns:
         Tensor: Embeddings, not normalised, (P, S, D); differentiable in the contexts.
     """
     text = tower.module if isinstance(tower, Frozen) else tower
-    prompts, length, _ = contexts.shape
+    encode = shared_prefix.encode if text.shared else encode_in_full
+    return encode(text, contexts, tokens, progress)
+
+
+def encode_sentences(tower: TextTower | Frozen, tokens: Sequence[Sequence[int]],
+                     progress: Callable[[int], None] | None = None) -> Tensor:
+    """Embed sentences; what all of them begin with is evaluated once.
+
+    Args:
+        tower (TextTower | Frozen): The text tower, or a frozen one.
+        tokens (Sequence[Sequence[int]]): Token ids of S sentences, without start and end token.
+        progress (Callable, optional): Told the number of sentences encoded, as they are.
+
+    Returns:
+        Tensor: Embeddings, not normalised, (S, D).
+    """
+    text = tower.module if isinstance(tower, Frozen) else tower
+    shared = os.path.commonprefix([list(ids) for ids in tokens])
+    contexts = text.embed(torch.tensor([shared], dtype=torch.long, device=text.token_embedding.weight.device))
+    return encode_prompts(tower, contexts, [ids[len(shared):] for ids in tokens], progress)[0]
+
+
+def encode_in_full(text: TextTower, contexts: Tensor, tokens: Sequence[Sequence[int]],
+                   progress: Callable[[int], None] | None = None) -> Tensor:
+    """The same as :func:`encode_prompts` by open_clip's forward pass on sentences of full length: for any tower.
+
+    Args:
+        text (TextTower): The text tower.
+        contexts (Tensor): Context vectors of P prompts, (P, M, width).
+        tokens (Sequence[Sequence[int]]): Token ids of S names, without start and end token.
+        progress (Callable, optional): Told the number of sentences encoded, as they are.
+
+    Returns:
+        Tensor: Embeddings, not normalised, (P, S, D).
+    """
     start, end = text.tokenizer.sot_token_id, text.tokenizer.eot_token_id
-    ends = torch.tensor([len(ids) + 1 + length for ids in tokens], device=contexts.device)
-    longest = max(len(ids) for ids in tokens) + 1
-    ids = torch.tensor([[*ids, end] + [0] * (longest - len(ids) - 1) for ids in tokens], device=contexts.device)
-    names = text.embed(ids).to(contexts.dtype)
-    first = text.embed(ids.new_tensor([start])).to(contexts.dtype)
-
-    sentences = torch.cat([
-        first.expand(prompts, len(ids), 1, -1),
-        contexts[:, None].expand(-1, len(ids), -1, -1),
-        names.expand(prompts, -1, -1, -1),
-    ], dim=2).flatten(0, 1)
-    ends = ends.repeat(prompts)
-    step = len(sentences) if torch.is_grad_enabled() else CHUNK
-    embeddings = [tower(words, last) for words, last in zip(sentences.split(step), ends.split(step))]
-    return torch.cat(embeddings).unflatten(0, (prompts, len(ids)))
+    length = contexts.shape[1]
+    sentences = [[start, *[ids[0] if ids else start] * length, *ids, end] for ids in tokens]
+    ids = torch.tensor([one + [0] * (text.context_length - len(one)) for one in sentences], device=contexts.device)
+    step = len(ids) if torch.is_grad_enabled() else CHUNK
+    embeddings = []
+    for context in contexts:
+        for part in ids.split(step):
+            embeddings.append(text.encode_with(context, part))
+            if progress:
+                progress(len(part))
+    return torch.cat(embeddings).unflatten(0, (len(contexts), len(ids)))
 
 
-def _unusable(clip: LoadedCLIP) -> str:
-    return (f"The text tower of CLIP '{clip.name}' can't take learned prompts: expected a causal transformer that "
-            f'pools at the end token (OpenAI, LAION, DataComp, MetaCLIP and DFN models named RN*, ViT-*, and EVA02, '
-            f'PE-Core, MobileCLIP-B), not SigLIP, CLIPA, CoCa or a Hugging Face text model.')
+def _without_image(clip: nn.Module) -> nn.Module:
+    """The same model less its image half, so that moving the text tower to another device moves no more than that."""
+    text = copy.copy(clip)
+    text._modules = {name: module for name, module in clip._modules.items() if name != 'visual'}
+    return text

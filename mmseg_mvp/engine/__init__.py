@@ -1,5 +1,6 @@
 """What runs beside the model in mmengine's loops."""
 from .class_list_check_hook import ClassListCheckHook
 from .iteration_seed_hook import IterationSeedHook
+from .text_once_per_step_hook import TextOncePerStepHook
 
-__all__ = ['ClassListCheckHook', 'IterationSeedHook']
+__all__ = ['ClassListCheckHook', 'IterationSeedHook', 'TextOncePerStepHook']

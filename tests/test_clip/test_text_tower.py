@@ -7,7 +7,7 @@ import open_clip
 import pytest
 import torch
 
-from mmseg_mvp.clip import Frozen, TextTower, dense_tower, encode_prompts, load_clip, resolve_templates
+from mmseg_mvp.clip import Frozen, TextTower, dense_tower, encode_prompts, encode_sentences, load_clip, resolve_templates
 from mmseg_mvp.errors import UserError
 
 NAMES = ['cat', 'traffic light', 'television receiver']
@@ -28,13 +28,11 @@ def test_contexts_made_of_words_give_open_clips_own_embeddings(clip):
         assert torch.allclose(ours[prompt], clip.model.encode_text(tokens), atol=1e-5)
 
 
-def test_no_context_gives_the_plain_sentence_in_any_chunking(clip, monkeypatch):
+def test_sentences_share_what_they_begin_with(clip):
     tower = TextTower(clip)
-    monkeypatch.setattr('mmseg_mvp.clip.text_tower.CHUNK', 2)
-    sentences = ['a cat', 'a very small cat on a very large mat', 'dog']
-    with torch.no_grad():
-        ours = encode_prompts(tower, torch.zeros(1, 0, tower.width), [tower.tokenize(one) for one in sentences])
-    assert torch.allclose(ours[0], clip.model.encode_text(clip.tokenizer(sentences)), atol=1e-5)
+    sentences = ['a photo of a cat', 'a photo of a very small cat on a very large mat', 'a photo', 'a photo of a cat']
+    ours = encode_sentences(tower, [tower.tokenize(one) for one in sentences])
+    assert torch.allclose(ours, clip.model.encode_text(clip.tokenizer(sentences)), atol=1e-5)
 
 
 def test_gradients_reach_the_contexts_and_agree_with_a_finite_difference(clip):
@@ -62,23 +60,29 @@ def test_a_name_that_does_not_fit_is_told_with_its_length(clip):
         tower.tokenize('  ')
 
 
-@pytest.mark.parametrize('text', [
-    dict(no_causal_mask=True, pool_type='last'),
-    dict(embed_cls=True),
-], ids=['non-causal', 'coca'])
-def test_text_towers_that_are_not_causal_are_refused(tiny_rn, text):
+@pytest.mark.parametrize('text, reason', [
+    (dict(no_causal_mask=True, pool_type='last'), 'is not causal'),
+    (dict(embed_cls=True), 'is not causal'),
+    (dict(pool_type='last'), 'does not pool at the end token'),
+    (dict(scale_attn=True), 'has blocks of type CustomResidualAttentionBlock'),
+], ids=['non-causal', 'coca', 'pooling', 'blocks'])
+def test_unusual_towers_take_open_clips_own_pass_and_say_so(tiny_rn, text, reason, caplog):
     config = json.loads(open(tiny_rn['model']).read())
     model = open_clip.CustomTextCLIP(**dict(config, text_cfg=dict(config['text_cfg'], **text)))
-    with pytest.raises(UserError, match='causal transformer'):
-        TextTower(dataclasses.replace(load_clip(**tiny_rn), model=model.eval()))
-
-
-def test_a_causal_looking_tower_that_pools_elsewhere_is_refused(tiny_rn):
-    clip = load_clip(**tiny_rn)
-    model = copy.deepcopy(clip.model)
-    model.text_pool_type = 'last'
-    with pytest.raises(UserError, match='pools at the end token'):
-        TextTower(dataclasses.replace(clip, model=model))
+    model = model.eval().requires_grad_(False)
+    said = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmseg_mvp.clip.text_tower.print_log', lambda message, *args, **kwargs: said.append(message))
+        tower = TextTower(dataclasses.replace(load_clip(**tiny_rn), model=model))
+    assert not tower.shared and len(said) == 1 and reason in said[0]
+    phrases = ['a photo of a', 'there is a big']
+    contexts = torch.stack([tower.embed(torch.tensor(tower.tokenize(phrase))) for phrase in phrases]).requires_grad_()
+    ours = encode_prompts(tower, contexts, [tower.tokenize(f'{name}.') for name in NAMES])
+    for prompt, phrase in enumerate(phrases):
+        tokens = tower.tokenizer([f'{phrase} {name}.' for name in NAMES])
+        assert torch.allclose(ours[prompt], model.encode_text(tokens), atol=1e-5)
+    assert torch.autograd.grad(ours.square().sum(), contexts)[0].abs().amin(dim=2).gt(0).all()
+    assert not tower.token_embedding._forward_hooks
 
 
 def test_a_custom_text_clip_is_understood_as_well(tiny_rn):
@@ -113,17 +117,21 @@ def test_frozen_hides_its_module_and_moves_a_copy():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name, text, image', [
+@pytest.mark.parametrize('name, shared, image', [
     ('ViT-S-16-alt', True, True), ('MobileCLIP2-S0', False, False), ('coca_ViT-B-32', False, False),
-    ('MobileCLIP-B', True, False)])
-def test_open_clips_own_architectures_are_told_apart(name, text, image):
+    ('MobileCLIP-B', True, False), ('EVA02-B-16', True, False)])
+def test_open_clips_own_architectures_are_told_apart(name, shared, image):
     clip = load_clip(name)
-    for build, works in ((lambda: TextTower(clip), text), (lambda: dense_tower(clip.model.visual, name=name), image)):
-        if works:
-            assert build().embed_dim == clip.model.encode_text(clip.tokenizer(['a cat'])).shape[1]
-        else:
-            with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
-                build()
+    tower = TextTower(clip)
+    assert tower.shared is shared
+    ours = encode_prompts(tower, torch.zeros(1, 0, tower.width), [tower.tokenize('a cat'), tower.tokenize('dog')])[0]
+    theirs = clip.model.encode_text(clip.tokenizer(['a cat', 'dog'], context_length=tower.context_length))
+    assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.abs().max()))
+    if image:
+        assert dense_tower(clip.model.visual, name=name).embed_dim == theirs.shape[1]
+    else:
+        with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
+            dense_tower(clip.model.visual, name=name)
 
 
 def test_a_deep_copy_of_a_model_shares_what_is_frozen():

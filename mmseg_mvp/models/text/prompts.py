@@ -1,5 +1,5 @@
 """Where the words around a class name come from: learned context vectors, or sentences."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.utils import ProgressBar
@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, encode_prompts, resolve_templates
+from mmseg_mvp.clip import Frozen, encode_prompts, encode_sentences, resolve_templates
 from mmseg_mvp.errors import UserError
 
 # Sentences from which on encoding takes long enough for a progress bar.
@@ -87,7 +87,8 @@ class LearnedPrompts(nn.Module):
             Tensor: Normalised embeddings, the global prompt's first if there is one, (k+1, S, D).
         """
         tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.context_length) for wording in wordings]
-        return F.normalize(encode_prompts(self.tower, self.contexts, tokens), dim=-1)
+        progress = _progress(len(self.contexts) * len(tokens))
+        return F.normalize(encode_prompts(self.tower, self.contexts, tokens, progress), dim=-1)
 
 
 @MODELS.register_module()
@@ -128,14 +129,14 @@ class TemplatePrompts(nn.Module):
         Returns:
             Tensor: Normalised mean embeddings, (1, S, D).
         """
-        text = self.tower.module
-        no_context = text.positional_embedding.new_zeros(1, 0, text.width)
-        many = len(wordings) * len(self.templates) > MANY_SENTENCES
-        bar = ProgressBar(len(self.templates)) if many else None
+        text, progress = self.tower.module, _progress(len(self.templates) * len(wordings))
         total = 0
         for template in self.templates:
             tokens = [text.tokenize(template.format(wording)) for wording in wordings]
-            total = total + F.normalize(encode_prompts(self.tower, no_context, tokens), dim=-1)
-            if bar:
-                bar.update()
-        return F.normalize(total, dim=-1)
+            total = total + F.normalize(encode_sentences(self.tower, tokens, progress), dim=-1)
+        return F.normalize(total, dim=-1).unsqueeze(0)
+
+
+def _progress(sentences: int) -> Callable[[int], None] | None:
+    """A progress bar for what takes long; training, which encodes the same names each iteration, has a log of its own."""
+    return ProgressBar(sentences).update if sentences > MANY_SENTENCES and not torch.is_grad_enabled() else None

@@ -8,6 +8,8 @@ from mmseg_mvp.clip import Frozen, TextTower, load_clip
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import load_vocabulary
 
+from .step_embeddings import StepEmbeddings
+
 SYNONYMS = ('max', 'mean')
 
 
@@ -27,6 +29,7 @@ class TextClassifier(nn.Module):
 
     Attributes:
         vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
+        step (StepEmbeddings): Shares the embeddings among the micro-batches of an optimizer step.
 
     Raises:
         UserError: If the CLIP, the prompts or a vocabulary can't be used.
@@ -43,6 +46,7 @@ class TextClassifier(nn.Module):
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.embed_dim = self.tower.module.embed_dim
         self.vocabularies = {}
+        self.step = StepEmbeddings()
         self._cache = {}
         self.set_classes(train_classes, training=True)
         self.set_classes(train_classes if test_classes is None else test_classes)
@@ -79,8 +83,8 @@ class TextClassifier(nn.Module):
         """
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
-            return self._join_means(self.prompts(wordings))
-        probe = self.tower.module.positional_embedding
+            return self._join_means(self.step(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
+        probe = self.tower.module.token_embedding.weight
         key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
         # The prompts' values are compared, since an optimizer or an EMA may change them without a trace.
