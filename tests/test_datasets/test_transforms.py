@@ -14,10 +14,10 @@ def load_image(path):
     return LoadCheckedImage().transform(dict(img_path=str(path)))
 
 
-def load_mask(path, num_classes=20, label_map=None, reduce_zero_label=True, size=(HEIGHT, WIDTH)):
+def load_mask(path, num_classes=20, label_map=None, reduce_zero_label=True, size=(HEIGHT, WIDTH), **kwargs):
     results = dict(seg_map_path=str(path), ori_shape=size, label_map=label_map, reduce_zero_label=reduce_zero_label,
                    seg_fields=[])
-    return LoadCheckedAnnotations(num_classes).transform(results)['gt_seg_map']
+    return LoadCheckedAnnotations(num_classes, **kwargs).transform(results)['gt_seg_map']
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png'])
@@ -90,8 +90,9 @@ def test_broken_mask_is_named(tmp_path, damage):
     Image.fromarray(np.random.default_rng(0).integers(0, 20, (HEIGHT, WIDTH), dtype=np.uint8)).save(path)
     content = path.read_bytes()
     path.unlink() if damage == 'missing' else path.write_bytes(content[:len(content) // 2 if damage[0] == 't' else 0])
-    with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
-        load_mask(path)
+    for decoder in ('pillow', 'cv2'):
+        with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
+            load_mask(path, imdecode_backend=decoder)
 
 
 def test_image_is_contiguous_whatever_the_decoder(tmp_path):

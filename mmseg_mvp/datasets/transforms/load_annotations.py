@@ -45,14 +45,14 @@ class LoadCheckedAnnotations(LoadAnnotations):
         try:
             content = fileio.get(path, backend_args=self.backend_args)
             self._check_format(path, content)
-            mask = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend)
+            mask = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze().astype(np.uint8)
         except UserError:
             raise
         except Exception as error:  # each storage backend and decoder has exceptions of its own
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy or take its '
                             'name off the split file.') from error
-        results['gt_seg_map'] = cv2.LUT(mask.squeeze().astype(np.uint8), self._label_table(results))
+        results['gt_seg_map'] = cv2.LUT(mask, self._label_table(results))
         results['seg_fields'].append('gt_seg_map')
         self._check_size(results)
         self._check_values(results)

@@ -29,12 +29,11 @@ class LoadCheckedImage(LoadImageFromFile):
         Raises:
             UserError: The file cannot be read or decoded.
         """
-        path = results['img_path']
         try:
             results = super().transform(results)
         except Exception as error:  # each storage backend and decoder has exceptions of its own
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
-            raise UserError(f'Image {path!r} cannot be read ({reason}): replace the file by an intact '
+            raise UserError(f'Image {results["img_path"]!r} cannot be read ({reason}): replace the file by an intact '
                             'copy or take its name off the split file.') from error
         if results is not None and results['img'].strides[-1] < 0:
             # Pillow's RGB seen backwards: every later step would copy it, element by element.
