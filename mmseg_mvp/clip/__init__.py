@@ -4,10 +4,11 @@ It gives the other rooms a frozen CLIP by name and weights (:func:`load_clip`), 
 extractor (:func:`dense_tower`) and its text tower as a function of prompts (:class:`TextTower`).
 """
 from .frozen import Frozen
-from .image_tower import DENSE_VARIANTS, dense_tower
+from .image_tower import DENSE_VARIANTS, dense_tower, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
 __all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
-           'encode_sentences', 'load_clip', 'resolve_templates']
+__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
+           'encode_sentences', 'fold_batch_norm', 'load_clip', 'resolve_templates']

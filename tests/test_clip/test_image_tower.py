@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_mvp.clip import dense_tower, load_clip
+from mmseg_mvp.clip import Frozen, dense_tower, fold_batch_norm, load_clip
 from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower
 from mmseg_mvp.errors import UserError
 
@@ -99,3 +99,44 @@ def test_towers_that_have_no_dense_features_are_refused(vit):
         dense_tower(vit, name='odd')
     with pytest.raises(UserError, match="no dense variant 'best': expected one of maskclip, value"):
         dense_tower(vit, 'best')
+
+
+@pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_folding_leaves_every_feature_and_the_tower_itself_as_they_are(resnet, dtype, tolerance):
+    for module in resnet.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.3), nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5), nn.init.normal_(module.bias, std=0.3)
+    tower = ResNetTower(resnet.to(dtype))
+    before = {name: value.clone() for name, value in tower.state_dict().items()}
+    folded = fold_batch_norm(tower)
+    images = torch.randn(2, 3, 64, 96, dtype=dtype)
+    expected, found = tower(images, (0, 3)), folded(images, (0, 3))
+    assert len(found) == 3
+    for one, other in zip(found, expected):
+        assert (one - other).abs().max() <= tolerance * other.abs().max()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    after = tower.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+    assert folded.visual.attnpool is resnet.attnpool
+
+
+def test_channels_stay_last_through_a_move(resnet):
+    moved = Frozen(fold_batch_norm(ResNetTower(resnet))).double().module
+    assert all(module.weight.is_contiguous(memory_format=torch.channels_last) for module in moved.modules()
+               if isinstance(module, nn.Conv2d))
+    features, = moved(torch.randn(1, 3, 64, 64, dtype=torch.float64))
+    assert features.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_vit_needs_no_folding(vit):
+    tower = ViTTower(vit)
+    assert fold_batch_norm(tower) is tower
+
+
+@pytest.mark.parametrize('grad', [True, False])
+def test_a_vit_block_is_open_clips_own(vit, grad):
+    x = torch.randn(2, 5, 64, dtype=torch.float64)
+    with torch.set_grad_enabled(grad):
+        for block in vit.double().transformer.resblocks:
+            assert torch.allclose(ViTTower(vit)._block(block, x), block(x), rtol=0, atol=1e-10)

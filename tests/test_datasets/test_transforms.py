@@ -3,9 +3,10 @@ import cv2
 import numpy as np
 import pytest
 from fixtures.trees import HEIGHT, WIDTH, write_image, write_mask
+from mmseg.datasets.transforms import LoadAnnotations, RandomCrop
 from PIL import Image
 
-from mmseg_mvp.datasets import LoadCheckedAnnotations, LoadCheckedImage
+from mmseg_mvp.datasets import CountingRandomCrop, LoadCheckedAnnotations, LoadCheckedImage
 from mmseg_mvp.errors import UserError
 
 
@@ -13,10 +14,10 @@ def load_image(path):
     return LoadCheckedImage().transform(dict(img_path=str(path)))
 
 
-def load_mask(path, num_classes=20, label_map=None, reduce_zero_label=True, size=(HEIGHT, WIDTH)):
+def load_mask(path, num_classes=20, label_map=None, reduce_zero_label=True, size=(HEIGHT, WIDTH), **kwargs):
     results = dict(seg_map_path=str(path), ori_shape=size, label_map=label_map, reduce_zero_label=reduce_zero_label,
                    seg_fields=[])
-    return LoadCheckedAnnotations(num_classes).transform(results)['gt_seg_map']
+    return LoadCheckedAnnotations(num_classes, **kwargs).transform(results)['gt_seg_map']
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png'])
@@ -89,5 +90,58 @@ def test_broken_mask_is_named(tmp_path, damage):
     Image.fromarray(np.random.default_rng(0).integers(0, 20, (HEIGHT, WIDTH), dtype=np.uint8)).save(path)
     content = path.read_bytes()
     path.unlink() if damage == 'missing' else path.write_bytes(content[:len(content) // 2 if damage[0] == 't' else 0])
-    with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
-        load_mask(path)
+    for decoder in ('pillow', 'cv2'):
+        with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
+            load_mask(path, imdecode_backend=decoder)
+
+
+def test_image_is_contiguous_whatever_the_decoder(tmp_path):
+    write_image(tmp_path / 'a.jpg')
+    assert load_image(tmp_path / 'a.jpg')['img'].flags.c_contiguous
+    load = LoadCheckedImage(imdecode_backend='cv2', to_float32=True)
+    results = load.transform(dict(img_path=str(tmp_path / 'a.jpg')))
+    assert np.array_equal(results['img'], load_image(tmp_path / 'a.jpg')['img'].astype(np.float32))
+
+
+@pytest.mark.parametrize('mode', ['L', 'P', '1'])
+@pytest.mark.parametrize('reduce_zero_label', [True, False])
+@pytest.mark.parametrize('label_map', [None, {}, {0: 3, 3: 0, 1: 255, 255: 7, 254: 9}])
+def test_every_label_is_what_mmseg_makes_of_it(tmp_path, mode, reduce_zero_label, label_map):
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    mask = Image.fromarray(values > 99 if mode == '1' else values)
+    if mode == 'P':
+        mask.putpalette(list(range(256)) * 3)
+    mask.save(tmp_path / 'mask.png')
+    results = [transform.transform(dict(seg_map_path=str(tmp_path / 'mask.png'), ori_shape=(16, 16), seg_fields=[],
+                                        label_map=label_map, reduce_zero_label=reduce_zero_label))
+               for transform in (LoadAnnotations(), LoadCheckedAnnotations(256))]
+    expected, found = (result['gt_seg_map'] for result in results)
+    assert found.dtype == expected.dtype == np.uint8 and np.array_equal(found, expected)
+    assert results[1]['seg_fields'] == ['gt_seg_map']
+
+
+def test_reduce_zero_label_must_be_the_data_sets(tmp_path):
+    write_mask(tmp_path / 'mask.png', [1])
+    results = dict(seg_map_path=str(tmp_path / 'mask.png'), ori_shape=(HEIGHT, WIDTH), reduce_zero_label=True,
+                   seg_fields=[])
+    with pytest.raises(UserError, match='reduce_zero_label=False and its data set True: leave it to the data set'):
+        LoadCheckedAnnotations(20, reduce_zero_label=False).transform(results)
+
+
+@pytest.mark.parametrize('ratio', [0.4, 0.75, 1.])
+@pytest.mark.parametrize('size', [(40, 60), (16, 16), (200, 24)])
+def test_crops_are_those_of_mmseg(ratio, size):
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        # Blocks of few classes, so that many crops are drawn again; some images hold one class or none.
+        blocks = rng.choice([0, 1, 255], p=[0.5, 0.2, 0.3] if seed % 4 else [0, 1, 0], size=(4, 5)).astype(np.uint8)
+        labels = np.kron(blocks, np.ones((20, 20), np.uint8))
+        image = rng.integers(0, 255, (*labels.shape, 3), dtype=np.uint8)
+        found = []
+        for crop in (RandomCrop(size, ratio), CountingRandomCrop(size, ratio)):
+            np.random.seed(seed)
+            found.append(crop.transform(dict(img=image, gt_seg_map=labels, seg_fields=['gt_seg_map'])))
+            found[-1]['drawn'] = np.random.rand()
+        one, other = found
+        assert np.array_equal(one['img'], other['img']) and np.array_equal(one['gt_seg_map'], other['gt_seg_map'])
+        assert one['drawn'] == other['drawn'] and one['img_shape'] == other['img_shape']

@@ -1,6 +1,8 @@
 """Loads a label mask, or says which one does not fit its image or the label set."""
 import io
 
+import cv2
+import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmseg.datasets.transforms import LoadAnnotations
@@ -16,6 +18,7 @@ _IGNORE = 255
 class LoadCheckedAnnotations(LoadAnnotations):
     """mmseg's ``LoadAnnotations`` that refuses masks which cannot be right.
 
+    The file is read once, and labels are renumbered by one table look-up instead of one pass over the mask per class.
     An image without a mask passes: mmseg's ``inference_model`` runs the test pipeline on images of a user.
 
     Args:
@@ -36,24 +39,43 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
         Raises:
             UserError: The mask cannot be read, is not one channel of at most 8 bits, differs from the image in size, or
-                holds a value that is neither a class nor ignored.
+                holds a value that is neither a class nor ignored; or ``reduce_zero_label`` is not the data set's.
         """
         path = results['seg_map_path']
         try:
-            self._check_format(path)
-            super()._load_seg_map(results)
+            content = fileio.get(path, backend_args=self.backend_args)
+            self._check_format(path, content)
+            mask = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze().astype(np.uint8)
         except UserError:
             raise
         except Exception as error:  # each storage backend and decoder has exceptions of its own
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy or take its '
                             'name off the split file.') from error
+        results['gt_seg_map'] = cv2.LUT(mask, self._label_table(results))
+        results['seg_fields'].append('gt_seg_map')
         self._check_size(results)
         self._check_values(results)
 
-    def _check_format(self, path: str) -> None:
+    def _label_table(self, results: dict) -> np.ndarray:
+        """Label of each value in the file, (256,) uint8: mmseg's ``reduce_zero_label``, then its ``label_map``."""
+        reduce_zero_label = results['reduce_zero_label']
+        if self.reduce_zero_label not in (None, reduce_zero_label):
+            raise UserError(f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its data set '
+                            f'{reduce_zero_label}: leave it to the data set.')
+        labels = np.arange(256, dtype=np.uint8)
+        if reduce_zero_label:
+            labels = np.roll(labels, 1)  # 0 becomes 255, 1 becomes 0
+            labels[_IGNORE] = _IGNORE
+        table = labels.copy()
+        for old, new in (results.get('label_map') or {}).items():
+            table[labels == old] = new
+        return table
+
+    @staticmethod
+    def _check_format(path: str, content: bytes) -> None:
         # mmseg casts labels to uint8, so that 300 would arrive as class 44; only the header is decoded here.
-        with Image.open(io.BytesIO(fileio.get(path, backend_args=self.backend_args))) as mask:
+        with Image.open(io.BytesIO(content)) as mask:
             if mask.mode not in ('1', 'L', 'P'):
                 raise UserError(f'Mask {path!r} has pixels of mode {mask.mode!r}: store labels as a PNG with one '
                                 "channel of 8 bits (modes 'L' or 'P').")

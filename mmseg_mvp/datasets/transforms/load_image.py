@@ -1,6 +1,7 @@
 """Loads an image, or says which one could not be loaded."""
 from typing import Optional
 
+import cv2
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
@@ -29,8 +30,12 @@ class LoadCheckedImage(LoadImageFromFile):
             UserError: The file cannot be read or decoded.
         """
         try:
-            return super().transform(results)
+            results = super().transform(results)
         except Exception as error:  # each storage backend and decoder has exceptions of its own
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Image {results["img_path"]!r} cannot be read ({reason}): replace the file by an intact '
                             'copy or take its name off the split file.') from error
+        if results is not None and results['img'].strides[-1] < 0:
+            # Pillow's RGB seen backwards: every later step would copy it, element by element.
+            results['img'] = cv2.cvtColor(results['img'][..., ::-1], cv2.COLOR_RGB2BGR)
+        return results

@@ -1,0 +1,42 @@
+"""Random crops without sorting pixels."""
+import numpy as np
+from mmcv.transforms.utils import cache_randomness
+from mmseg.datasets.transforms import RandomCrop
+from mmseg.registry import TRANSFORMS
+
+_TRIES = 10
+
+
+@TRANSFORMS.register_module()
+class CountingRandomCrop(RandomCrop):
+    """mmseg's ``RandomCrop``: the same crops from the same random numbers, sooner.
+
+    mmseg sorts the labels of each candidate to learn their shares (``numpy.unique``); one count of the 256 possible
+    labels says the same.
+
+    Args:
+        crop_size (int | tuple[int, int]): Expected height and width.
+        cat_max_ratio (float): Largest share that one class may have of the labelled pixels; a crop that exceeds it is
+            drawn again, up to ten times.
+        ignore_index (int): Label of pixels that don't count.
+    """
+
+    @cache_randomness
+    def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
+        """Top, bottom, left and right of a crop of ``img`` (H, W, 3), chosen by ``gt_seg_map`` (H, W)."""
+        bbox = self._draw(results['img'].shape)
+        for _ in range(_TRIES if self.cat_max_ratio < 1 else 0):
+            if self._is_varied(self.crop(results['gt_seg_map'], bbox)):
+                break
+            bbox = self._draw(results['img'].shape)
+        return bbox
+
+    def _draw(self, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        top, left = (np.random.randint(0, max(side - crop, 0) + 1) for side, crop in zip(shape, self.crop_size))
+        return top, top + self.crop_size[0], left, left + self.crop_size[1]
+
+    def _is_varied(self, labels: np.ndarray) -> bool:
+        """Whether several classes are in sight and none has more than its share."""
+        counts = np.bincount(labels.ravel(), minlength=256)
+        counts[self.ignore_index] = 0
+        return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio

@@ -1,0 +1,80 @@
+"""The backbone's frozen, trainable and reduced-precision forms."""
+import logging
+
+import pytest
+import torch
+from mmengine.logging import MMLogger
+from mmseg.registry import MODELS
+from torch import nn
+
+from mmseg_mvp.clip import dense_tower, load_clip
+from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.errors import UserError
+
+
+def encoder(clip: dict, **kwargs) -> nn.Module:
+    return MODELS.build(dict(type='CLIPImageEncoder', clip=clip, **kwargs))
+
+
+def count_batch_norms(module: nn.Module) -> int:
+    return sum(isinstance(part, nn.BatchNorm2d) for part in module.modules())
+
+
+def test_a_frozen_resnet_is_folded_and_the_loaded_clip_is_not(tiny_rn):
+    clip, images = load_clip(**tiny_rn), torch.randn(2, 3, 64, 64)
+    expected, = dense_tower(clip.model.visual)(images)
+    model = encoder(tiny_rn)
+    assert count_batch_norms(model.tower.module) == 0 < count_batch_norms(clip.model.visual)
+    assert torch.allclose(model(images)[0], expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    assert fingerprint(clip.model) == clip.fingerprint
+    assert not model.state_dict() and not list(model.parameters())
+
+
+def test_a_trainable_resnet_keeps_its_batch_norm_and_learns(tiny_rn):
+    clip = load_clip(**tiny_rn)
+    model = encoder(tiny_rn, frozen=False).train()
+    assert count_batch_norms(model) == count_batch_norms(clip.model.visual)
+    mean = model.tower.visual.bn1.running_mean.clone()
+    model(torch.randn(2, 3, 64, 64))[0].square().sum().backward()
+    assert model.tower.visual.conv1.weight.grad.abs().sum() > 0
+    assert not torch.equal(model.tower.visual.bn1.running_mean, mean)
+    assert fingerprint(clip.model) == clip.fingerprint
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+def test_autocast_gives_float32_features_of_that_precision(tiny_clip, precision, frozen):
+    images = torch.randn(2, 3, 64, 64)
+    exact, = encoder(tiny_clip, frozen=frozen).eval()(images)
+    found, = encoder(tiny_clip, frozen=frozen, autocast=precision).eval()(images)
+    assert found.dtype == torch.float32
+    dtype = getattr(torch, precision)
+    assert torch.equal(found, found.to(dtype).float())  # each value is one of that precision
+    step = torch.finfo(dtype).eps
+    assert 0 < (found - exact).abs().max() < 5 * step * exact.abs().max()
+
+
+def test_reduced_precision_is_told_once_and_only_in_eval_mode(tiny_vit):
+    told = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append((record.levelname, record.getMessage()))
+    logger = MMLogger.get_instance('test_autocast')
+    logger.addHandler(handler)
+    images = torch.randn(1, 3, 32, 32)
+    try:
+        encoder(tiny_vit).eval()(images)
+        model = encoder(tiny_vit, autocast='bfloat16').train()
+        model(images)
+        told_in_training = [message for _, message in told if 'bfloat16' in message]
+        model.eval()
+        model(images), model(images)
+    finally:
+        logger.removeHandler(handler)
+    assert not told_in_training
+    (level, message), = [one for one in told if 'bfloat16' in one[1]]
+    assert level == 'WARNING' and 'CLIPImageEncoder.autocast' in message
+
+
+def test_an_unknown_precision_is_refused(tiny_vit):
+    with pytest.raises(UserError, match="autocast is 'half': expected one of bfloat16, float16, or None"):
+        encoder(tiny_vit, autocast='half')
