@@ -4,10 +4,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..utils.bands import resize_maps, resize_matrix, tiles
+from ..utils.bands import resize_maps, resize_matrices, tiles
 
-# From here on the matrix products gain more from classes last in memory than the sums over classes lose.
-CLASSES_LAST = 128
+# From this many classes on, classes last in memory are the faster order (measured: 2x slower at 15, equal from 40 to
+# 150, 1.4x faster at 847).
+CLASSES_LAST = 64
 
 
 def banded_cross_entropy(logits: Tensor, label: Tensor, weight: Tensor, align_corners: bool = False) -> Tensor:
@@ -37,8 +38,7 @@ class _BandedCrossEntropy(Function):
         classes_last = logits.shape[1] >= CLASSES_LAST
         logits = logits.contiguous(memory_format=torch.channels_last if classes_last else torch.contiguous_format)
         gradient = torch.zeros_like(logits) if ctx.needs_input_grad[0] else None
-        matrices = [resize_matrix(source, target, align_corners, logits.dtype, logits.device)
-                    for source, target in zip(logits.shape[2:], label.shape[1:])]
+        matrices = resize_matrices(logits, label.shape[1:], align_corners)
         total = logits.new_zeros(())
         for tile in tiles(*matrices, logits.shape[1]):
             area = (slice(None), *tile.source)

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Values of a tile: what the caches of a CPU hold; enough to keep a GPU busy.
-TILE_VALUES = dict(cpu=2**20)
-TILE_VALUES_ELSEWHERE = 2**24
+# Values of a tile: on a CPU what its caches hold (measured), on a GPU enough to keep it busy (not measured).
+TILE_VALUES = dict(cpu=2**20, cuda=2**24)
 
 
 class Tile(NamedTuple):
@@ -54,6 +53,23 @@ def resize_matrix(source: int, target: int, align_corners: bool, dtype: torch.dt
     return F.interpolate(unit[None], size=target, mode='linear', align_corners=align_corners)[0].T.contiguous()
 
 
+def resize_matrices(maps: Tensor, size: tuple[int, int], align_corners: bool) -> tuple[Tensor, Tensor]:
+    """Row and column matrix of a bilinear resize, in float32 or the maps' higher precision.
+
+    Args:
+        maps (Tensor): What is to be resized, (..., h, w).
+        size (tuple[int, int]): Height H and width W after.
+        align_corners (bool): As in ``torch.nn.functional.interpolate``.
+
+    Returns:
+        tuple[Tensor, Tensor]: (H, h) and (W, w).
+    """
+    dtype = torch.promote_types(maps.dtype, torch.float32)
+    rows, columns = (resize_matrix(source, target, align_corners, dtype, maps.device)
+                     for source, target in zip(maps.shape[-2:], size))
+    return rows, columns
+
+
 def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Resize class maps by two matrix products; with transposed matrices, the adjoint of a resize.
 
@@ -67,6 +83,8 @@ def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     if maps.stride(0) == 1:
         return (columns @ torch.tensordot(rows, maps.permute(1, 2, 0), 1)).permute(2, 0, 1)
+    if len(rows) < rows.shape[1]:  # rows first where they get fewer, last where they get more: the cheaper order
+        return (rows @ maps) @ columns.T
     return rows @ (maps @ columns.T)
 
 
@@ -81,8 +99,8 @@ def tiles(rows: Tensor, columns: Tensor, num_classes: int) -> Iterator[Tile]:
     Yields:
         Tile: Row by row; where they lie depends on C, H and W alone.
     """
-    pixels = max(TILE_VALUES.get(rows.device.type, TILE_VALUES_ELSEWHERE) // num_classes, 1)
-    width = min(max(math.isqrt(pixels), 1), len(columns))
+    pixels = max(TILE_VALUES.get(rows.device.type, TILE_VALUES['cuda']) // num_classes, 1)
+    width = min(math.isqrt(pixels), len(columns))
     strips = list(_strips(columns, width))
     for row_target, row_source, row_matrix in _strips(rows, pixels // width):
         for target, source, matrix in strips:
