@@ -101,11 +101,12 @@ def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, we
     Raises:
         UserError: If a label is neither a class nor ignored.
     """
-    bins = label.where(label != ignore_index, num_classes)
-    lowest, highest = (int(one) for one in bins.aminmax()) if bins.numel() else (0, 0)
-    if lowest < 0 or highest > num_classes:
-        raise UserError(f'The labels hold {lowest if lowest < 0 else highest}, but there are {num_classes} classes (0 '
-                        f'to {num_classes - 1}, {ignore_index} is ignored): mend the labels or the number of classes.')
+    labelled = label != ignore_index
+    outside = labelled & ((label < 0) | (label >= num_classes))
+    if outside.any():
+        raise UserError(f'The labels hold {int(label[outside][0])}, but there are {num_classes} classes (0 to '
+                        f'{num_classes - 1}, {ignore_index} is ignored): mend the labels or the number of classes.')
+    bins = label.where(labelled, num_classes)
     bins = bins + (num_classes + 1) * torch.arange(len(label), device=label.device)[:, None, None]
     counts = bins.flatten().bincount(None if weight is None else weight.flatten(), len(label) * (num_classes + 1))
     return counts.view(len(label), num_classes + 1)[:, :num_classes]
