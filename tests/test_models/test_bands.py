@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from mmseg_mvp.models.utils import bands
-from mmseg_mvp.models.utils.bands import resize_maps, resize_matrices, tiles
+from mmseg_mvp.models.utils.bands import resize_maps, resize_matrices, resize_matrix, tiles
 
 
 @pytest.fixture(params=['classes first', 'classes last'])
@@ -28,6 +28,15 @@ def test_two_matrix_products_are_the_resize_and_its_gradient(maps, size, align_c
 def test_matrices_are_as_precise_as_the_logits_and_at_least_float32():
     for dtype, expected in ((torch.bfloat16, torch.float32), (torch.float64, torch.float64)):
         assert resize_matrices(torch.zeros(2, 3, 3, dtype=dtype), (5, 5), False)[0].dtype == expected
+
+
+def test_matrices_cached_in_inference_mode_serve_training():
+    resize_matrix.cache_clear()
+    with torch.inference_mode():
+        resize_matrices(torch.zeros(2, 3, 3), (5, 5), False)
+    maps = torch.randn(2, 3, 3, requires_grad=True)
+    resize_maps(maps, *resize_matrices(maps, (5, 5), False)).sum().backward()
+    assert torch.allclose(maps.grad.sum(), torch.tensor(50.))
 
 
 @pytest.mark.parametrize('budget', [1, 40, 300, 10**6])

@@ -27,6 +27,8 @@ def banded_cross_entropy(logits: Tensor, label: Tensor, weight: Tensor, align_co
         Tensor: A scalar (). It can be differentiated once, with respect to the logits.
     """
     logits = logits if logits.dtype == torch.float64 else logits.float()
+    if not torch.is_grad_enabled():
+        logits = logits.detach()  # a Function is not told of no_grad
     with torch.autocast(logits.device.type, enabled=False):
         return _BandedCrossEntropy.apply(logits, label, weight.to(logits), align_corners)
 

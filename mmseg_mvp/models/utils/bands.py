@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Values of a tile: on a CPU what its caches hold (measured), on a GPU enough to keep it busy (not measured).
-TILE_VALUES = dict(cpu=2**20, cuda=2**24)
+TILE_VALUES = dict(cpu=2**19, cuda=2**24)
 
 
 class Tile(NamedTuple):
@@ -36,6 +36,7 @@ class Tile(NamedTuple):
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what one mode caches, the other may use
 def resize_matrix(source: int, target: int, align_corners: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Matrix of a linear resize along one side; not to be written to, as it is cached.
 
