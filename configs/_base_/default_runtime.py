@@ -19,7 +19,7 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 randomness = dict(seed=0)
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='LowResSegTTAModel')
 custom_hooks = [
     dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one would
     dict(type='ClassListCheckHook'),  # labels and names must mean the same classes

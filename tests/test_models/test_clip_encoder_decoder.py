@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from mmengine import ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import load_checkpoint, save_checkpoint
 from mmengine.structures import PixelData
@@ -112,9 +113,10 @@ def test_prediction_has_the_images_size_and_the_maps_place(tiny_clip, size):
     assert all(torch.equal(one.pred_sem_seg.data[0], label) for one, label in zip(predicted, expected))
 
 
-def test_tta_model_averages_flips(tiny_rn):
+@pytest.mark.parametrize('tta_model, keep_logits', [('LowResSegTTAModel', False), ('SegTTAModel', True)])
+def test_tta_model_averages_flips(tiny_rn, tta_model, keep_logits):
     images, _ = batch(count=1)
-    tta = MODELS.build(dict(type='SegTTAModel', module=config(tiny_rn))).eval()
+    tta = MODELS.build(dict(type=tta_model, module=config(tiny_rn, mode='whole', keep_logits=keep_logits))).eval()
     metas = [dict(ori_shape=(64, 64), img_shape=(64, 64), img_path='x.jpg', flip=flip, flip_direction='horizontal')
              for flip in (False, True)]
     data = dict(inputs=[images, images.flip(3)], data_samples=[[SegDataSample(metainfo=meta)] for meta in metas])
@@ -124,6 +126,56 @@ def test_tta_model_averages_flips(tiny_rn):
         plain = tta.module.inference(images, metas[:1]).softmax(1)
         flipped = tta.module.inference(images.flip(3), metas[:1]).softmax(1).flip(3)
     assert torch.equal(result.pred_sem_seg.data[0], (plain + flipped)[0].argmax(dim=0))
+
+
+def test_mmsegs_own_tta_model_without_kept_logits_says_what_to_set(tiny_rn):
+    images, samples = batch(count=1)
+    tta = MODELS.build(dict(type='SegTTAModel', module=config(tiny_rn))).eval()
+    with torch.no_grad(), pytest.raises(UserError, match='keep_logits=True'):
+        tta.test_step(dict(inputs=[list(images)] * 2, data_samples=[samples] * 2))
+
+
+@pytest.mark.parametrize('mode', [dict(mode='whole'), dict(mode='slide', crop_size=(64, 64), stride=(32, 32))])
+@pytest.mark.parametrize('with_samples', [True, False])
+def test_predictions_are_those_of_mmsegs_postprocessing(tiny_clip, mode, with_samples):
+    images, samples = batch(70, 90)
+    for sample in samples:
+        sample.set_metainfo(dict(ori_shape=(50, 111), img_padding_size=[0, 3, 0, 5], flip=True,
+                                 flip_direction='horizontal'))
+    samples = samples if with_samples else None
+    model = build(tiny_clip, keep_logits=True, **mode)
+    with torch.no_grad():
+        expected = EncoderDecoder.predict(model, images, samples and copy.deepcopy(samples))
+        kept = model.predict(images, samples and copy.deepcopy(samples))
+        model.test_cfg['keep_logits'] = False
+        dropped = model.predict(images, samples)
+    for theirs, ours, small in zip(expected, kept, dropped):
+        assert ours.seg_logits.shape == theirs.seg_logits.shape == (50, 111) if with_samples else (70, 90)
+        assert torch.allclose(ours.seg_logits.data, theirs.seg_logits.data, atol=1e-4)
+        assert torch.equal(ours.pred_sem_seg.data, small.pred_sem_seg.data)
+        assert ours.pred_sem_seg.data.dtype == theirs.pred_sem_seg.data.dtype
+        assert (ours.pred_sem_seg.data != theirs.pred_sem_seg.data).float().mean() < 1e-3
+        assert torch.equal(small.low_res_logits.resize(), ours.seg_logits.data)
+        assert 'data' not in small.seg_logits
+
+
+def test_window_sizes_between_the_strides_are_floored_and_said_once(tiny_rn, caplog):
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        model = build(tiny_rn, mode='slide', crop_size=(100, 64), stride=(70, 32))
+        model.predict(*batch(count=1))
+    finally:
+        logger.removeHandler(caplog.handler)
+    told = [record.getMessage() for record in caplog.records if 'test_cfg' in record.getMessage()]
+    assert len(told) == 2
+    assert 'crop_size is (100, 64)' in told[0] and '(96, 64) is taken' in told[0]
+    assert 'stride is (70, 32)' in told[1] and '(64, 32) is taken' in told[1]
+
+
+def test_an_unknown_test_mode_is_told(tiny_rn):
+    with pytest.raises(UserError, match="mode is 'sliding'"):
+        build(tiny_rn, mode='sliding').predict(*batch())
 
 
 def test_training_changes_prompts_and_scales_and_nothing_else(tiny_clip):
@@ -173,7 +225,7 @@ def test_set_classes_reaches_segmentor_and_head(tiny_rn):
     model.set_classes(['boat', 'river', 'sky, heaven'])
     assert model.num_classes == model.out_channels == model.decode_head.num_classes == 3
     images, samples = batch()
-    assert model.predict(images, samples)[0].seg_logits.data.shape == (3, 64, 64)
+    assert model.predict(images, samples)[0].low_res_logits.resize().shape == (3, 64, 64)
 
 
 def test_a_loss_that_is_not_finite_names_its_part(tiny_rn):

@@ -95,7 +95,7 @@ def label():
 
 
 def test_refined_seg_loss(label):
-    check_same(lambda logits, raw: RefinedSegLoss()(logits, label, F.logsigmoid(raw)),
+    check_same(lambda logits, raw: RefinedSegLoss()(logits, label, log_presence=F.logsigmoid(raw)),
           lambda logits, raw: naive_refined_loss(logits, label, raw.sigmoid()), randn(2, 3, 3, 4), randn(2, 3))
 
 
@@ -106,7 +106,7 @@ def test_refined_seg_loss_without_presence_is_cross_entropy(label):
 
 def test_refined_seg_loss_of_an_unlabelled_batch_is_zero_not_nan():
     logits = randn(1, 3, 2, 2)
-    loss = RefinedSegLoss()(logits, torch.full((1, 4, 4), 255), F.logsigmoid(randn(1, 3)))
+    loss = RefinedSegLoss()(logits, torch.full((1, 4, 4), 255), log_presence=F.logsigmoid(randn(1, 3)))
     assert loss == 0 and torch.isfinite(torch.autograd.grad(loss, logits)[0]).all()
 
 

@@ -158,20 +158,21 @@ class MultiPromptTextHead(BaseDecodeHead):
         logits, presence = self._split(self.class_maps(inputs))
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)
         self._check_labels(label, batch_data_samples)
+        histogram = label_histogram(label, logits.shape[1], self.ignore_index)
         if isinstance(self.loss_decode, RefinedSegLoss):
             log_presence = None if presence is None else F.logsigmoid(presence)
-            losses = {self.loss_decode.loss_name: self.loss_decode(logits, label, log_presence, self.ignore_index,
-                                                                   self.align_corners)}
+            losses = {self.loss_decode.loss_name: self.loss_decode(
+                logits, label, ignore_index=self.ignore_index, log_presence=log_presence,
+                align_corners=self.align_corners, histogram=histogram)}
         else:
             losses = self.loss_by_feat(_refined(logits, presence), batch_data_samples)
-        losses.update(self._prompt_losses(presence, label))
+        losses.update(self._prompt_losses(presence, histogram))
         return losses
 
-    def _prompt_losses(self, presence: Tensor | None, label: Tensor) -> dict:
+    def _prompt_losses(self, presence: Tensor | None, histogram: Tensor) -> dict:
         losses = {}
         if self.loss_presence is not None and presence is not None:
-            present = label_histogram(label, presence.shape[1], self.ignore_index) > 0
-            losses[self.loss_presence.loss_name] = self.loss_presence(presence, present)
+            losses[self.loss_presence.loss_name] = self.loss_presence(presence, histogram > 0)
         losses['tau_1'] = self.tau_1.detach()
         if self.gpr is not None:
             losses['tau_2'] = self.gpr.tau.detach()

@@ -1,14 +1,21 @@
 """The segmentor of CLIP-based heads."""
 import inspect
+import logging
 from collections.abc import Iterator
 
 import torch
+from mmengine.logging import print_log
+from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
+
+from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 
 
 @MODELS.register_module()
@@ -18,8 +25,10 @@ class CLIPEncoderDecoder(EncoderDecoder):
     Differences to the base class:
 
     - Whole and sliding inference share one path: windows are stitched at feature resolution, then the head refines the
-      whole map (GPR sees the image, not a window), then the logits are resized once. Windows start at multiples of the
-      backbone's stride, so stitching needs no resizing and no full-size padding.
+      whole map (GPR sees the image, not a window). Windows start at multiples of the backbone's stride, so stitching
+      needs no resizing and no full-size padding.
+    - ``predict`` goes from low-resolution logits straight to the label map; full-size ``seg_logits`` are in the samples
+      only with ``test_cfg.keep_logits=True``, ``low_res_logits`` always.
     - ``set_classes`` changes the vocabulary at run time.
     - A loss that is not finite stops training and names the part.
     - A checkpoint that holds nothing for this model is refused.
@@ -36,6 +45,7 @@ class CLIPEncoderDecoder(EncoderDecoder):
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
         super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
+        self._report_window_sizes()
 
     def set_classes(self, classes: str | list) -> None:
         """Segment by other names from now on.
@@ -79,6 +89,45 @@ class CLIPEncoderDecoder(EncoderDecoder):
         Returns:
             Tensor: Logits, (B, C, H, W).
         """
+        return self._to_image_size(self._stitched_class_maps(inputs), inputs)
+
+    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
+        """Label maps of images, whole or in windows as ``test_cfg.mode`` says.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): Their meta information, as in mmseg; without it, label maps
+                have the size of the inputs.
+
+        Returns:
+            list[SegDataSample]: With ``pred_sem_seg`` (1, H, W) int64 and ``low_res_logits``; with
+            ``test_cfg.keep_logits=True`` also ``seg_logits`` (C, H, W) as in mmseg.
+
+        Raises:
+            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+        """
+        logits = self.decode_head.refine(self._maps_of_mode(inputs))
+        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
+        samples = data_samples or [SegDataSample() for _ in metas]
+        for sample, maps, meta in zip(samples, logits, metas):
+            rows, columns = image_matrices(maps, self._padded(maps), inputs.shape[2:], meta, self.align_corners)
+            low_res = LowResLogits(logits=maps, rows=rows, columns=columns)
+            keep = self.test_cfg.get('keep_logits', False)
+            sample.set_data(dict(
+                low_res_logits=low_res,
+                seg_logits=PixelData(data=low_res.resize()) if keep else LogitsNotKept(),
+                pred_sem_seg=PixelData(data=label_map(maps, rows, columns)[None])))
+        return samples
+
+    def _maps_of_mode(self, inputs: Tensor) -> Tensor:
+        """Class maps (B, M, h, w) by the inference that ``test_cfg`` names."""
+        mode = self.test_cfg.get('mode', 'whole')
+        if mode not in ('whole', 'slide'):
+            raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
+        return self._stitched_class_maps(inputs) if mode == 'slide' else self.class_maps(inputs)
+
+    def _stitched_class_maps(self, inputs: Tensor) -> Tensor:
+        """Class maps (B, M, h, w), averaged over the windows that see a position."""
         stride = self.backbone.stride
         grid = [-(-side // stride) for side in inputs.shape[2:]]
         total, count = None, inputs.new_zeros(1, 1, *grid)
@@ -89,14 +138,26 @@ class CLIPEncoderDecoder(EncoderDecoder):
                 total = maps.new_zeros(*maps.shape[:2], *grid)
             total[..., rows, columns] += maps
             count[..., rows, columns] += 1
-        return self._to_image_size(total / count, inputs)
+        return total / count
+
+    def _report_window_sizes(self) -> None:
+        """Say which window sizes are not multiples of the backbone's stride, and what is taken instead."""
+        for name in ('crop_size', 'stride') if (self.test_cfg or {}).get('mode') == 'slide' else ():
+            asked = tuple(self.test_cfg[name])
+            taken = tuple(self._in_features(side) * self.backbone.stride for side in asked)
+            if taken != asked:
+                print_log(f'test_cfg.{name} is {asked}, but windows start and end at multiples of the backbone\'s '
+                          f'stride of {self.backbone.stride} pixels: {taken} is taken.', 'current', logging.WARNING)
+
+    def _in_features(self, pixels: int) -> int:
+        """A window's size or step in features, at least 1."""
+        return max(pixels // self.backbone.stride, 1)
 
     def _windows(self, grid: list[int]) -> Iterator[tuple[slice, slice]]:
         """Windows in features: every position is covered, the last ones end at the border."""
         spans = []
         for cells, crop, step in zip(grid, self.test_cfg['crop_size'], self.test_cfg['stride']):
-            crop = min(max(crop // self.backbone.stride, 1), cells)
-            step = max(step // self.backbone.stride, 1)
+            crop, step = min(self._in_features(crop), cells), self._in_features(step)
             starts = [*range(0, cells - crop, step), cells - crop]
             spans.append([slice(start, start + crop) for start in starts])
         return ((rows, columns) for rows in spans[0] for columns in spans[1])
@@ -107,9 +168,14 @@ class CLIPEncoderDecoder(EncoderDecoder):
         The backbone pads images to multiples of its stride, so the maps may reach beyond the image.
         """
         height, width = inputs.shape[2:]
-        padded = [cells * self.backbone.stride for cells in maps.shape[2:]]
-        logits = resize(self.decode_head.refine(maps), size=padded, mode='bilinear', align_corners=self.align_corners)
+        logits = self.decode_head.refine(maps)
+        logits = resize(logits, size=self._padded(maps), mode='bilinear', align_corners=self.align_corners)
         return logits[..., :height, :width]
+
+    def _padded(self, maps: Tensor) -> tuple[int, int]:
+        """Pixels that maps (..., h, w) stand for, with the backbone's padding."""
+        height, width = (cells * self.backbone.stride for cells in maps.shape[-2:])
+        return height, width
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
         """Sum the losses, as in mmengine.

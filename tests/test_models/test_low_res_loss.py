@@ -1,0 +1,47 @@
+"""The mixin on a stock head of mmseg: same losses, accuracy and gradients as the head without it."""
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads import FCNHead
+from mmseg.structures import SegDataSample
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.models import LowResLossMixin
+
+
+class LowResFCNHead(LowResLossMixin, FCNHead):
+    """What a user would write."""
+
+
+def build(cls, loss, align_corners=False, **kwargs):
+    torch.manual_seed(0)
+    return cls(in_channels=6, channels=8, num_convs=1, num_classes=5, dropout_ratio=0, align_corners=align_corners,
+               norm_cfg=dict(type='BN'), loss_decode=loss, **kwargs).train()
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+@pytest.mark.parametrize('several', [False, True])
+def test_losses_and_gradients_are_those_of_the_stock_head(align_corners, several):
+    ce = dict(type='CrossEntropyLoss', class_weight=[1., 2., 1., 0.5, 1.], loss_name='loss_seg')
+    ours = dict(ce, type='RefinedSegLoss')
+    stock = build(FCNHead, [ce, dict(ce, loss_weight=0.4)] if several else ce, align_corners)
+    head = build(LowResFCNHead, [ours, dict(ours, loss_weight=0.4)] if several else ours, align_corners)
+    label = torch.randint(0, 5, (2, 1, 22, 31))
+    label[0, :, :9] = 255
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=one)) for one in label]
+    features = (torch.randn(2, 6, 6, 7), )
+    expected, losses = (one.loss(features, samples, {}) for one in (stock, head))
+    assert set(losses) == set(expected) == {'loss_seg', 'acc_seg'}
+    assert all(torch.allclose(losses[name], expected[name], rtol=1e-5) for name in losses)
+    for one, result in ((stock, expected), (head, losses)):
+        result['loss_seg'].backward()
+    for mine, theirs in zip(head.parameters(), stock.parameters()):
+        assert torch.allclose(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('settings, words', [
+    (dict(loss=dict(type='DiceLoss')), "DiceLoss can't take"),
+    (dict(loss=dict(type='RefinedSegLoss'), sampler=dict(type='OHEMPixelSampler')), "OHEMPixelSampler can't take")])
+def test_what_needs_the_full_size_is_refused(settings, words):
+    with pytest.raises(UserError, match=words):
+        build(LowResFCNHead, **settings)
