@@ -10,5 +10,4 @@ from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
 __all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
-__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
            'encode_sentences', 'fold_batch_norm', 'load_clip', 'resolve_templates']
