@@ -1,9 +1,14 @@
 """Gradient accumulation with one pass of the text tower: the same gradients, fewer passes."""
 import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from fixtures import train_rank
 from mmengine.optim import OptimWrapper
 from mmseg.registry import MODELS
 from torch import nn
@@ -93,3 +98,17 @@ def test_it_works_in_a_registered_head(tiny_rn):
     TextOncePerStepHook().before_train_iter(
         SimpleNamespace(model=head, optim_wrapper=SimpleNamespace(should_sync=lambda: False)), 0)
     assert head.classifier.step.ends is False
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tiny_rn, tmp_path):
+    root = Path(__file__).parents[2]
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
+    ranks = [subprocess.Popen([sys.executable, train_rank.__file__, str(rank), '2', str(tmp_path / 'store'),
+                               tiny_rn['model']], cwd=tmp_path, env=env) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    first, second = (torch.load(tmp_path / f'{rank}.pt', weights_only=True) for rank in range(2))
+    expected, start = train_rank.train(tiny_rn['model'], [0, 1], shared=False), train_rank.build(tiny_rn['model'])
+    assert torch.equal(first, second)
+    assert torch.allclose(first, expected, atol=1e-5)
+    assert not torch.allclose(first, start.decode_head.classifier.prompts.contexts, atol=1e-3)
