@@ -57,11 +57,11 @@ def settings(args: argparse.Namespace) -> dict:
 
 def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], peer: str,
             error: Callable[[T, T], float], repeats: int = 5, memory: bool = True, device: str = 'cpu',
-            dtype: str = 'float32', **columns) -> list[dict]:
+            dtype: str = 'float32', warm_up: bool = True, **columns) -> list[dict]:
     """Run variants of the same computation against each other in this process.
 
-    Each variant runs once to warm up, and that result gives its error; then all are timed in turn (A B C A B C ...);
-    then each runs once more for its memory. Whatever a variant returns is alive at the end of its run, so its memory
+    Each variant runs once to warm up, and that result gives its error; then each runs once more for its memory; then all
+    are timed in turn (A B C A B C ...). Whatever a variant returns is alive at the end of its run, so its memory
     includes it: return what a user would keep. Inputs, weights and gradient buffers made before are not included.
 
     Args:
@@ -75,6 +75,7 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
         memory (bool): Whether to measure peak memory.
         device (str): Where the variants run.
         dtype (str): What they compute in, for the table.
+        warm_up (bool): False spares a run of what takes minutes; there is no error then.
         **columns: Further columns of the CSV.
 
     Returns:
@@ -82,9 +83,10 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
         ``memory_ratio`` (peak / peer's peak), ``error`` and the environment.
     """
     runs = {name: run for name, run in variants.items() if run is not None}
-    errors = _warm_up(claim, case, runs, peer, error)
+    with _freed_memory_returned():  # from the first run on, or free blocks of the heap would be filled, not returned
+        errors = _warm_up(claim, case, runs, peer, error) if warm_up else {}
+        peaks = {name: peak_memory(run, device) for name, run in runs.items()} if memory else {}
     seconds = _time(runs, repeats, device)
-    peaks = {name: peak_memory(run, device) for name, run in runs.items()} if memory else {}
     rows = [dict(claim=claim, case=case, variant=name, peer=peer, device=device, dtype=dtype,
                  threads=torch.get_num_threads(), seconds=seconds.get(name),
                  speedup=_ratio(seconds.get(peer), seconds.get(name)), peak_mib=peaks.get(name),
@@ -161,6 +163,9 @@ def peak_memory(run: Callable[[], object], device: str = 'cpu') -> float | None:
 def _freed_memory_returned():
     """Has glibc map every larger block by itself; afterwards what a long-running process has: large blocks are kept."""
     libc = ctypes.CDLL(None)
+    if not hasattr(libc, 'mallopt'):  # another C library
+        yield
+        return
     libc.mallopt(_MMAP_THRESHOLD, 64 * 1024)
     libc.mallopt(_TRIM_THRESHOLD, 64 * 1024)
     libc.malloc_trim(0)

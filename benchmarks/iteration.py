@@ -19,11 +19,12 @@ import mmseg_mvp  # noqa: F401  (registers)
 from mmseg_mvp.clip import dense_tower
 from mmseg_mvp.clip.text_tower import encode_in_full
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
+from mmseg_mvp.vocabularies import class_names
 
 SPLITS = {15: 'voc20:seen', 156: 'coco_stuff:seen'}
 
 
-def segmentor(model: str, classes: str, args) -> nn.Module:
+def segmentor(model: str, classes: list[str], args) -> nn.Module:
     torch.manual_seed(0)
     head = dict(type='MultiPromptTextHead', train_classes=classes, prompts=dict(type='LearnedPrompts'),
                 gpr=dict(type='GPR'), loss_presence=dict(type='PresenceLoss'), loss_oc=dict(type='OCLoss'))
@@ -102,7 +103,7 @@ def main() -> None:
     name, size, splits = ('toy-rn', 64, {15: 'toy:seen'}) if args.quick else ('ViT-B-16-quickgelu', 512, SPLITS)
     batch, rows = 2 if args.device == 'cpu' else 16, []
     for count, classes in splits.items():
-        model = segmentor(name, classes, args)
+        model = segmentor(name, class_names(classes), args)
         torch.manual_seed(0)
         images = torch.randn(batch, 3, size, size, device=args.device)
         label = F.interpolate(torch.randint(0, count, (batch, 1, 8, 8)).float(), size=(size, size)).long()[:, 0]

@@ -43,7 +43,7 @@ def main() -> None:
 
         runs = {'encode only': encode, 'ours': segment} if count == counts[0] else {'ours': segment}
         rows += harness.compare('many names', f'{count} names', runs, next(iter(runs)), lambda *_: 0.,
-                                **dict(harness.settings(args), repeats=1))
+                                **dict(harness.settings(args), repeats=1), warm_up=count == counts[0])
         harness.save(rows, args)
 
 

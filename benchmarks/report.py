@@ -94,7 +94,7 @@ def _table(rows: list[dict[str, str]], bars: dict) -> str:
 
 def _cells(row: dict[str, str], bar: Bar | None) -> list[str]:
     met = '' if bar is None else 'yes' if bar.is_met(row) else '**no**' if row['seconds'] else '**not measured**'
-    return [row['claim'], row['case'], row['variant'], _seconds(row['seconds']), _form(row['speedup'], '{:.2f}x'),
+    return [row['claim'], row['case'], row['variant'], _seconds(row), _form(row['speedup'], '{:.2f}x'),
             _form(row['peak_mib'], '{:.0f} MiB'), _ratio(row['memory_ratio']), _form(row['error'], '{:.1e}'),
             str(bar or ''), met]
 
@@ -103,9 +103,10 @@ def _form(value: str, form: str) -> str:
     return form.format(float(value)) if value else ''
 
 
-def _seconds(value: str) -> str:
+def _seconds(row: dict[str, str]) -> str:
+    value = row['seconds']
     if not value:
-        return 'not run'
+        return '' if row['error'] else 'not run'
     return f'{float(value):.2f} s' if float(value) >= 1 else f'{float(value) * 1e3:.3g} ms'
 
 

@@ -59,6 +59,15 @@ def test_label_map_and_logits_are_mmsegs(several_tiles, meta, smooth, align_corn
     assert (found != expected.pred_sem_seg.data[0]).float().mean() < 1e-3
 
 
+@pytest.mark.parametrize('smooth', [False, True])
+@pytest.mark.parametrize('classes', [99, 100, 300])
+def test_many_classes_whose_highest_numpy_finds(several_tiles, smooth, classes):
+    logits, = smooth_or_random(smooth, classes=classes).double()
+    rows, columns = bands.resize_matrices(logits, (37, 53), False)
+    full = F.interpolate(logits[None], size=(37, 53), mode='bilinear')[0]
+    assert torch.equal(label_map(logits, rows, columns), full.argmax(dim=0))
+
+
 def test_a_diagonal_flip_is_both_flips():
     logits = smooth_or_random(False)
     meta = dict(ori_shape=(60, 76), flip=True)

