@@ -60,8 +60,8 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
             dtype: str = 'float32', warm_up: bool = True, **columns) -> list[dict]:
     """Run variants of the same computation against each other in this process.
 
-    Each variant runs once to warm up, and that result gives its error; then each runs once more for its memory; then all
-    are timed in turn (A B C A B C ...). Whatever a variant returns is alive at the end of its run, so its memory
+    Each variant runs once to warm up, and that result gives its error; then each runs once more for its memory; then
+    all are timed in turn (A B C A B C ...). Whatever a variant returns is alive at the end of its run, so its memory
     includes it: return what a user would keep. Inputs, weights and gradient buffers made before are not included.
 
     Args:

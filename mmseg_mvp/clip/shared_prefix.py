@@ -1,10 +1,10 @@
 """The exact evaluation of sentences that share their beginning, by a causal text tower.
 
-A prompt's sentences are ``[start, v_1 .. v_M | name . end | padding]``. Causality makes most of the tower's work on them
-redundant: nothing after the end token matters; start and contexts have the same keys and values for all names, so they
-are computed once per prompt; of the last block only the end token is needed. What remains are the few tokens of each
-name, which attend to the prompt's keys and to their own: two score blocks under one softmax. Names of like length are
-batched, so little is padded.
+A prompt's sentences are ``[start, v_1 .. v_M | name . end | padding]``. Causality makes most of the tower's work on
+them redundant: nothing after the end token matters; start and contexts have the same keys and values for all names, so
+they are computed once per prompt; of the last block only the end token is needed. What remains are the few tokens of
+each name, which attend to the prompt's keys and to their own: two score blocks under one softmax. Names of like length
+are batched, so little is padded.
 """
 from collections.abc import Callable, Iterator, Sequence
 

@@ -138,5 +138,5 @@ class TemplatePrompts(nn.Module):
 
 
 def _progress(sentences: int) -> Callable[[int], None] | None:
-    """A progress bar for what takes long; training, which encodes the same names each iteration, has a log of its own."""
+    """A progress bar for what takes long; training, which encodes each iteration, has its log."""
     return ProgressBar(sentences).update if sentences > MANY_SENTENCES and not torch.is_grad_enabled() else None
