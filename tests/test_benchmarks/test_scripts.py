@@ -6,7 +6,7 @@ import sys
 import pytest
 from fixtures.tools import BENCHMARKS
 
-SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'report.py'})
+SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'peers.py', 'report.py'})
 
 
 @pytest.mark.slow
