@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from fixtures.tools import BENCHMARKS
+from fixtures.tools import BENCHMARKS, load_tool
 
 SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'peers.py', 'report.py'})
 
@@ -19,3 +19,9 @@ def test_quick_run_writes_its_figures(script, tmp_path):
         rows = list(csv.DictReader(file))
     assert {row['variant'] == row['peer'] for row in rows} == {True, False}
     assert any(float(row['seconds'] or 0) > 0 for row in rows)
+
+
+def test_ten_thousand_names_are_distinct(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    names = load_tool('many_names.py', BENCHMARKS).names(10_000)
+    assert len(names) == len(set(names)) == 10_000

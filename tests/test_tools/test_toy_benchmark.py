@@ -30,3 +30,11 @@ def test_table_has_mean_and_spread_of_each_row(ablation, tmp_path, monkeypatch):
     text = page.read_text()
     assert text.startswith('# Title\n') and text.endswith('Discussion\n') and 'old' not in text and table in text
     assert (tmp_path / 'toy_ablation.csv').read_text().splitlines()[1] == 'a,0,2.0,3.0,4.0,1.0'
+
+
+def test_demo_refuses_a_folder_that_holds_something(tmp_path, monkeypatch, capsys):
+    (tmp_path / 'notes.txt').write_text('mine')
+    monkeypatch.setattr('sys.argv', ['demo.py', '--work-dir', str(tmp_path)])
+    with pytest.raises(SystemExit):
+        load_tool('toy/demo.py').main()
+    assert 'is not an empty folder: name a new one' in capsys.readouterr().err
