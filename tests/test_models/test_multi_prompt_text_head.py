@@ -92,7 +92,7 @@ def test_losses_follow_the_equations_with_gradients_to_all_that_is_learned(head)
 def test_only_prompts_and_scales_are_learned_and_saved(head):
     names = {name for name, parameter in head.named_parameters() if parameter.requires_grad}
     assert names == {'classifier.prompts.contexts', 'log_tau_1', 'gpr.log_tau'}
-    assert set(head.state_dict()) == names | {'_extra_state'}
+    assert set(head.state_dict()) == names | {'classifier._extra_state'}
 
 
 def test_scale_starts_alike_for_any_number_of_prompts(tiny_rn):

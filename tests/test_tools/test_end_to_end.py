@@ -54,7 +54,7 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     state = torch.load(checkpoint, weights_only=False)['state_dict']
     assert checkpoint.stat().st_size < 2e6
     assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau',
-                          'decode_head._extra_state'}
+                          'decode_head.classifier._extra_state'}
     out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir',
               'pictures', *options, cwd=tmp_path)
     assert re.search(r'hIoU: \d+\.\d\d', out)

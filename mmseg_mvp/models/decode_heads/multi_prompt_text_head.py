@@ -1,5 +1,4 @@
 """The decode head of MVP-SEG (Guo et al., PRCV 2023, arXiv 2304.06957)."""
-import json
 import math
 
 import torch
@@ -93,11 +92,10 @@ class MultiPromptTextHead(BaseDecodeHead):
             Tensor: Logits ``tau_1 * sum_i m_i``, followed by the global prompt's map ``m_0`` if there is GPR,
             (B, C or 2C, h, w).
         """
-        features = self.projection(self._transform_inputs(inputs))
         weights = self.classifier.fused_weights()
         if self.gpr is None:
             weights = weights[:1]
-        maps = self.classifier(features, weights)
+        maps = self.classifier(self._features(inputs), weights)
         return torch.cat([self.tau_1 * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
 
     def view_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -109,8 +107,11 @@ class MultiPromptTextHead(BaseDecodeHead):
         Returns:
             Tensor: Cosines ``m_0 .. m_k``, (B, k+1, C, h, w).
         """
-        features = self.projection(self._transform_inputs(inputs))
-        return self.classifier(features, self.classifier.embeddings())
+        return self.classifier(self._features(inputs), self.classifier.embeddings())
+
+    def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Normalised features in CLIP's space, (B, D, h, w)."""
+        return F.normalize(self.projection(self._transform_inputs(inputs)), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:
         """Refined logits ``tau_1 * sum_i m_i + log g``.
@@ -192,34 +193,6 @@ class MultiPromptTextHead(BaseDecodeHead):
             raise UserError(f"The mask of '{samples[index].metainfo.get('img_path', 'an image')}' holds the labels "
                             f'{values}, but the head is trained on {len(names)} classes (0 to {len(names) - 1}, '
                             f'{self.ignore_index} is ignored): train_classes and the data must list the same classes.')
-
-    def get_extra_state(self) -> Tensor:
-        """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
-        clip = self.classifier.clip
-        state = dict(clip=clip.name, weights=clip.weights, fingerprint=clip.fingerprint,
-                     train_classes=list(self.classifier.vocabularies[True]), **self.classifier.prompts.describe())
-        return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Refuse what was learned for another CLIP or with other prompts.
-
-        Args:
-            state (Tensor): The byte tensor of ``get_extra_state``, (N,).
-
-        Raises:
-            UserError: Naming both sides.
-        """
-        saved = json.loads(bytes(state.tolist()))
-        clip = self.classifier.clip
-        if saved['fingerprint'] != clip.fingerprint:
-            raise UserError(f"The checkpoint was learned on CLIP '{saved['clip']}' with weights '{saved['weights']}' "
-                            f"(fingerprint {saved['fingerprint']}), but the config builds {clip.describe()}: set clip "
-                            f'to the one that the checkpoint names.')
-        prompts = self.classifier.prompts.describe()
-        found = {key: saved.get(key) for key in prompts}
-        if found != prompts:
-            raise UserError(f'The checkpoint holds the prompts {found}, but the config builds {prompts}: set '
-                            f'decode_head.prompts to what the checkpoint was learned with.')
 
 
 def _refined(logits: Tensor, presence: Tensor | None) -> Tensor:

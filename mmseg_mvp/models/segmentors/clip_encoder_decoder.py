@@ -1,60 +1,34 @@
 """The segmentor of CLIP-based heads."""
-import inspect
 import logging
 from collections.abc import Iterator
 
-import torch
 from mmengine.logging import print_log
-from mmengine.structures import PixelData
-from mmseg.models.segmentors import EncoderDecoder
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
-from mmseg.utils import OptSampleList, SampleList
 from torch import Tensor
 
-from mmseg_mvp.errors import UserError
-
-from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
 
 
 @MODELS.register_module()
-class CLIPEncoderDecoder(EncoderDecoder):
-    """mmseg's ``EncoderDecoder`` for heads whose class maps are refined image by image.
+class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
+    """``OpenVocabEncoderDecoder`` for heads whose class maps are refined image by image.
 
-    Differences to the base class:
-
-    - Whole and sliding inference share one path: windows are stitched at feature resolution, then the head refines the
-      whole map (GPR sees the image, not a window). Windows start at multiples of the backbone's stride, so stitching
-      needs no resizing and no full-size padding.
-    - ``predict`` goes from low-resolution logits straight to the label map; full-size ``seg_logits`` are in the samples
-      only with ``test_cfg.keep_logits=True``, ``low_res_logits`` always.
-    - ``set_classes`` changes the vocabulary at run time.
-    - A loss that is not finite stops training and names the part.
-    - A checkpoint that holds nothing for this model is refused.
+    Whole and sliding inference share one path: windows are stitched at feature resolution, then the head refines the
+    whole map (GPR sees the image, not a window). Windows start at multiples of the backbone's stride, so stitching
+    needs no resizing and no full-size padding.
 
     The head gives ``class_maps`` (what a window contributes) and ``refine`` (what an image makes of it).
 
     Args:
         backbone (dict): Config of the backbone, with a ``stride``.
         decode_head (dict): Config of the head.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as
-            they take one; either may have a ``clip`` of its own.
-        **kwargs: As in mmseg's ``EncoderDecoder``.
+        **kwargs: As in ``OpenVocabEncoderDecoder``.
     """
 
-    def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
-        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
+    def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
+        super().__init__(backbone, decode_head, **kwargs)
         self._report_window_sizes()
-
-    def set_classes(self, classes: str | list) -> None:
-        """Segment by other names from now on.
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        """
-        self.decode_head.set_classes(classes)
-        self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
 
     def class_maps(self, inputs: Tensor) -> Tensor:
         """What the head says of an image or a window.
@@ -91,40 +65,15 @@ class CLIPEncoderDecoder(EncoderDecoder):
         """
         return self._to_image_size(self._stitched_class_maps(inputs), inputs)
 
-    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
-        """Label maps of images, whole or in windows as ``test_cfg.mode`` says.
+    def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        return self._refined(self.class_maps(inputs))
 
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample], optional): Their meta information, as in mmseg; without it, label maps
-                have the size of the inputs.
+    def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        return self._refined(self._stitched_class_maps(inputs))
 
-        Returns:
-            list[SegDataSample]: With ``pred_sem_seg`` (1, H, W) int64 and ``low_res_logits``; with
-            ``test_cfg.keep_logits=True`` also ``seg_logits`` (C, H, W) as in mmseg.
-
-        Raises:
-            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
-        """
-        logits = self.decode_head.refine(self._maps_of_mode(inputs))
-        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
-        samples = data_samples or [SegDataSample() for _ in metas]
-        for sample, maps, meta in zip(samples, logits, metas):
-            rows, columns = image_matrices(maps, self._padded(maps), inputs.shape[2:], meta, self.align_corners)
-            low_res = LowResLogits(logits=maps, rows=rows, columns=columns)
-            keep = self.test_cfg.get('keep_logits', False)
-            sample.set_data(dict(
-                low_res_logits=low_res,
-                seg_logits=PixelData(data=low_res.resize()) if keep else LogitsNotKept(),
-                pred_sem_seg=PixelData(data=label_map(maps, rows, columns)[None])))
-        return samples
-
-    def _maps_of_mode(self, inputs: Tensor) -> Tensor:
-        """Class maps (B, M, h, w) by the inference that ``test_cfg`` names."""
-        mode = self.test_cfg.get('mode', 'whole')
-        if mode not in ('whole', 'slide'):
-            raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
-        return self._stitched_class_maps(inputs) if mode == 'slide' else self.class_maps(inputs)
+    def _refined(self, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Refined logits (B, C, h, w) of class maps (B, M, h, w), and the pixels that they cover."""
+        return self.decode_head.refine(maps), self._padded(maps)
 
     def _stitched_class_maps(self, inputs: Tensor) -> Tensor:
         """Class maps (B, M, h, w), averaged over the windows that see a position."""
@@ -176,39 +125,3 @@ class CLIPEncoderDecoder(EncoderDecoder):
         """Pixels that maps (..., h, w) stand for, with the backbone's padding."""
         height, width = (cells * self.backbone.stride for cells in maps.shape[-2:])
         return height, width
-
-    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """Sum the losses, as in mmengine.
-
-        Args:
-            losses (dict[str, Tensor]): Loss parts, scalars (), and values to log.
-
-        Returns:
-            tuple[Tensor, dict]: The loss, a scalar (), and what is logged.
-
-        Raises:
-            UserError: If the loss is not finite, with the parts that are not.
-        """
-        loss, log_vars = super().parse_losses(losses)
-        if not torch.isfinite(loss):
-            parts = {name: float(value) for name, value in log_vars.items() if not torch.isfinite(value)}
-            parts.pop('loss', None)
-            raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
-                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the '
-                            f'last batch.')
-        return loss, log_vars
-
-    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        own = self.state_dict().keys()
-        if own and not any(f'{prefix}{key}' in state_dict for key in own):
-            raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
-                            f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
-                            f"that tools/train.py wrote for this config's model.")
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-def _with_clip(part: dict, clip: dict | None) -> dict:
-    """The part's config with the shared CLIP, if its class takes one and the config names none."""
-    if clip is None or 'clip' not in inspect.signature(MODELS.get(part['type']).__init__).parameters:
-        return part
-    return dict(dict(clip=clip), **part)

@@ -1,4 +1,5 @@
 from .prompts import LearnedPrompts, TemplatePrompts
 from .text_classifier import TextClassifier
+from .text_layer import TextLayer
 
-__all__ = ['LearnedPrompts', 'TemplatePrompts', 'TextClassifier']
+__all__ = ['LearnedPrompts', 'TemplatePrompts', 'TextClassifier', 'TextLayer']

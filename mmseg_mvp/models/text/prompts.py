@@ -30,25 +30,27 @@ class LearnedPrompts(nn.Module):
             vectors last in each prompt, with N(0, std/10) added so that the prompts can part; a sequence gives each
             prompt a phrase of its own, the global prompt first.
         std (float): Standard deviation of the initial values.
+        frozen (bool): Whether the prompts stay as they are loaded: their embeddings are then constants.
 
     Raises:
         UserError: If a number is too small, or a phrase is longer than the context.
     """
-    learnable = True
 
     def __init__(self, tower: Frozen, num_prompts: int = 3, context_length: int = 16, global_prompt: bool = True,
-                 init: str | Sequence[str] | None = None, std: float = 0.02) -> None:
+                 init: str | Sequence[str] | None = None, std: float = 0.02, frozen: bool = False) -> None:
         super().__init__()
         if num_prompts < 1 or context_length < 1:
             raise UserError(f'LearnedPrompts got num_prompts={num_prompts} and context_length={context_length}: both '
                             f'must be at least 1.')
         self.tower = tower
+        self.learnable = not frozen
         self.has_global = global_prompt
         self.num_views = num_prompts
         self.context_length = context_length
         self.contexts = nn.Parameter(std * torch.randn(num_prompts + global_prompt, context_length, tower.module.width))
         if init is not None:
             self._start_from(init)
+        self.requires_grad_(self.learnable)
 
     @torch.no_grad()
     def _start_from(self, init: str | Sequence[str]) -> None:

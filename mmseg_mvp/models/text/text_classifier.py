@@ -1,4 +1,6 @@
-"""Class names to embeddings to cosine scores: the one classifier that all heads share."""
+"""Class names to embeddings to scores: the one classifier that all heads share."""
+import json
+
 import torch
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -17,7 +19,8 @@ class TextClassifier(nn.Module):
     """Scores features against the names of a vocabulary, under one or several prompts.
 
     Training and testing may have vocabularies of their own: ``train()`` and ``eval()`` switch between them. Without
-    gradients, names are encoded once per list and state of the prompts.
+    gradients, names are encoded once per list and state of the prompts. A checkpoint names the CLIP and the classes that
+    the prompts were learned with.
 
     Args:
         clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
@@ -30,6 +33,7 @@ class TextClassifier(nn.Module):
     Attributes:
         vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
         step (StepEmbeddings): Shares the embeddings among the micro-batches of an optimizer step.
+        learned_on (list[str]): Names that the prompts were trained on: those of the checkpoint, once one is loaded.
 
     Raises:
         UserError: If the CLIP, the prompts or a vocabulary can't be used.
@@ -50,6 +54,7 @@ class TextClassifier(nn.Module):
         self._cache = {}
         self.set_classes(train_classes, training=True)
         self.set_classes(train_classes if test_classes is None else test_classes)
+        self.learned_on = list(self.vocabularies[True])
 
     def set_classes(self, classes: str | list, training: bool = False) -> None:
         """Take another vocabulary.
@@ -113,20 +118,47 @@ class TextClassifier(nn.Module):
         return torch.cat([fused, embeddings[:1]]) if has_global else fused
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Score features.
+        """Score features by their products with text embeddings: cosines, if the features are normalised.
 
         Args:
-            features (Tensor): Dense features, (B, D, h, w); normalised here.
+            features (Tensor): Dense features, (B, D, h, w).
             weights (Tensor): ``fused_weights()``, or ``embeddings()`` for one map per prompt, (V, S, D).
 
         Returns:
             Tensor: Class maps, (B, V, C, h, w).
         """
-        maps = torch.einsum('bdhw,vsd->bvshw', F.normalize(features, dim=1), weights)
+        maps = torch.einsum('bdhw,vsd->bvshw', features, weights)
         sizes = [len(group) for group in self.vocabulary.values()]
         if maps.shape[2] == len(sizes):
             return maps
         return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)
+
+    def get_extra_state(self) -> Tensor:
+        """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
+        state = dict(clip=self.clip.name, weights=self.clip.weights, fingerprint=self.clip.fingerprint,
+                     train_classes=self.learned_on, **self.prompts.describe())
+        return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse what was learned for another CLIP or with other prompts.
+
+        Args:
+            state (Tensor): The byte tensor of ``get_extra_state``, (N,).
+
+        Raises:
+            UserError: Naming both sides.
+        """
+        saved = json.loads(bytes(state.tolist()))
+        if saved['fingerprint'] != self.clip.fingerprint:
+            raise UserError(f"The checkpoint was learned on CLIP '{saved['clip']}' with weights '{saved['weights']}' "
+                            f"(fingerprint {saved['fingerprint']}), but the config builds {self.clip.describe()}: set "
+                            f'clip to the one that the checkpoint names.')
+        prompts = self.prompts.describe()
+        found = {key: saved.get(key) for key in prompts}
+        if found != prompts:
+            raise UserError(f'The checkpoint holds the prompts {found}, but the config builds {prompts}: set '
+                            f'decode_head.prompts to what the checkpoint was learned with.')
+        self.learned_on = saved['train_classes']
 
 
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:

@@ -1,0 +1,76 @@
+"""mmseg's decode heads with text embeddings as their last layer."""
+from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, SegformerHead, UPerHead
+from mmseg.registry import MODELS
+
+from ..text.text_classifier import TextClassifier
+from ..text.text_layer import TextLayer
+from .deeplabv2_head import DeepLabV2Head
+from .low_res_loss import LowResLossMixin
+
+
+class TextHeadMixin:
+    """Gives any decode head of mmseg a vocabulary: its ``conv_seg`` becomes a :class:`TextLayer`.
+
+    ``class TextMyHead(TextHeadMixin, MyHead)`` is all that a head of one's own needs.
+
+    Args:
+        clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
+        train_classes (str | list): Vocabulary of the training labels, in their order.
+        test_classes (str | list, optional): Vocabulary for testing; None takes ``train_classes``.
+        prompts (dict): Config of ``TemplatePrompts`` or ``LearnedPrompts``.
+        synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
+        temperature (float, optional): See :class:`TextLayer`.
+        learn_background (bool): See :class:`TextLayer`.
+        **kwargs: Those of the head, without ``num_classes``, which the vocabulary says; ``loss_decode`` is
+            ``RefinedSegLoss`` by default.
+
+    Raises:
+        UserError: If the CLIP, the prompts or a vocabulary can't be used.
+    """
+
+    def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
+                 prompts: dict = dict(type='TemplatePrompts'), synonyms: str = 'max',
+                 temperature: float | None = None, learn_background: bool = False, **kwargs) -> None:
+        classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
+        kwargs = dict(dict(loss_decode=dict(type='RefinedSegLoss')), **kwargs)
+        super().__init__(**dict(kwargs, num_classes=len(classifier.vocabularies[False])))
+        self.conv_seg = TextLayer(classifier, self.channels, temperature, learn_background)
+
+    @property
+    def classifier(self) -> TextClassifier:
+        """The names and their embeddings."""
+        return self.conv_seg.classifier
+
+    def set_classes(self, classes: str | list) -> None:
+        """Segment by other names from now on (in eval mode).
+
+        Args:
+            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        """
+        self.classifier.set_classes(classes)
+        self.num_classes = self.out_channels = len(self.classifier.vocabularies[False])
+
+
+@MODELS.register_module()
+class TextFCNHead(TextHeadMixin, LowResLossMixin, FCNHead):
+    """mmseg's ``FCNHead``, classified by text."""
+
+
+@MODELS.register_module()
+class TextDeepLabV2Head(TextHeadMixin, LowResLossMixin, DeepLabV2Head):
+    """``DeepLabV2Head``, classified by text: the student of MVP-SEG+ on VOC and COCO-Stuff."""
+
+
+@MODELS.register_module()
+class TextDeepLabV3PlusHead(TextHeadMixin, LowResLossMixin, DepthwiseSeparableASPPHead):
+    """mmseg's ``DepthwiseSeparableASPPHead``, classified by text: the student of MVP-SEG+ on Context."""
+
+
+@MODELS.register_module()
+class TextUPerHead(TextHeadMixin, LowResLossMixin, UPerHead):
+    """mmseg's ``UPerHead``, classified by text."""
+
+
+@MODELS.register_module()
+class TextSegformerHead(TextHeadMixin, LowResLossMixin, SegformerHead):
+    """mmseg's ``SegformerHead``, classified by text."""

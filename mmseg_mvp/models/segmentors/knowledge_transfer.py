@@ -1,0 +1,209 @@
+"""MVP-SEG+ (arXiv 2304.06957): what prompts have learned passes into a segmentation network."""
+import inspect
+
+import torch
+from mmengine.logging import MessageHub
+from mmengine.model import ExponentialMovingAverage
+from mmengine.runner import load_checkpoint
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.utils import SampleList
+from torch import Tensor
+
+from mmseg_mvp.clip import Frozen
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
+from mmseg_mvp.vocabularies import class_names, split_names
+
+from ..utils.bands import resize_matrices
+from .label_map import image_matrices
+from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
+from .pseudo_labels import pseudo_labels
+
+
+@MODELS.register_module()
+class KnowledgeTransfer(OpenVocabEncoderDecoder):
+    """A student whose hidden pixels are labelled by a frozen teacher, then by the student itself.
+
+    The transductive setting: the names of the unseen classes are known, their masks are not. Pixels that
+    ``HideClasses`` has hidden take the argmax over the unseen classes of the teacher's scores on the same crop (phase
+    1), later of the student's own (phase 2, self-training); labelled and ignored pixels stay as they are. MVP-SEG+
+    follows MaskCLIP+ (arXiv 2112.01071) in this. The phase depends on the runner's iteration alone.
+
+    The student is this segmentor; what its head does not say about its text (``clip``, ``prompts``, ``synonyms``) it
+    takes from the teacher, with the teacher's learned prompts, fixed. The teacher is no part of a checkpoint.
+
+    Args:
+        teacher (dict): Config of a ``CLIPEncoderDecoder``: MVP-SEG, or MaskCLIP.
+        decode_head (dict): Config of a head that classifies by text, such as ``TextDeepLabV2Head``.
+        unseen (str | list): The hidden classes, names of ``decode_head.train_classes``.
+        teacher_checkpoint (str, optional): Checkpoint of the teacher; needed for training if it has learned prompts.
+        teacher_share (float): Share of the schedule in which the teacher labels; 1 is all of it.
+        threshold (float): Pseudo labels of lower probability are ignored.
+        ema_momentum (float, optional): Has a moving average of the student label in phase 2: its share of the newest
+            student in each iteration.
+        **kwargs: As in ``OpenVocabEncoderDecoder``.
+
+    Raises:
+        UserError: If the head has no text classifier, there is no unseen class or it is not among the head's, or a
+            share is not one.
+    """
+
+    def __init__(self, teacher: dict, decode_head: dict, unseen: str | list, teacher_checkpoint: str | None = None,
+                 teacher_share: float = 0.1, threshold: float = 0., ema_momentum: float | None = None,
+                 **kwargs) -> None:
+        _check_shares(teacher_share=teacher_share, threshold=threshold, ema_momentum=ema_momentum)
+        super().__init__(decode_head=_with_text_of(teacher, decode_head), **kwargs)
+        if not unseen:
+            raise UserError('KnowledgeTransfer has no unseen class, so there is nothing to transfer: name the classes '
+                            'that HideClasses hides, or train the student with OpenVocabEncoderDecoder.')
+        names = list(self.decode_head.classifier.vocabularies[True])
+        hidden = split_names(names, class_names(unseen), 'decode_head.train_classes')[1]
+        self.register_buffer('unseen', torch.tensor([names.index(name) for name in hidden]), persistent=False)
+        self.teacher_share, self.threshold = teacher_share, threshold
+        self.average = None if ema_momentum is None else ExponentialMovingAverage(self, ema_momentum)
+        self.teacher_checkpoint = teacher_checkpoint
+        self.teacher = Frozen(MODELS.build(teacher))
+        self.teacher.module.set_classes(decode_head['train_classes'])
+
+    def init_weights(self) -> None:
+        """Load the teacher and take over its prompts, besides what mmseg does: training begins here, a test does not.
+
+        Raises:
+            UserError: If the teacher has learned prompts and no checkpoint, its checkpoint does not fit, or was learned
+                with masks of unseen classes.
+        """
+        super().init_weights()
+        teacher = self.teacher.module
+        classifier = teacher.decode_head.classifier
+        if self.teacher_checkpoint is not None:
+            load_checkpoint(teacher, self.teacher_checkpoint, map_location='cpu')
+        elif classifier.prompts.learnable:
+            raise UserError('The teacher\'s prompts are not trained: set model.teacher_checkpoint to a checkpoint that '
+                            'tools/train.py wrote for the teacher\'s config.')
+        self._check_origin(classifier.learned_on if self.teacher_checkpoint else [])
+        if classifier.prompts.learnable and isinstance(self.decode_head.classifier.prompts, type(classifier.prompts)):
+            self.decode_head.classifier.load_state_dict(classifier.state_dict())
+
+    def _check_origin(self, learned_on: list[str]) -> None:
+        """Refuse a teacher that was trained with the masks that are hidden here."""
+        names = list(self.decode_head.classifier.vocabularies[True])
+        known = [names[index] for index in self.unseen if names[index] in learned_on]
+        if known:
+            raise UserError(f'The teacher checkpoint {self.teacher_checkpoint} was trained with masks of {known}, which '
+                            f'are unseen classes of this student: give a teacher of the same split, or change unseen.')
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """Losses of a batch whose hidden pixels are labelled on the way, with a monitor of these labels.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each, with hidden labels.
+
+        Returns:
+            dict[str, Tensor]: Scalars (): losses; ``phase`` (1 or 2); ``pseudo_share`` of all pixels; mean
+            ``pseudo_confidence``; and where the truth is known ``pseudo_acc``, in percent.
+
+        Raises:
+            UserError: If the labels show an unseen class, or hide another one.
+        """
+        if self.average is not None:
+            self.average.update_parameters(self)
+        features = self.extract_feat(inputs)
+        logits = self.decode_head(features)
+        label = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
+        self._check_labels(label)
+        label, monitor = self._fill(label, inputs, logits.detach())
+        samples = [_relabelled(sample, one) for sample, one in zip(data_samples, label)]
+        losses = {f'decode.{name}': value for name, value in self.decode_head.loss_by_feat(logits, samples).items()}
+        if self.with_auxiliary_head:
+            losses.update(self._auxiliary_head_forward_train(features, samples))
+        return dict(losses, **monitor)
+
+    @torch.no_grad()
+    def _fill(self, label: Tensor, inputs: Tensor, logits: Tensor) -> tuple[Tensor, dict]:
+        """Labels (B, H, W) with pseudo labels where they were hidden, and what is logged of them."""
+        hidden, truth = is_hidden(label), hidden_truth(label)
+        phase = 1 if self._teacher_labels() else 2
+        monitor = dict(phase=label.new_tensor(phase, dtype=torch.float), pseudo_share=hidden.float().mean())
+        if not hidden.any():
+            return label, monitor
+        scores, matrices = self._teacher_scores(inputs) if phase == 1 else self._own_scores(inputs, logits)
+        found, confidence = pseudo_labels(scores, self.unseen, label.shape[1:], matrices)
+        known = hidden & (truth != IGNORE)
+        monitor['pseudo_confidence'] = confidence[hidden].mean()
+        if known.any():
+            monitor['pseudo_acc'] = 100. * (found == truth)[known].float().mean()
+        return torch.where(hidden, found.where(confidence >= self.threshold, IGNORE), label), monitor
+
+    def _teacher_labels(self) -> bool:
+        """Whether this iteration of the runner is in phase 1; without a runner it is."""
+        hub = MessageHub.get_current_instance()
+        return hub.get_info('iter', 0) < self.teacher_share * hub.get_info('max_iters', 1)
+
+    def _teacher_scores(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The teacher's logits (B, C, h, w) and the matrices that take them to the images' size."""
+        teacher = self.teacher.module
+        with torch.autocast(inputs.device.type, enabled=inputs.device.type == 'cuda'):
+            logits, covered = teacher.low_res_logits(self._as_the_teacher_sees(inputs))
+        return logits, image_matrices(logits[0], covered, inputs.shape[2:], {}, teacher.align_corners)
+
+    def _as_the_teacher_sees(self, inputs: Tensor) -> Tensor:
+        """Images (B, 3, H, W) normalised by the teacher's mean and deviation instead of the student's."""
+        own, other = self.data_preprocessor, self.teacher.module.data_preprocessor
+        if not (getattr(own, '_enable_normalize', False) and getattr(other, '_enable_normalize', False)):
+            return inputs
+        images = inputs * own.std + own.mean
+        images = images if own.channel_conversion == other.channel_conversion else images.flip(1)
+        return (images - other.mean) / other.std
+
+    def _own_scores(self, inputs: Tensor, logits: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """The student's logits (B, C, h, w), or those of its moving average, and their matrices."""
+        if self.average is not None:
+            student = self.average.module.eval()
+            logits = student.decode_head(student.extract_feat(inputs))
+        return logits, resize_matrices(logits, inputs.shape[2:], self.align_corners)
+
+    def _check_labels(self, label: Tensor) -> None:
+        """Refuse labels that show an unseen class, or hide a seen one."""
+        present = label.flatten().bincount().nonzero().flatten()
+        truth = hidden_truth(present)
+        shown = present[torch.isin(present, self.unseen)]
+        other = truth[(truth != IGNORE) & ~torch.isin(truth, self.unseen)]
+        names = list(self.decode_head.classifier.vocabularies[True])
+        for found, what in ((shown, 'show the unseen class'), (other, 'hide the seen class')):
+            if len(found):
+                raise UserError(f"The training labels {what} '{names[int(found[0])]}': dict(type='HideClasses', "
+                                f'classes=..., unseen=...) after loading must hide what KnowledgeTransfer.unseen names.')
+
+
+def _check_shares(teacher_share: float, threshold: float, ema_momentum: float | None) -> None:
+    for name, value, fits in (
+            ('teacher_share', teacher_share, 0 <= teacher_share <= 1),
+            ('threshold', threshold, 0 <= threshold <= 1),
+            ('ema_momentum', ema_momentum, ema_momentum is None or 0 < ema_momentum < 1)):
+        if not fits:
+            reason = ': a phase can\'t be longer than the schedule' if name == 'teacher_share' else ''
+            raise UserError(f'KnowledgeTransfer.{name} is {value}, but expected between 0 and 1{reason}.')
+
+
+def _with_text_of(teacher: dict, decode_head: dict) -> dict:
+    """The student's head config with what the teacher's says of clip, prompts and synonyms.
+
+    Raises:
+        UserError: If the head does not classify by text.
+    """
+    if 'train_classes' not in inspect.signature(MODELS.get(decode_head['type']).__init__).parameters:
+        raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: use "
+                        f'a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
+    text = {key: teacher['decode_head'][key] for key in ('prompts', 'synonyms') if key in teacher['decode_head']}
+    text['clip'] = teacher['decode_head'].get('clip', teacher.get('clip'))
+    if text.get('prompts', {}).get('type') == 'LearnedPrompts':
+        text['prompts'] = dict(text['prompts'], frozen=True)
+    return dict(text, **decode_head)
+
+
+def _relabelled(sample, label: Tensor):
+    """A sample with other labels (H, W)."""
+    sample.gt_sem_seg = PixelData(data=label[None])
+    return sample

@@ -1,0 +1,137 @@
+"""A segmentor for heads with a vocabulary: any names, label maps without full-size logits."""
+import inspect
+
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from mmseg.utils import OptSampleList, SampleList
+from torch import Tensor
+
+from mmseg_mvp.errors import UserError
+
+from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+
+
+@MODELS.register_module()
+class OpenVocabEncoderDecoder(EncoderDecoder):
+    """mmseg's ``EncoderDecoder`` for heads that classify by text.
+
+    Differences to the base class:
+
+    - ``set_classes`` changes the vocabulary at run time.
+    - ``predict`` goes from low-resolution logits straight to the label map; full-size ``seg_logits`` are in the samples
+      only with ``test_cfg.keep_logits=True``, ``low_res_logits`` always.
+    - A loss that is not finite stops training and names the part.
+    - A checkpoint that holds nothing for this model is refused.
+
+    Args:
+        backbone (dict): Config of the backbone.
+        decode_head (dict): Config of the head.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as
+            they take one; either may have a ``clip`` of its own.
+        **kwargs: As in mmseg's ``EncoderDecoder``.
+    """
+
+    def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
+        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
+
+    def set_classes(self, classes: str | list) -> None:
+        """Segment by other names from now on.
+
+        Args:
+            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        """
+        self.decode_head.set_classes(classes)
+        self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
+
+    def low_res_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Logits at the resolution of the head, by the inference that ``test_cfg.mode`` names.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+
+        Returns:
+            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), and the height and width in pixels that h and w stand
+            for: those of the images, with the padding of a backbone that pads.
+
+        Raises:
+            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+        """
+        mode = (self.test_cfg or {}).get('mode', 'whole')
+        if mode not in ('whole', 'slide'):
+            raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
+        return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
+
+    def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        return self.decode_head(self.extract_feat(inputs)), tuple(inputs.shape[2:])
+
+    def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Logits (B, C, H, W) that mmseg has stitched."""
+        metas = [dict(img_shape=inputs.shape[2:])] * len(inputs)
+        return self.slide_inference(inputs, metas), tuple(inputs.shape[2:])
+
+    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
+        """Label maps of images, whole or in windows as ``test_cfg.mode`` says.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): Their meta information, as in mmseg; without it, label maps
+                have the size of the inputs.
+
+        Returns:
+            list[SegDataSample]: With ``pred_sem_seg`` (1, H, W) int64 and ``low_res_logits``; with
+            ``test_cfg.keep_logits=True`` also ``seg_logits`` (C, H, W) as in mmseg.
+
+        Raises:
+            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+        """
+        logits, covered = self.low_res_logits(inputs)
+        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
+        samples = data_samples or [SegDataSample() for _ in metas]
+        for sample, maps, meta in zip(samples, logits, metas):
+            rows, columns = image_matrices(maps, covered, inputs.shape[2:], meta, self.align_corners)
+            low_res = LowResLogits(logits=maps, rows=rows, columns=columns)
+            keep = self.test_cfg.get('keep_logits', False)
+            sample.set_data(dict(
+                low_res_logits=low_res,
+                seg_logits=PixelData(data=low_res.resize()) if keep else LogitsNotKept(),
+                pred_sem_seg=PixelData(data=label_map(maps, rows, columns)[None])))
+        return samples
+
+    def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
+        """Sum the losses, as in mmengine.
+
+        Args:
+            losses (dict[str, Tensor]): Loss parts, scalars (), and values to log.
+
+        Returns:
+            tuple[Tensor, dict]: The loss, a scalar (), and what is logged.
+
+        Raises:
+            UserError: If the loss is not finite, with the parts that are not.
+        """
+        loss, log_vars = super().parse_losses(losses)
+        if not torch.isfinite(loss):
+            parts = {name: float(value) for name, value in log_vars.items() if not torch.isfinite(value)}
+            parts.pop('loss', None)
+            raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
+                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the '
+                            f'last batch.')
+        return loss, log_vars
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        own = self.state_dict().keys()
+        if own and not any(f'{prefix}{key}' in state_dict for key in own):
+            raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
+                            f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
+                            f"that tools/train.py wrote for this config's model.")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _with_clip(part: dict, clip: dict | None) -> dict:
+    """The part's config with the shared CLIP, if its class takes one and the config names none."""
+    if clip is None or 'clip' not in inspect.signature(MODELS.get(part['type']).__init__).parameters:
+        return part
+    return dict(dict(clip=clip), **part)
