@@ -154,7 +154,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         if not (getattr(own, '_enable_normalize', False) and getattr(other, '_enable_normalize', False)):
             return inputs
         images = inputs * own.std + own.mean
-        images = images if own.channel_conversion == other.channel_conversion else images.flip(1)
+        images = images if own._channel_conversion == other._channel_conversion else images.flip(1)
         return (images - other.mean) / other.std
 
     def _own_scores(self, inputs: Tensor, logits: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
