@@ -1,6 +1,7 @@
-"""Loading transforms that tell a user which file is broken and how, and a crop that costs less than mmseg's."""
+"""Loading that tells a user which file is broken and how, a crop that costs less than mmseg's, and hidden labels."""
 from .counting_random_crop import CountingRandomCrop
+from .hide_classes import HideClasses, HideEverything
 from .load_annotations import LoadCheckedAnnotations
 from .load_image import LoadCheckedImage
 
-__all__ = ['CountingRandomCrop', 'LoadCheckedAnnotations', 'LoadCheckedImage']
+__all__ = ['CountingRandomCrop', 'HideClasses', 'HideEverything', 'LoadCheckedAnnotations', 'LoadCheckedImage']

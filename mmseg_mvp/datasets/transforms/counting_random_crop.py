@@ -4,6 +4,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
+from mmseg_mvp.labels import HIDDEN
+
 _TRIES = 10
 
 
@@ -11,8 +13,9 @@ _TRIES = 10
 class CountingRandomCrop(RandomCrop):
     """mmseg's ``RandomCrop``: the same crops from the same random numbers, sooner.
 
-    mmseg sorts the labels of each candidate to learn their shares (``numpy.unique``); one count of the 256 possible
-    labels says the same.
+    mmseg sorts the labels of each candidate to learn their shares (``numpy.unique``); one count of the possible labels
+    says the same. All hidden pixels (:mod:`mmseg_mvp.labels`) count as one category: their true classes must not choose
+    the crop.
 
     Args:
         crop_size (int | tuple[int, int]): Expected height and width.
@@ -39,4 +42,5 @@ class CountingRandomCrop(RandomCrop):
         """Whether several classes are in sight and none has more than its share."""
         counts = np.bincount(labels.ravel(), minlength=256)
         counts[self.ignore_index] = 0
+        counts = np.append(counts[:HIDDEN], counts[HIDDEN:].sum())
         return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio

@@ -10,8 +10,7 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.errors import UserError
-
-_IGNORE = 255
+from mmseg_mvp.labels import IGNORE
 
 
 @TRANSFORMS.register_module()
@@ -66,7 +65,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         labels = np.arange(256, dtype=np.uint8)
         if reduce_zero_label:
             labels = np.roll(labels, 1)  # 0 becomes 255, 1 becomes 0
-            labels[_IGNORE] = _IGNORE
+            labels[IGNORE] = IGNORE
         table = labels.copy()
         for old, new in (results.get('label_map') or {}).items():
             table[labels == old] = new
@@ -89,7 +88,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
     def _check_values(self, results: dict) -> None:
         # A label map renumbers classes below num_classes and leaves any other value as it was.
         present = np.bincount(results['gt_seg_map'].ravel(), minlength=256).astype(bool)
-        present[:self.num_classes] = present[_IGNORE] = False
+        present[:self.num_classes] = present[IGNORE] = False
         if present.any():
             shift = int(results['reduce_zero_label'])
             value = int(present.argmax()) + shift
