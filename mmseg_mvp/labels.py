@@ -1,10 +1,10 @@
 """Values of a label map that data and models share: classes, ignored pixels, and pixels whose class is hidden.
 
-Transductive training (MaskCLIP+, Zhou et al., ECCV 2022; MVP-SEG+) knows the names of the unseen classes and hides their
-masks: such pixels are neither labelled nor ignored. A label map says so by ``HIDDEN + c`` for a pixel whose true class
-is c, and by ``HIDDEN + UNKNOWN`` where nobody knows it. All values fit 16 bits, survive padding with 255, cropping,
-flipping and nearest resizing, and collide neither with a class nor with 255. The truth travels for monitoring only: no
-pseudo label and no loss may read it.
+Transductive training (MaskCLIP+, Zhou et al., ECCV 2022; MVP-SEG+) knows the names of the unseen classes and hides
+their masks: such pixels are neither labelled nor ignored. A label map says so by ``HIDDEN + c`` for a pixel whose true
+class is c, and by ``HIDDEN + UNKNOWN`` where nobody knows it. All values fit 16 bits, survive padding with 255,
+cropping, flipping and nearest resizing, and collide neither with a class nor with 255. The truth travels for monitoring
+only: no pseudo label and no loss may read it.
 """
 from typing import TypeVar
 

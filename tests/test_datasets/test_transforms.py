@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmseg_mvp.datasets import CountingRandomCrop, LoadCheckedAnnotations, LoadCheckedImage
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import HIDDEN, UNKNOWN
 
 
 def load_image(path):
@@ -145,3 +146,23 @@ def test_crops_are_those_of_mmseg(ratio, size):
         one, other = found
         assert np.array_equal(one['img'], other['img']) and np.array_equal(one['gt_seg_map'], other['gt_seg_map'])
         assert one['drawn'] == other['drawn'] and one['img_shape'] == other['img_shape']
+
+
+def bbox(crop, labels, seed):
+    np.random.seed(seed)
+    return crop.crop_bbox(dict(img=np.zeros((*labels.shape, 3), np.uint8), gt_seg_map=labels))
+
+
+def test_hidden_classes_are_one_category_to_the_crop():
+    """The crop is the one that mmseg draws when every hidden pixel has the same ordinary label."""
+    rng = np.random.default_rng(0)
+    chosen, told_apart = [], []
+    for seed in range(60):
+        blocks = rng.choice([3, 255, *(HIDDEN + np.array([0, 1, 2, 255, UNKNOWN]))], size=(4, 5),
+                            p=[0.1, 0.3, *[0.12] * 5])
+        labels = np.kron(blocks, np.ones((20, 20), int)).astype(np.uint16)
+        expected = bbox(RandomCrop((40, 40), 0.75), np.where(labels >= HIDDEN, 7, labels).astype(np.uint8), seed)
+        assert bbox(CountingRandomCrop((40, 40), 0.75), labels, seed) == expected
+        chosen.append(expected)
+        told_apart.append(bbox(RandomCrop((40, 40), 0.75), labels, seed))
+    assert sum(one != other for one, other in zip(chosen, told_apart)) > 10, 'these maps would not show a leak'

@@ -36,27 +36,29 @@ tta_pipeline = [
         ]),
 ]
 
-inductive = dict(classes=class_names('voc20:seen'))  # pixels of unseen classes become 255
-dataset_train = dict(
-    type=dataset_type,
-    data_root=data_root,
-    metainfo=inductive,
-    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-    ann_file='ImageSets/Segmentation/train.txt',
-    pipeline=train_pipeline)
-dataset_aug = dict(
-    type=dataset_type,
-    data_root=data_root,
-    metainfo=inductive,
-    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
-    ann_file='ImageSets/Segmentation/aug.txt',
-    pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(type='ConcatDataset', datasets=[dataset_train, dataset_aug]))
+    dataset=dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type=dataset_type,
+                data_root=data_root,
+                metainfo=dict(classes=class_names('voc20:seen')),  # inductive: pixels of unseen classes become 255
+                data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+                ann_file='ImageSets/Segmentation/train.txt',
+                pipeline=train_pipeline),
+            dict(
+                type=dataset_type,
+                data_root=data_root,
+                metainfo=dict(classes=class_names('voc20:seen')),
+                data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+                ann_file='ImageSets/Segmentation/aug.txt',
+                pipeline=train_pipeline),
+        ]))
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,

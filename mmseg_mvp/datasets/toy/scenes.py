@@ -6,9 +6,9 @@ import numpy as np
 
 from mmseg_mvp.datasets.toy.shapes import COLOURS, FIXED_COLOURS, OPTIONAL_PARTS, SHAPES, Part, part_names
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import IGNORE
 
 CLASSES: tuple[str, ...] = tuple(SHAPES)
-IGNORE = 255
 # The first entropy word of a split's generators: splits never share a picture.
 SPLIT_SEEDS = {'pretrain': 11, 'train': 23, 'val': 37, 'test': 53}
 _SUBPIXEL_BITS = 6
