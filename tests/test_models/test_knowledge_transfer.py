@@ -28,7 +28,8 @@ def config(clip, teacher=(), **student):
     teacher = dict(
         type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
         data_preprocessor=dict(type='SegDataPreProcessor', mean=[120., 110., 100.], std=[70., 60., 50.]),
-        decode_head=dict(dict(type='MultiPromptTextHead', train_classes=SEEN, gpr=dict(type='GPR'), prompts=prompts),
+        decode_head=dict(dict(type='MultiPromptTextHead', train_classes=SEEN, gpr=dict(type='GPR'), prompts=prompts,
+                           scale=1000.),
                          **dict(teacher)))
     return ConfigDict(dict(dict(
         type='KnowledgeTransfer', teacher=teacher, unseen=UNSEEN,
@@ -66,7 +67,7 @@ def hub():
     MessageHub._instance_dict.pop('test_knowledge_transfer', None)
 
 
-def batch(values=(0, 2, 3, IGNORE, HIDDEN + 1, HIDDEN + 4, HIDDEN + UNKNOWN), size=32):
+def batch(values=(0, 2, 3, IGNORE, HIDDEN + 1, HIDDEN + 4, HIDDEN + UNKNOWN), size=96):
     """Two images with labels of every kind."""
     generator = torch.Generator().manual_seed(1)
     picks = torch.randint(0, len(values), (2, 1, size, size), generator=generator)
@@ -114,7 +115,6 @@ def test_pseudo_labels_against_softmax_at_full_size():
 
 @pytest.mark.parametrize('threshold', [0., 0.6])
 def test_the_teacher_labels_hidden_pixels_and_no_others(build, monkeypatch, threshold):
-    # A random teacher is sure of nothing: 0.5 is a guess between two classes.
     model = build(threshold=threshold)
     inputs, samples, label = batch()
     found = seen_by_the_loss(model, monkeypatch)
@@ -153,7 +153,7 @@ def test_in_self_training_the_student_labels_and_the_teacher_rests(build, monkey
     found = seen_by_the_loss(model, monkeypatch)
     logs = model.loss(inputs, samples)
     with torch.no_grad():
-        logits = F.interpolate(model.decode_head(model.extract_feat(inputs)), (32, 32), mode='bilinear')
+        logits = F.interpolate(model.decode_head(model.extract_feat(inputs)), (96, 96), mode='bilinear')
     assert float(logs['phase']) == 2
     assert torch.equal(found[0], brute_force(label, logits))
 
@@ -220,7 +220,7 @@ def test_a_moving_average_labels_in_self_training(build, monkeypatch, hub, tiny_
         assert torch.allclose(model.average.module.get_parameter(name), expected, atol=1e-6)
         with torch.no_grad():
             average = model.average.module.eval()
-            logits = F.interpolate(average.decode_head(average.extract_feat(inputs)), (32, 32), mode='bilinear')
+            logits = F.interpolate(average.decode_head(average.extract_feat(inputs)), (96, 96), mode='bilinear')
         assert torch.equal(found[-1], brute_force(label, logits))
         wrapper.update_params(model.parse_losses(losses)[0])
     assert model.average.module.decode_head.classifier.tower.module is model.decode_head.classifier.tower.module

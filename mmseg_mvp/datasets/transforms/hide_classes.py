@@ -15,13 +15,8 @@ _STRAY = 2**16 - 1  # what the table says of a value that is no label
 class HideClasses(BaseTransform):
     """Hides the pixels of unseen classes: their label c becomes ``HIDDEN + c`` (see :mod:`mmseg_mvp.labels`).
 
-<<<<<<< HEAD
-    Stands right after the labels are loaded (and so after ``reduce_zero_label`` and the label map), in the pipeline of a
-    data set with all classes. Ignored pixels stay 255, other labels stay as they are.
-=======
     Stands right after the labels are loaded (and so after ``reduce_zero_label`` and the label map), in the pipeline of
     a data set with all classes. Ignored pixels stay 255, other labels stay as they are.
->>>>>>> hide
 
     Args:
         classes: All classes of the data set in the order of its labels, as
@@ -40,13 +35,8 @@ class HideClasses(BaseTransform):
         names = class_names(classes)
         _, hidden = split_names(names, class_names(unseen), 'HideClasses')
         if len(names) > IGNORE:
-<<<<<<< HEAD
-            raise UserError(f'HideClasses has {len(names)} classes: give it at most {IGNORE}, since label {IGNORE} marks '
-                            'ignored pixels.')
-=======
             raise UserError(f'HideClasses has {len(names)} classes: give it at most {IGNORE}, since label {IGNORE} '
                             'marks ignored pixels.')
->>>>>>> hide
         self.num_classes = len(names)
         self._table = _label_table(self.num_classes, [names.index(name) for name in hidden])
 
@@ -63,11 +53,7 @@ class HideClasses(BaseTransform):
             UserError: There is no mask, its data set keeps another number of classes, or it holds a label that is
                 neither a class nor 255, above all one that is hidden already.
         """
-<<<<<<< HEAD
-        self._check_label_map(results)
-=======
         self._check_data_set(results)
->>>>>>> hide
         labels = results['gt_seg_map']
         # As unsigned numbers, labels below 0 are beyond the table like those above it; its last value is a stray.
         hidden = np.take(self._table, labels.astype(np.uint32), mode='clip')
@@ -76,11 +62,7 @@ class HideClasses(BaseTransform):
         results['gt_seg_map'] = hidden
         return results
 
-<<<<<<< HEAD
-    def _check_label_map(self, results: dict) -> None:
-=======
     def _check_data_set(self, results: dict) -> None:
->>>>>>> hide
         if 'gt_seg_map' not in results:
             raise UserError(f'HideClasses finds no mask for image {results.get("img_path")!r}: load the labels before '
                             'it, or take HideEverything to train without masks.')
@@ -102,13 +84,8 @@ class HideClasses(BaseTransform):
 class HideEverything(BaseTransform):
     """Hides every pixel, for training without any mask.
 
-<<<<<<< HEAD
-    Stands before the crop. Where a mask was loaded, its truth is kept for monitoring, and ignored pixels are hidden with
-    unknown truth; without a mask all truth is unknown.
-=======
     Stands before the crop. Where a mask was loaded, its truth is kept for monitoring, and ignored pixels are hidden
     with unknown truth; without a mask all truth is unknown.
->>>>>>> hide
     """
 
     def transform(self, results: dict) -> dict:
