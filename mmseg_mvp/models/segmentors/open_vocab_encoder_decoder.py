@@ -36,6 +36,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
         super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
+        self.test_cfg = self.test_cfg or {}
 
     def set_classes(self, classes: str | list) -> None:
         """Segment by other names from now on.
@@ -59,7 +60,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         Raises:
             UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
         """
-        mode = (self.test_cfg or {}).get('mode', 'whole')
+        mode = self.test_cfg.get('mode', 'whole')
         if mode not in ('whole', 'slide'):
             raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
         return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
