@@ -1,0 +1,12 @@
+# MaskCLIP+ has no ADE20K; student and schedule are those of COCO-Stuff.
+_base_ = [
+    '../_base_/models/mvp_seg_plus_deeplabv2_r101.py', '../_base_/datasets/ade20k_transductive.py',
+    '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
+]
+model = dict(
+    teacher=dict(decode_head=dict(train_classes='ade20k:seen', test_classes='ade20k')),
+    decode_head=dict(train_classes='ade20k'),
+    unseen='ade20k:unseen')
+param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=80000, by_epoch=False)]
+train_cfg = dict(max_iters=80000, val_interval=80000)
+work_dir = './work_dirs/ade20k_zs_plus'  # not the teacher's

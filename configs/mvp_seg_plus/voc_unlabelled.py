@@ -1,0 +1,7 @@
+# No annotation at all: MaskCLIP labels every pixel of VOC's pictures, background too. It does not count in the metric.
+_base_ = [
+    '../_base_/models/maskclip_plus_deeplabv2_r101.py', '../_base_/datasets/voc20_unlabelled.py',
+    '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
+]
+model = dict(
+    teacher=dict(decode_head=dict(train_classes='voc20')), decode_head=dict(train_classes='voc20'), unseen='voc20')
