@@ -1,45 +1,10 @@
 """Every shipped real-data config through the command line tools, on small data sets in the real file formats."""
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from fixtures import trees
-
-ROOT = Path(__file__).parents[2]
-WRITERS = dict(voc=trees.write_voc, context=trees.write_context, ade20k=trees.write_ade20k,
-               coco_stuff=trees.write_coco_stuff)
-SMALL = ['train_dataloader.batch_size=2', 'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
-         'val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False', 'test_dataloader.num_workers=0',
-         'test_dataloader.persistent_workers=False',
-         'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'default_hooks.checkpoint.interval=1',
-         'default_hooks.checkpoint.max_keep_ckpts=-1', 'default_hooks.logger.interval=1',
-         'optim_wrapper.optimizer.lr=0.1']
-
-
-def run(tool, *args, cwd):
-    """Run a tool as a user does, from the folder that holds ``data/``; its output."""
-    result = subprocess.run([sys.executable, str(ROOT / 'tools' / f'{tool}.py'), *map(str, args)], cwd=cwd,
-                            capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return result.stdout + result.stderr
-
-
-def settings(tiny_rn, more=()):
-    """The few options that bring a shipped config down to a tiny CLIP and two iterations."""
-    return ['--cfg-options', f'model.clip.model={tiny_rn["model"]}', 'model.clip.weights=None', *SMALL, *more]
-
-
-def losses(work_dir):
-    """Iteration to loss parts, from mmengine's log."""
-    lines = [json.loads(line) for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-             for line in path.read_text().splitlines()]
-    return {line['iter']: {key: value for key, value in line.items() if 'loss' in key or 'tau' in key}
-            for line in lines if 'loss' in line}
-
+from fixtures.end_to_end import ROOT, SMALL, WRITERS, losses, run, settings
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', WRITERS)
