@@ -27,6 +27,10 @@ class IterationSeedHook(Hook):
         """Seed the first batch of this run."""
         _seed(runner, runner.iter)
 
+    def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
+        """Seed what the model draws (dropout): a loader that starts anew has drawn once more than one that goes on."""
+        _seed(runner, runner.iter)
+
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Seed the next batch."""
         _seed(runner, runner.iter + 1)

@@ -25,6 +25,9 @@ def test_draws_depend_on_seed_and_next_iteration_alone():
     assert draws() == uninterrupted
     hook.after_val(SimpleNamespace(iter=7, seed=1))
     assert draws() == uninterrupted
+    torch.rand(3)  # a data loader draws when it starts
+    hook.before_train_iter(SimpleNamespace(iter=7, seed=1), 0)
+    assert draws() == uninterrupted
     for iteration, seed in ((8, 1), (7, 2)):
         hook.before_train(SimpleNamespace(iter=iteration, seed=seed))
         assert all(a != b for a, b in zip(draws(), uninterrupted))
