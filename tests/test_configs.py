@@ -13,6 +13,7 @@ from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 ROOT = Path(__file__).parents[1]
 LEAVES = sorted(path for method in ('maskclip', 'mvp_seg') for path in (ROOT / 'configs' / method).glob('*.py'))
+PLUS = sorted((ROOT / 'configs' / 'mvp_seg_plus').glob('*.py'))
 STEMS = ('voc', 'context', 'ade20k', 'coco_stuff')
 
 
@@ -60,6 +61,51 @@ def test_clip_and_its_normalisation(cfg):
 def test_training_crops_are_padded_to_one_size(cfg):
     if cfg.train_dataloader is not None and 'crop_size' in cfg:
         assert tuple(cfg.model.data_preprocessor.size) == tuple(cfg.crop_size)
+
+
+@pytest.fixture(params=PLUS, ids=lambda path: path.stem)
+def plus(request):
+    return Config.fromfile(request.param)
+
+
+def test_students_come_with_every_data_set():
+    assert {f'{stem}_zs' for stem in (*STEMS, 'toy', 'context60')} | {'voc_unlabelled', 'toy_unlabelled'} == {
+        path.stem for path in PLUS}
+
+
+def test_students_know_all_names_and_their_teachers_the_seen_ones(plus):
+    names = list(DATASETS.get(plus.test_dataloader.dataset.type).METAINFO['classes'])
+    training = plus.train_dataloader.dataset
+    for one in training.get('datasets', [training]):
+        assert list(one.metainfo.classes) == names == class_names(plus.model.decode_head.train_classes)
+    unseen = class_names(plus.model.unseen)
+    hiding = [step for step in one.pipeline if step.type.startswith('Hide')]
+    assert len(hiding) == 1
+    if hiding[0].type == 'HideEverything':
+        assert unseen == names and plus.model.teacher_share == 1
+        assert plus.model.teacher.decode_head.prompts.type == 'TemplatePrompts'
+    else:
+        assert class_names(hiding[0].unseen) == unseen == class_names(plus.test_evaluator.unseen)
+        taught = class_names(plus.model.teacher.decode_head.train_classes)
+        assert set(taught).isdisjoint(unseen) and len(taught) + len(unseen) == len(names)
+
+
+@pytest.mark.parametrize('name, head, iterations, optimizer, crop', [
+    ('voc_zs', 'TextDeepLabV2Head', 20000, (0.01, 0.0005), 512),
+    ('context60_zs', 'TextDeepLabV3PlusHead', 40000, (0.004, 0.0001), 480),
+    ('coco_stuff_zs', 'TextDeepLabV2Head', 80000, (0.01, 0.0005), 512)])
+def test_students_follow_the_published_schedule(name, head, iterations, optimizer, crop):
+    cfg = Config.fromfile(ROOT / 'configs' / 'mvp_seg_plus' / f'{name}.py')
+    assert (cfg.model.decode_head.type, cfg.train_cfg.max_iters, cfg.param_scheduler[0].end) == (
+        head, iterations, iterations)
+    assert (cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.optimizer.weight_decay) == optimizer
+    assert cfg.crop_size == tuple(cfg.model.data_preprocessor['size']) == (crop, crop)
+    assert (cfg.model.teacher_share, cfg.train_dataloader.batch_size) == (0.1, 4)
+    assert cfg.model.decode_head.get('learn_background', False) == (name == 'context60_zs')
+
+
+def test_a_students_runs_are_kept_apart_from_its_teachers(plus):
+    assert plus.get('work_dir', '').endswith('_plus') or plus.filename.endswith('_unlabelled.py')
 
 
 @pytest.mark.slow
