@@ -42,6 +42,11 @@ class ResNetTower(nn.Module):
     def _layers(self) -> tuple[nn.Sequential, ...]:
         return self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4
 
+    def idle_parameters(self) -> list[nn.Parameter]:
+        """Parameters that dense features don't depend on, which would keep DDP waiting for a gradient."""
+        pool = self.visual.attnpool
+        return [pool.positional_embedding, *pool.k_proj.parameters(), *pool.q_proj.parameters()]
+
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
         """Extract features.
 
@@ -86,6 +91,11 @@ class ViTTower(nn.Module):
         self.stride = visual.patch_size[0]
         self.channels = (visual.transformer.width, ) * len(visual.transformer.resblocks)
         self.embed_dim = visual.proj.shape[1]
+
+    def idle_parameters(self) -> list[nn.Parameter]:
+        """Parameters that dense features don't depend on, which would keep DDP waiting for a gradient."""
+        block = self.visual.transformer.resblocks[-1]
+        return [*block.ln_2.parameters(), *block.mlp.parameters()] if self.variant == 'value' else []
 
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
         """Extract features.

@@ -78,3 +78,11 @@ def test_reduced_precision_is_told_once_and_only_in_eval_mode(tiny_vit):
 def test_an_unknown_precision_is_refused(tiny_vit):
     with pytest.raises(UserError, match="autocast is 'half': expected one of bfloat16, float16, or None"):
         encoder(tiny_vit, autocast='half')
+
+
+@pytest.mark.parametrize('dense', ['maskclip', 'value'])
+def test_what_can_train_gets_a_gradient(tiny_clip, dense):
+    model = encoder(tiny_clip, frozen=False, dense=dense).train()
+    model(torch.randn(2, 3, 64, 64))[0].sum().backward()
+    assert [name for name, value in model.named_parameters() if value.requires_grad != (value.grad is not None)] == []
+    assert any(value.requires_grad for value in model.parameters())

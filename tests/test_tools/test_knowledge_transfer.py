@@ -4,6 +4,7 @@ import re
 import pytest
 import torch
 from fixtures import trees
+from fixtures.dist import train
 from fixtures.end_to_end import ROOT, SMALL, WRITERS, losses, run
 from mmengine.config import Config
 from mmengine.runner.checkpoint import save_checkpoint
@@ -86,3 +87,19 @@ def test_toy_configs_learn_and_other_names_can_be_set(tmp_path):
     model.load_state_dict(state)
     model.set_classes(['red house', 'boat'])
     assert set(model.predict(torch.randn(1, 3, 64, 64))[0].pred_sem_seg.data.unique().tolist()) <= {0, 1}
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_with_the_whole_batch(tmp_path):
+    # Every pixel gets a label, so that the mean over processes is the mean over the batch; norms don't look across
+    # images, and nothing is dropped.
+    options = dict(
+        model__teacher_share=0.5, model__backbone__frozen=True, model__decode_head__dropout_ratio=0.,
+        model__decode_head__norm_cfg="dict(type='GN',num_groups=8)", train_cfg__max_iters=5, train_cfg__val_interval=5,
+        val_dataloader__dataset__num_images=8)
+    config = ROOT / 'configs/mvp_seg_plus/toy_unlabelled.py'
+    one = train(config, 1, tmp_path / 'one', train_dataloader__batch_size=8, **options)
+    two = train(config, 2, tmp_path / 'two', train_dataloader__batch_size=4, **options)
+    assert [one[iteration]['phase'] for iteration in range(1, 6)] == [1, 1, 1, 2, 2]
+    for iteration in range(1, 6):
+        assert two[iteration] == pytest.approx(one[iteration], rel=1e-5, abs=1e-5), iteration

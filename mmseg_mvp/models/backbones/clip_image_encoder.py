@@ -93,4 +93,7 @@ class CLIPImageEncoder(BaseModule):
 
 def _own(tower: torch.nn.Module) -> torch.nn.Module:
     """A trainable copy: the loaded CLIP is shared, and must stay as it is."""
-    return copy.deepcopy(tower).requires_grad_(True)
+    tower = copy.deepcopy(tower).requires_grad_(True)
+    for parameter in tower.idle_parameters():
+        parameter.requires_grad_(False)
+    return tower
