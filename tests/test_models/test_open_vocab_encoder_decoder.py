@@ -162,6 +162,13 @@ def test_a_checkpoint_with_nothing_for_the_model_is_refused(tmp_path, tiny_rn):
     assert (model.backbone.stages[0][1].bias == 1).all()
 
 
+def test_as_a_part_of_a_model_it_may_be_left_out_of_a_checkpoint(tmp_path, tiny_rn):
+    whole = nn.ModuleDict(dict(average=build_segmentor(head_config(tiny_rn)), rest=nn.Linear(1, 1)))
+    torch.save(dict(state_dict={'rest.bias': torch.full((1, ), 7.)}), tmp_path / 'rest.pth')
+    load_checkpoint(whole, str(tmp_path / 'rest.pth'))
+    assert whole['rest'].bias.item() == 7
+
+
 def test_the_number_of_classes_is_that_of_the_test_names(tiny_rn):
     model = build_segmentor(head_config(tiny_rn))
     assert model.num_classes == model.out_channels == len(ALL)

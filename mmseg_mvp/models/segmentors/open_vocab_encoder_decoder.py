@@ -130,7 +130,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         own = self.state_dict().keys()
-        if own and not any(f'{prefix}{key}' in state_dict for key in own):
+        # As a part of another model (the moving average of a student) it may well be left out of a checkpoint.
+        if own and not prefix and not any(key in state_dict for key in own):
             raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
                             f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
                             f"that tools/train.py wrote for this config's model.")
