@@ -12,7 +12,8 @@ import mmseg_mvp  # noqa: F401
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 ROOT = Path(__file__).parents[1]
-LEAVES = sorted(path for method in ('maskclip', 'mvp_seg') for path in (ROOT / 'configs' / method).glob('*.py'))
+METHODS = ('maskclip', 'mixing', 'mvp_seg')
+LEAVES = sorted(path for method in METHODS for path in (ROOT / 'configs' / method).glob('*.py'))
 PLUS = sorted((ROOT / 'configs' / 'mvp_seg_plus').glob('*.py'))
 STEMS = ('voc', 'context', 'ade20k', 'coco_stuff')
 
@@ -48,13 +49,17 @@ def test_unseen_classes_choose_no_checkpoint(cfg):
     assert set(class_names(cfg.val_evaluator.unseen)) == set(UNSEEN[cfg.val_evaluator.unseen.partition(':')[0]])
 
 
-def test_clip_and_its_normalisation(cfg):
+def test_clip_and_the_normalisation_of_images(cfg):
     clip = cfg.model.clip
     if clip.model != 'toy-rn':
         assert clip.weights in open_clip.list_pretrained_tags_by_model(clip.model)
+    if cfg.model.backbone.type == 'CLIPImageEncoder':
+        mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    else:  # mmseg's backbones start from ImageNet
+        mean, std = open_clip.constants.IMAGENET_MEAN, open_clip.constants.IMAGENET_STD
     preprocessor = cfg.model.data_preprocessor
-    assert np.allclose(preprocessor.mean, 255 * np.array(open_clip.OPENAI_DATASET_MEAN), atol=1e-3)
-    assert np.allclose(preprocessor.std, 255 * np.array(open_clip.OPENAI_DATASET_STD), atol=1e-3)
+    assert np.allclose(preprocessor.mean, 255 * np.array(mean), atol=1e-3)
+    assert np.allclose(preprocessor.std, 255 * np.array(std), atol=1e-3)
     assert preprocessor.bgr_to_rgb
 
 

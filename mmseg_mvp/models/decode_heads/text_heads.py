@@ -2,6 +2,8 @@
 from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, SegformerHead, UPerHead
 from mmseg.registry import MODELS
 
+from mmseg_mvp.errors import UserError
+
 from ..text.text_classifier import TextClassifier
 from ..text.text_layer import TextLayer
 from .deeplabv2_head import DeepLabV2Head
@@ -9,9 +11,10 @@ from .low_res_loss import LowResLossMixin
 
 
 class TextHeadMixin:
-    """Gives any decode head of mmseg a vocabulary: its ``conv_seg`` becomes a :class:`TextLayer`.
+    """Gives a decode head of mmseg a vocabulary: its ``conv_seg`` becomes a :class:`TextLayer`.
 
-    ``class TextMyHead(TextHeadMixin, MyHead)`` is all that a head of one's own needs.
+    ``class TextMyHead(TextHeadMixin, MyHead)`` is all that a head of one's own needs; with ``LowResLossMixin`` between
+    them it has no C x H x W logits in training.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
@@ -25,7 +28,7 @@ class TextHeadMixin:
             ``RefinedSegLoss`` by default.
 
     Raises:
-        UserError: If the CLIP, the prompts or a vocabulary can't be used.
+        UserError: If the CLIP, the prompts or a vocabulary can't be used, or the head has no ``conv_seg``.
     """
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
@@ -34,6 +37,9 @@ class TextHeadMixin:
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         kwargs = dict(dict(loss_decode=dict(type='RefinedSegLoss')), **kwargs)
         super().__init__(**dict(kwargs, num_classes=len(classifier.vocabularies[False])))
+        if not hasattr(self, 'conv_seg'):
+            raise UserError(f'{type(self).__name__} has no conv_seg that a text layer could replace: mix TextHeadMixin '
+                            f'into a head that classifies by one, such as FCNHead.')
         self.conv_seg = TextLayer(classifier, self.channels, temperature, learn_background)
 
     @property

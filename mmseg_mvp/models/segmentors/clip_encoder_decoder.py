@@ -91,7 +91,7 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
 
     def _report_window_sizes(self) -> None:
         """Say which window sizes are not multiples of the backbone's stride, and what is taken instead."""
-        for name in ('crop_size', 'stride') if self.test_cfg.get('mode') == 'slide' else ():
+        for name in ('crop_size', 'stride') if self.test_cfg.mode == 'slide' else ():
             asked = tuple(self.test_cfg[name])
             taken = tuple(self._in_features(side) * self.backbone.stride for side in asked)
             if taken != asked:

@@ -2,6 +2,7 @@
 import inspect
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -21,22 +22,26 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     Differences to the base class:
 
     - ``set_classes`` changes the vocabulary at run time.
-    - ``predict`` goes from low-resolution logits straight to the label map; full-size ``seg_logits`` are in the samples
-      only with ``test_cfg.keep_logits=True``, ``low_res_logits`` always.
+    - ``predict`` goes from low-resolution logits straight to the label map (windows are stitched by mmseg, at the size
+      of the image); full-size ``seg_logits`` are in the samples only with ``test_cfg.keep_logits=True``,
+      ``low_res_logits`` always.
     - A loss that is not finite stops training and names the part.
     - A checkpoint that holds nothing for this model is refused.
 
     Args:
         backbone (dict): Config of the backbone.
         decode_head (dict): Config of the head.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and the head alike, as far as
-            they take one; either may have a ``clip`` of its own.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and all heads alike, as far as
+            they take one; each may have a ``clip`` of its own.
+        auxiliary_head (dict | list[dict], optional): As in mmseg's ``EncoderDecoder``.
         **kwargs: As in mmseg's ``EncoderDecoder``.
     """
 
-    def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None, **kwargs) -> None:
-        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip), **kwargs)
-        self.test_cfg = self.test_cfg or {}
+    def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None,
+                 auxiliary_head: dict | list | None = None, **kwargs) -> None:
+        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip),
+                         auxiliary_head=_with_clip(auxiliary_head, clip), **kwargs)
+        self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
 
     def set_classes(self, classes: str | list) -> None:
         """Segment by other names from now on.
@@ -48,19 +53,20 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
 
     def low_res_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Logits at the resolution of the head, by the inference that ``test_cfg.mode`` names.
+        """Logits before they are resized to the image, by the inference that ``test_cfg.mode`` names.
 
         Args:
             inputs (Tensor): Normalised images, (B, 3, H, W).
 
         Returns:
-            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), and the height and width in pixels that h and w stand
-            for: those of the images, with the padding of a backbone that pads.
+            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), of the head's resolution or as stitched from windows,
+            and the height and width in pixels that h and w stand for: those of the images, with the padding of a
+            backbone that pads.
 
         Raises:
             UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
         """
-        mode = self.test_cfg.get('mode', 'whole')
+        mode = self.test_cfg.mode
         if mode not in ('whole', 'slide'):
             raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
         return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
@@ -115,7 +121,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         """
         loss, log_vars = super().parse_losses(losses)
         if not torch.isfinite(loss):
-            parts = {name: float(value) for name, value in log_vars.items() if not torch.isfinite(value)}
+            parts = {name: value.item() for name, value in log_vars.items() if not torch.isfinite(value)}
             parts.pop('loss', None)
             raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
                             f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the '
@@ -124,15 +130,24 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         own = self.state_dict().keys()
-        if own and not any(f'{prefix}{key}' in state_dict for key in own):
+        # As a part of another model (the moving average of a student) it may well be left out of a checkpoint.
+        if own and not prefix and not any(key in state_dict for key in own):
             raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
                             f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
                             f"that tools/train.py wrote for this config's model.")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _with_clip(part: dict, clip: dict | None) -> dict:
-    """The part's config with the shared CLIP, if its class takes one and the config names none."""
-    if clip is None or 'clip' not in inspect.signature(MODELS.get(part['type']).__init__).parameters:
+def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | None:
+    """The part's config (or those of several) with the shared CLIP, if its class takes one and it names none."""
+    if isinstance(part, (list, tuple)):
+        return [_with_clip(one, clip) for one in part]
+    if clip is None or part is None or not _takes_clip(part['type']):
         return part
     return dict(dict(clip=clip), **part)
+
+
+def _takes_clip(component: str | type) -> bool:
+    """Whether a registered class, or one that it hands its keywords to, has a parameter ``clip``."""
+    found = MODELS.get(component) if isinstance(component, str) else component
+    return any('clip' in inspect.signature(base.__init__).parameters for base in getattr(found, '__mro__', ()))

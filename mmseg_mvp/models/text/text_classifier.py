@@ -19,8 +19,8 @@ class TextClassifier(nn.Module):
     """Scores features against the names of a vocabulary, under one or several prompts.
 
     Training and testing may have vocabularies of their own: ``train()`` and ``eval()`` switch between them. Without
-    gradients, names are encoded once per list and state of the prompts. A checkpoint names the CLIP and the classes that
-    the prompts were learned with.
+    gradients, names are encoded once per list and state of the prompts. A checkpoint names the CLIP and the classes
+    that the prompts were learned with.
 
     Args:
         clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
@@ -34,6 +34,7 @@ class TextClassifier(nn.Module):
         vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
         step (StepEmbeddings): Shares the embeddings among the micro-batches of an optimizer step.
         learned_on (list[str]): Names that the prompts were trained on: those of the checkpoint, once one is loaded.
+            Prompts that learn on are saved with these and the training names.
 
     Raises:
         UserError: If the CLIP, the prompts or a vocabulary can't be used.
@@ -94,7 +95,8 @@ class TextClassifier(nn.Module):
         state = self.prompts.state()
         # The prompts' values are compared, since an optimizer or an EMA may change them without a trace.
         if self._cache.get('key') != key or not torch.equal(self._cache['state'], state):
-            with torch.no_grad():
+            # Whoever is first, the values serve all: training after inference mode, float32 after autocast.
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
                 self._cache = dict(key=key, state=state.clone(), value=self._join_means(self.prompts(wordings)))
         return self._cache['value']
 
@@ -103,6 +105,12 @@ class TextClassifier(nn.Module):
             return embeddings
         groups = embeddings.split([len(group) for group in self.vocabulary.values()], dim=1)
         return F.normalize(torch.stack([group.mean(dim=1) for group in groups], dim=1), dim=-1)
+
+    @property
+    def row_names(self) -> list[str]:
+        """Class of each row S of the embeddings: a row for each wording, or with mean synonyms for each class."""
+        repeats = (1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values())
+        return [name for name, count in zip(self.vocabulary, repeats) for _ in range(count)]
 
     def fused_weights(self) -> Tensor:
         """Classifier weights with the k segmentation views collapsed into one.
@@ -135,8 +143,9 @@ class TextClassifier(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
+        names = dict.fromkeys([*self.learned_on, *(self.vocabularies[True] if self.prompts.learnable else ())])
         state = dict(clip=self.clip.name, weights=self.clip.weights, fingerprint=self.clip.fingerprint,
-                     train_classes=self.learned_on, **self.prompts.describe())
+                     train_classes=list(names), **self.prompts.describe())
         return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:

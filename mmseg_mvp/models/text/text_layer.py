@@ -39,15 +39,16 @@ class TextLayer(nn.Module):
         self.temperature = temperature
         self.projection = nn.Identity() if channels == classifier.embed_dim else nn.Conv2d(
             channels, classifier.embed_dim, 1)
-        self.background = nn.Parameter(F.normalize(torch.randn(classifier.embed_dim), dim=0)) if learn_background else None
+        self.background = None
+        if learn_background:
+            self.background = nn.Parameter(F.normalize(torch.randn(classifier.embed_dim), dim=0))
 
     def weights(self) -> Tensor:
-        """Text embeddings of all wordings, summed over the views, (S, D)."""
-        weights = self.classifier.fused_weights()[0]
-        wordings = [name for name, group in self.classifier.vocabulary.items() for _ in group]
-        if self.background is None or 'background' not in wordings:
+        """Text embeddings, summed over the views, with the learned background in its place, (S, D)."""
+        weights, names = self.classifier.fused_weights()[0], self.classifier.row_names
+        if self.background is None or 'background' not in names:
             return weights
-        rows = torch.tensor([name == 'background' for name in wordings], device=weights.device)
+        rows = torch.tensor([name == 'background' for name in names], device=weights.device)
         return torch.where(rows[:, None], self.background, weights)
 
     def forward(self, features: Tensor) -> Tensor:
