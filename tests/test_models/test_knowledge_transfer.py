@@ -100,9 +100,10 @@ def brute_force(label, logits, threshold=0.):
     return expected
 
 
-def teacher_logits(model, inputs):
+def teacher_logits(model, inputs, flipped=False):
     """What the teacher says of the raw images by mmseg's own path."""
     raw = inputs * 64 + 127
+    raw = raw.flip(1) if flipped else raw
     teacher = model.teacher.module
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ([120., 110., 100.], [70., 60., 50.]))
     with torch.no_grad():
@@ -215,6 +216,25 @@ def test_maskclip_teaches_without_a_checkpoint(build):
     assert model.decode_head.classifier.prompts.num_views == 1
 
 
+def test_the_teacher_has_its_own_order_of_channels(build):
+    model = build(data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.] * 3, std=[64.] * 3, bgr_to_rgb=True))
+    inputs, _, _ = batch()
+    scores, (rows, columns) = model._teacher_scores(inputs)
+    expected = teacher_logits(model, inputs, flipped=True)
+    assert torch.allclose(rows @ scores @ columns.T, expected, atol=1e-4 * float(expected.abs().max()))
+    assert not torch.allclose(expected, teacher_logits(model, inputs), atol=1e-3 * float(expected.abs().max()))
+
+
+def test_a_student_that_is_tested_by_other_names_labels_by_those_of_training(build, hub):
+    head = dict(type='TextFCNHead', in_channels=32, channels=16, num_convs=1, norm_cfg=dict(type='BN'),
+                train_classes=CLASSES, test_classes=['house', 'tree', 'car'])
+    for ema_momentum in (None, 0.5):
+        model = build(decode_head=head, teacher_share=0., ema_momentum=ema_momentum)
+        inputs, samples, _ = batch()
+        assert torch.isfinite(model.loss(inputs, samples)['decode.loss_seg'])
+        assert model._own_scores(inputs, model.decode_head(model.extract_feat(inputs)))[0].shape[1] == len(CLASSES)
+
+
 def test_a_moving_average_labels_in_self_training(build, monkeypatch, hub, tiny_rn):
     model = build(ema_momentum=0.25, teacher_share=0.)
     inputs, samples, label = batch()
@@ -228,6 +248,7 @@ def test_a_moving_average_labels_in_self_training(build, monkeypatch, hub, tiny_
         assert torch.allclose(model.average.module.get_parameter(name), expected, atol=1e-6)
         with torch.no_grad():
             average = model.average.module.eval()
+            average.decode_head.classifier.train()
             logits = F.interpolate(average.decode_head(average.extract_feat(inputs)), (96, 96), mode='bilinear')
         assert torch.equal(found[-1], brute_force(label, logits))
         wrapper.update_params(model.parse_losses(losses)[0])

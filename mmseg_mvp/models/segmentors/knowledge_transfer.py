@@ -1,6 +1,4 @@
 """MVP-SEG+ (arXiv 2304.06957): what prompts have learned passes into a segmentation network."""
-import inspect
-
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
@@ -17,7 +15,7 @@ from mmseg_mvp.vocabularies import class_names, split_names
 
 from ..utils.bands import resize_matrices
 from .label_map import image_matrices
-from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
+from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder, takes
 from .pseudo_labels import pseudo_labels
 
 
@@ -151,16 +149,15 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
     def _as_the_teacher_sees(self, inputs: Tensor) -> Tensor:
         """Images (B, 3, H, W) normalised by the teacher's mean and deviation instead of the student's."""
         own, other = self.data_preprocessor, self.teacher.module.data_preprocessor
-        if not (getattr(own, '_enable_normalize', False) and getattr(other, '_enable_normalize', False)):
-            return inputs
-        images = inputs * own.std + own.mean
+        images = inputs * own.std + own.mean if own._enable_normalize else inputs
         images = images if own._channel_conversion == other._channel_conversion else images.flip(1)
-        return (images - other.mean) / other.std
+        return (images - other.mean) / other.std if other._enable_normalize else images
 
     def _own_scores(self, inputs: Tensor, logits: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """The student's logits (B, C, h, w), or those of its moving average, and their matrices."""
         if self.average is not None:
             student = self.average.module.eval()
+            student.decode_head.classifier.train()  # the training names; the rest of it has no modes
             logits = student.decode_head(student.extract_feat(inputs))
         return logits, resize_matrices(logits, inputs.shape[2:], self.align_corners)
 
@@ -193,7 +190,7 @@ def _with_text_of(teacher: dict, decode_head: dict) -> dict:
     Raises:
         UserError: If the head does not classify by text.
     """
-    if 'train_classes' not in inspect.signature(MODELS.get(decode_head['type']).__init__).parameters:
+    if not takes(decode_head['type'], 'train_classes'):
         raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: use "
                         f'a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
     text = {key: teacher['decode_head'][key] for key in ('prompts', 'synonyms') if key in teacher['decode_head']}

@@ -142,12 +142,12 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
     """The part's config (or those of several) with the shared CLIP, if its class takes one and it names none."""
     if isinstance(part, (list, tuple)):
         return [_with_clip(one, clip) for one in part]
-    if clip is None or part is None or not _takes_clip(part['type']):
+    if clip is None or part is None or not takes(part['type'], 'clip'):
         return part
     return dict(dict(clip=clip), **part)
 
 
-def _takes_clip(component: str | type) -> bool:
-    """Whether a registered class, or one that it hands its keywords to, has a parameter ``clip``."""
+def takes(component: str | type, parameter: str) -> bool:
+    """Whether a registered class, or one that it hands its keywords to, has a parameter of this name."""
     found = MODELS.get(component) if isinstance(component, str) else component
-    return any('clip' in inspect.signature(base.__init__).parameters for base in getattr(found, '__mro__', ()))
+    return any(parameter in inspect.signature(base.__init__).parameters for base in getattr(found, '__mro__', ()))
