@@ -1,4 +1,5 @@
 """What the command line tools share: arguments, configs, and a user's mistake told in one sentence."""
+import gc
 import inspect
 import os
 import sys
@@ -13,13 +14,15 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmseg.registry import RUNNERS
+from torch import distributed
 
+from . import without_cuda
 from .datasets.checks import check_data
 from .errors import UserError
 
 # Top-level keys that a config may lack although something reads them.
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
-              'tta_pipeline'}
+              'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'}
 
 
 class OptionsAction(DictAction):
@@ -116,11 +119,30 @@ def evaluators(cfg: Config) -> list[dict]:
 def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     """Check that the data is there that the named data loaders of the config read, then build the Runner.
 
+    Without CUDA the config is adapted first (`without_cuda.adapt`), and the log says how.
+
     Raises:
         UserError: Data is missing, with the expected tree; or a component refuses its settings.
     """
     check_data(cfg, loaders)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    notes = without_cuda.adapt(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for note in notes:
+        runner.logger.warning(note)
+    return runner
+
+
+def disconnect() -> None:
+    """Leave the other processes, if there are any, when all of them are done.
+
+    A process that is gone too early takes the others' connections away. gloo's threads free the tensors exchanged, and
+    one that does so while Python ends aborts the process after its work is done. They end with the process group, which
+    DistributedDataParallel holds on to, as do the Runner's reference cycles to that.
+    """
+    if distributed.is_initialized():
+        distributed.barrier()
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 def root_cause(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Test on several GPUs: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
+# On a machine without CUDA it starts GPUS processes on the CPU.
 # CHECKPOINT may be "" to test the model as built. On several machines set NNODES, NODE_RANK, MASTER_ADDR and PORT.
 set -euo pipefail
 [ $# -ge 3 ] || { echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2; exit 2; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Train on several GPUs: tools/dist_train.sh CONFIG GPUS [arguments of train.py]
+# On a machine without CUDA it starts GPUS processes on the CPU.
 # On several machines set NNODES, NODE_RANK, MASTER_ADDR and PORT, the same command on each.
 set -euo pipefail
 [ $# -ge 2 ] || { echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2; exit 2; }

@@ -62,10 +62,15 @@ def main() -> None:
         write_predictions(cfg, args.out)
     if args.tta:
         enable_tta(cfg)
+    # Several processes share no gradients here; DDP, mmengine's own choice, would refuse a model that learns nothing.
+    cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.SoloModelWrapper'))
     runner = cli.build_runner(cfg, ['test_dataloader'])
+    if args.out:
+        os.makedirs(args.out, exist_ok=True)  # the metrics leave it to the first process, too late for the others
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
         runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested at their untrained start.')
     runner.test()
+    cli.disconnect()
 
 
 if __name__ == '__main__':

@@ -52,6 +52,7 @@ def main() -> None:
     if args.resume:
         resume(cfg, args.resume)
     cli.build_runner(cfg, ['train_dataloader', 'val_dataloader']).train()
+    cli.disconnect()
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """What runs beside the model in mmengine's loops."""
 from .class_list_check_hook import ClassListCheckHook
 from .iteration_seed_hook import IterationSeedHook
+from .solo_model_wrapper import SoloModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
 
-__all__ = ['ClassListCheckHook', 'IterationSeedHook', 'TextOncePerStepHook']
+__all__ = ['ClassListCheckHook', 'IterationSeedHook', 'SoloModelWrapper', 'TextOncePerStepHook']

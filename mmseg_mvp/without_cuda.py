@@ -1,0 +1,102 @@
+"""What a config needs on a machine without CUDA: gloo between processes, and BN where SyncBN can't be."""
+import os
+from datetime import timedelta
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.device import get_device
+from torch import distributed
+
+from .errors import UserError
+
+SYNC_BN = ('SyncBN', 'MMSyncBN')
+RENDEZVOUS = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+
+
+def adapt(cfg: Config) -> list[str]:
+    """Make a config fit for a machine without CUDA, in place, and connect the processes of `--launcher pytorch`.
+
+    With CUDA or another accelerator nothing happens, and mmengine connects the processes.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        list[str]: What was changed, a sentence each, for the log.
+
+    Raises:
+        UserError: The processes were not started by torchrun.
+    """
+    if get_device() != 'cpu':
+        return []
+    notes = []
+    if replace_sync_bn(cfg):
+        notes.append('SyncBN needs CUDA, which this machine lacks: BN takes its place, by the statistics of each '
+                     'process.')
+    if cfg.get('launcher') == 'pytorch':
+        connect(cfg)
+        notes.append(f'This machine lacks CUDA: {distributed.get_world_size()} processes compute on the CPU and '
+                     'exchange by gloo.')
+    return notes
+
+
+def replace_sync_bn(cfg: Config) -> bool:
+    """Turn every SyncBN of a config's model into BN, in place, and drop `sync_bn`, which would turn BN into SyncBN.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        bool: Whether there was any.
+    """
+    replaced = _replace(cfg.get('model'))
+    if cfg.get('sync_bn'):
+        cfg.sync_bn, replaced = None, True
+    return replaced
+
+
+def _replace(part: Any) -> bool:
+    """Turn SyncBN into BN in a part of a config, whose nested dicts may be whole models."""
+    if isinstance(part, (list, tuple)):
+        return any([_replace(child) for child in part])  # a list: any() must not stop at the first
+    if not isinstance(part, dict):
+        return False
+    found = part.get('type') in SYNC_BN
+    if found:
+        part['type'] = 'BN'
+    return any([_replace(child) for child in part.values()]) or found
+
+
+def connect(cfg: Config) -> None:
+    """Join torchrun's processes by gloo before mmengine does by NCCL, and choose DDP for modules on the CPU.
+
+    Args:
+        cfg (Config): Config of a run, changed in place.
+
+    Raises:
+        UserError: The processes were not started by torchrun.
+    """
+    if missing := [name for name in RENDEZVOUS if name not in os.environ]:
+        raise UserError(f'--launcher pytorch needs {", ".join(missing)} in the environment, which torchrun sets; start '
+                        'with tools/dist_train.sh or tools/dist_test.sh')
+    cfg.model_wrapper_cfg = wrapper_on_cpu(cfg)
+    if not distributed.is_initialized():
+        seconds = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout')
+        distributed.init_process_group('gloo', **(dict(timeout=timedelta(seconds=seconds)) if seconds else {}))
+
+
+def wrapper_on_cpu(cfg: Config) -> dict:
+    """The config's `model_wrapper_cfg` for a model on the CPU; without one, DDP with mmengine's settings.
+
+    Args:
+        cfg (Config): Config of a run.
+
+    Returns:
+        dict: A new `model_wrapper_cfg`.
+    """
+    wrapper = dict(cfg.get('model_wrapper_cfg') or dict(
+        broadcast_buffers=False, find_unused_parameters=cfg.get('find_unused_parameters', False)))
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    if str(wrapper['type']).endswith('DistributedDataParallel'):
+        wrapper['device_ids'] = None  # left out, mmengine would name a GPU, which DDP refuses for modules on the CPU
+    return wrapper

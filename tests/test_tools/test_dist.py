@@ -1,0 +1,164 @@
+"""Several processes without CUDA compute what one does; SyncBN gives way to BN there."""
+import weakref
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import torch
+from fixtures.dist import evaluate, launch, train
+from mmengine.config import Config
+from mmengine.runner.checkpoint import save_checkpoint
+from mmseg.registry import MODELS
+
+from mmseg_mvp import cli, without_cuda
+from mmseg_mvp.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+TOY = ROOT / 'configs/mvp_seg/toy_zs.py'
+MASKCLIP = ROOT / 'configs/maskclip/toy_zs.py'
+SEVEN_IMAGES = dict(test_dataloader__dataset__num_images=7, test_dataloader__batch_size=2)
+
+
+@pytest.fixture
+def no_cuda(monkeypatch):
+    """A machine without CUDA, and without the variables that torchrun sets."""
+    monkeypatch.setattr(without_cuda, 'get_device', lambda: 'cpu')
+    for name in without_cuda.RENDEZVOUS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def bn():
+    """A config with SyncBN in all the places where mmseg has it, and inside the model of a teacher."""
+    norm = dict(type='SyncBN', requires_grad=True)
+    teacher = dict(type='EncoderDecoder', decode_head=dict(norm_cfg=norm))
+    return Config(dict(norm_cfg=norm, model=dict(
+        backbone=dict(type='ResNet', norm_cfg=norm), decode_head=dict(norm_cfg=norm, num_classes=3), teacher=teacher,
+        auxiliary_head=[dict(norm_cfg=norm), dict(norm_cfg=dict(type='LN')), dict(norm_cfg=dict(type='MMSyncBN'))])))
+
+
+def test_sync_bn_becomes_bn_wherever_it_is(no_cuda, bn):
+    note, = without_cuda.adapt(bn)
+    assert 'SyncBN' in note and 'BN takes its place' in note
+    norm = dict(type='BN', requires_grad=True)
+    assert bn.model == dict(
+        backbone=dict(type='ResNet', norm_cfg=norm), decode_head=dict(norm_cfg=norm, num_classes=3),
+        teacher=dict(type='EncoderDecoder', decode_head=dict(norm_cfg=norm)),
+        auxiliary_head=[dict(norm_cfg=norm), dict(norm_cfg=dict(type='LN')), dict(norm_cfg=dict(type='BN'))])
+
+
+def test_bn_is_not_converted_back(no_cuda):
+    cfg = Config(dict(model=dict(norm_cfg=dict(type='BN')), sync_bn='torch'))
+    assert len(without_cuda.adapt(cfg)) == 1 and cfg.sync_bn is None
+
+
+def test_config_without_sync_bn_is_left_alone(no_cuda):
+    cfg = Config.fromfile(TOY)
+    assert without_cuda.adapt(cfg) == [] and cfg.to_dict() == Config.fromfile(TOY).to_dict()
+
+
+def test_config_is_left_alone_where_there_is_cuda(monkeypatch, bn):
+    monkeypatch.setattr(without_cuda, 'get_device', lambda: 'cuda')
+    bn.launcher = 'pytorch'
+    before = bn.to_dict()
+    assert without_cuda.adapt(bn) == [] and bn.to_dict() == before
+
+
+def test_launcher_without_torchrun_is_the_users_mistake(no_cuda, monkeypatch):
+    monkeypatch.setenv('MASTER_PORT', '29500')
+    with pytest.raises(UserError, match='needs RANK, WORLD_SIZE, MASTER_ADDR in the environment, which torchrun sets'):
+        without_cuda.adapt(Config(dict(model=dict(), launcher='pytorch')))
+
+
+def test_processes_join_by_gloo_within_the_configs_time(no_cuda, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda *args, **kwargs: calls.append((args, kwargs)))
+    for name in without_cuda.RENDEZVOUS:
+        monkeypatch.setenv(name, '1')
+    without_cuda.connect(Config(dict(env_cfg=dict(dist_cfg=dict(backend='nccl', timeout=90)))))
+    without_cuda.connect(Config(dict()))
+    assert calls == [(('gloo',), dict(timeout=timedelta(seconds=90))), (('gloo',), {})]
+
+
+@pytest.mark.parametrize('given, expected', [
+    ({}, dict(type='MMDistributedDataParallel', broadcast_buffers=False, find_unused_parameters=False,
+              device_ids=None)),
+    (dict(find_unused_parameters=True), dict(type='MMDistributedDataParallel', broadcast_buffers=False,
+                                             find_unused_parameters=True, device_ids=None)),
+    (dict(model_wrapper_cfg=dict(static_graph=True)), dict(type='MMDistributedDataParallel', static_graph=True,
+                                                           device_ids=None)),
+    (dict(model_wrapper_cfg=dict(type='OtherWrapper')), dict(type='OtherWrapper')),
+])
+def test_wrapper_names_no_gpu(given, expected):
+    assert without_cuda.wrapper_on_cpu(Config(given)) == expected
+
+
+def test_processes_leave_together_and_keep_no_threads_of_gloo(monkeypatch, tmp_path):
+    """The threads end with the process group, which DDP holds on to, here in a cycle as a Runner's."""
+    waited = []
+    monkeypatch.setattr(torch.distributed, 'barrier', lambda: waited.append(torch.distributed.is_initialized()))
+    cli.disconnect()
+    assert waited == [], 'one process alone has nobody to wait for'
+    torch.distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+    model.itself, kept = [model], weakref.ref(model)
+    del model
+    cli.disconnect()
+    assert waited == [True] and kept() is None and not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_with_twice_the_batch(tmp_path):
+    """The same losses in every iteration and the same prompts after the last one.
+
+    InfiniteSampler deals one permutation out to the ranks, so that 2 x 8 images are the 16 of one process. The mean over
+    ranks is exactly that over the whole batch where the ranks average over equally much: over classes and images
+    (presence), over the prompts (OC), and over pixels - all of them here (avg_non_ignore=False), since the mean over
+    labelled pixels, as shipped, gives each rank the same weight although one has more of them.
+    """
+    options = dict(train_cfg__max_iters=5, train_cfg__val_interval=5, default_hooks__checkpoint__interval=5,
+                   val_dataloader__dataset__num_images=4, model__decode_head__loss_decode__avg_non_ignore=False,
+                   optim_wrapper__optimizer__lr=0.2)
+    one = train(TOY, 1, tmp_path / 'one', train_dataloader__batch_size=16, **options)
+    two = train(TOY, 2, tmp_path / 'two', train_dataloader__batch_size=8, **options)
+    assert sorted(one) == sorted(two) == [1, 2, 3, 4, 5]
+    assert {'loss', 'decode.loss_seg', 'decode.loss_presence', 'decode.loss_oc'} <= one[1].keys()
+    assert abs(one[5]['decode.tau_1'] - one[1]['decode.tau_1']) > 0.01, 'the steps are large enough to tell'
+    for iteration, parts in one.items():
+        assert two[iteration] == pytest.approx(parts, rel=1e-5, abs=1e-5), iteration
+    weights = [torch.load(tmp_path / name / 'iter_5.pth', weights_only=False)['state_dict'] for name in ('one', 'two')]
+    for name in ('decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau'):
+        torch.testing.assert_close(weights[1][name], weights[0][name], rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def learned(tmp_path):
+    """A checkpoint of other prompts than a run starts with."""
+    torch.manual_seed(1)
+    save_checkpoint(dict(state_dict=MODELS.build(Config.fromfile(TOY).model).state_dict(), meta={}),
+                    str(tmp_path / 'learned.pth'))
+    return tmp_path / 'learned.pth'
+
+
+@pytest.mark.slow
+def test_two_processes_test_as_one_does(tmp_path, learned):
+    """An odd number of images: the sampler hands the first one to both processes, and it counts once."""
+    one, two = (evaluate(TOY, learned, ranks, tmp_path / str(ranks), '--tta', **SEVEN_IMAGES) for ranks in (1, 2))
+    assert one['hIoU'] > 1 and one == two
+
+
+@pytest.mark.slow
+def test_two_processes_test_a_model_that_learns_nothing(tmp_path):
+    """DistributedDataParallel refuses MaskCLIP."""
+    one, two = (evaluate(MASKCLIP, '', ranks, tmp_path / str(ranks), **SEVEN_IMAGES) for ranks in (1, 2))
+    assert one['hIoU'] > 1 and one == two
+
+
+@pytest.mark.slow
+def test_two_processes_write_into_one_folder(tmp_path):
+    out = launch('test', 2, TOY, '', '--out', 'maps', '--show-dir', 'pictures', cwd=tmp_path,
+                 test_dataloader__dataset__num_images=3, test_dataloader__batch_size=1)
+    names = [f'toy_test_{index:06d}.png' for index in range(3)]
+    for folder in ('maps', 'pictures'):
+        assert sorted(path.name for path in (tmp_path / folder).iterdir()) == names
+    assert out.count('2 processes compute on the CPU and exchange by gloo') == 1
