@@ -31,7 +31,7 @@ class OptionsAction(DictAction):
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         try:
             super().__call__(parser, namespace, values, option_string)
-        except (ValueError, AssertionError) as error:
+        except (ValueError, AssertionError, RecursionError) as error:
             raise UserError(f'{option_string} {" ".join(values)} is not a list of KEY=VALUE pairs with balanced '
                             'brackets, such as train_dataloader.batch_size=4') from error
 
