@@ -264,6 +264,10 @@ def test_a_moving_average_labels_in_self_training(build, monkeypatch, hub, tiny_
     (dict(ema_momentum=1.), 'ema_momentum is 1.0'),
     (dict(decode_head=dict(type='FCNHead', in_channels=32, channels=16, num_classes=5)), 'no text classifier'),
     (dict(teacher_checkpoint=None), 'set model.teacher_checkpoint'),
+    (dict(teacher_checkpoint='gone.pth'), "teacher checkpoint gone.pth can't be read \\(gone.pth"),
+    (dict(teacher_checkpoint=__file__), "test_knowledge_transfer.py can't be read"),
+    (dict(backbone=dict(type='ResNet', depth=18, init_cfg=dict(type='Pretrained', checkpoint='gone.pth'))),
+     "Pretrained weights can't be had \\(gone.pth can not be found"),
 ])
 def test_a_users_mistake_is_one_sentence_before_the_first_iteration(build, change, message):
     with pytest.raises(UserError, match=message):

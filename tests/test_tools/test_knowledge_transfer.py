@@ -21,7 +21,8 @@ def settings(name, tiny_rn, folder, more=()):
     cfg = Config.fromfile(ROOT / 'configs' / 'mvp_seg_plus' / f'{name}.py')
     options = [f'model.teacher.clip.model={tiny_rn["model"]}', 'model.teacher.clip.weights=None',
                'model.backbone.depth=18', 'model.backbone.base_channels=8', 'model.backbone.stem_channels=8',
-               'model.backbone.init_cfg=None', 'model.decode_head.in_channels=64', 'model.decode_head.channels=16', *SMALL]
+               'model.backbone.init_cfg=None', 'model.decode_head.in_channels=64',
+               'model.decode_head.channels=16', *SMALL]
     if 'c1_channels' in cfg.model.decode_head:
         options += ['model.decode_head.c1_in_channels=8', 'model.decode_head.c1_channels=4']
     if cfg.model.teacher.decode_head.prompts.type == 'LearnedPrompts':

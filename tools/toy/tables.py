@@ -22,7 +22,8 @@ def collect(jobs: Sequence[tuple[str, int]], run: Callable[[str, int], dict[str,
         metrics = run(row, seed)
         results.append(dict(row=row, seed=seed, **{key: round(metrics[key], 4) for key in METRICS}))
         left = (time.time() - start) / done * (len(jobs) - done)
-        print(f'[{done}/{len(jobs)}, eta {left / 60:.0f} min] {row}, seed {seed}: hIoU {metrics["hIoU"]:.2f}', flush=True)
+        eta = f'eta {left / 60:.0f} min'
+        print(f'[{done}/{len(jobs)}, {eta}] {row}, seed {seed}: hIoU {metrics["hIoU"]:.2f}', flush=True)
     return results
 
 

@@ -83,7 +83,8 @@ def main() -> None:
     args = parser.parse_args()
     # The end of phase 1 is a checkpoint of the whole run; MaskCLIP itself learns nothing.
     order = sorted(ROWS, key=lambda row: 'checkpoint' in ROWS[row][1])
-    jobs = [(row, seed) for row in order for seed in (args.seeds if row != 'no annotations: MaskCLIP' else args.seeds[:1])]
+    jobs = [(row, seed) for row in order for seed in args.seeds
+            if row != 'no annotations: MaskCLIP' or seed == args.seeds[0]]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
     results.sort(key=lambda one: (NAMES.index(one['row']), one['seed']))
     print(tables.write(results, args.docs / 'toy_transfer.md'))

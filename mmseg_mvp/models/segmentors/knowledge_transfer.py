@@ -6,7 +6,7 @@ from mmengine.runner import load_checkpoint
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
@@ -75,7 +75,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         teacher = self.teacher.module
         classifier = teacher.decode_head.classifier
         if self.teacher_checkpoint is not None:
-            load_checkpoint(teacher, self.teacher_checkpoint, map_location='cpu')
+            _load(teacher, self.teacher_checkpoint)
         elif classifier.prompts.learnable:
             raise UserError('The teacher\'s prompts are not trained: set model.teacher_checkpoint to a checkpoint that '
                             'tools/train.py wrote for the teacher\'s config.')
@@ -88,8 +88,8 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         names = list(self.decode_head.classifier.vocabularies[True])
         known = [names[index] for index in self.unseen if names[index] in learned_on]
         if known:
-            raise UserError(f'The teacher checkpoint {self.teacher_checkpoint} was trained with masks of {known}, which '
-                            f'are unseen classes of this student: give a teacher of the same split, or change unseen.')
+            raise UserError(f'The teacher checkpoint {self.teacher_checkpoint} was trained with masks of {known}, '
+                            f'unseen classes of this student: give a teacher of the same split, or change unseen.')
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses of a batch whose hidden pixels are labelled on the way, with a monitor of these labels.
@@ -171,7 +171,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         for found, what in ((shown, 'show the unseen class'), (other, 'hide the seen class')):
             if len(found):
                 raise UserError(f"The training labels {what} '{names[int(found[0])]}': dict(type='HideClasses', "
-                                f'classes=..., unseen=...) after loading must hide what KnowledgeTransfer.unseen names.')
+                                f'classes=..., unseen=...) after loading must hide KnowledgeTransfer.unseen.')
 
 
 def _check_shares(teacher_share: float, threshold: float, ema_momentum: float | None) -> None:
@@ -191,13 +191,24 @@ def _with_text_of(teacher: dict, decode_head: dict) -> dict:
         UserError: If the head does not classify by text.
     """
     if not takes(decode_head['type'], 'train_classes'):
-        raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: use "
-                        f'a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
+        raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: "
+                        f'use a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
     text = {key: teacher['decode_head'][key] for key in ('prompts', 'synonyms') if key in teacher['decode_head']}
     text['clip'] = teacher['decode_head'].get('clip', teacher.get('clip'))
     if text.get('prompts', {}).get('type') == 'LearnedPrompts':
         text['prompts'] = dict(text['prompts'], frozen=True)
     return dict(text, **decode_head)
+
+
+def _load(teacher: nn.Module, path: str) -> None:
+    """Load a teacher's checkpoint, or say which file can't be read."""
+    try:
+        load_checkpoint(teacher, path, map_location='cpu')
+    except UserError:
+        raise
+    except Exception as error:  # each storage backend has exceptions of its own, and so has each way to be broken
+        raise UserError(f'The teacher checkpoint {path} can\'t be read ({" ".join(str(error).split())[:100]}): set '
+                        f'model.teacher_checkpoint to a file that tools/train.py wrote.') from error
 
 
 def _relabelled(sample, label: Tensor):

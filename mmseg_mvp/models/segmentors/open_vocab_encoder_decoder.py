@@ -43,6 +43,18 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                          auxiliary_head=_with_clip(auxiliary_head, clip), **kwargs)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
 
+    def init_weights(self) -> None:
+        """Initialise as mmseg does: training begins here, a test does not.
+
+        Raises:
+            UserError: If pretrained weights that an ``init_cfg`` names can't be had.
+        """
+        try:
+            super().init_weights()
+        except OSError as error:  # no such file, no network
+            raise UserError(f'Pretrained weights can\'t be had ({error}): set the init_cfg.checkpoint of the backbone '
+                            f'(model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to None.') from error
+
     def set_classes(self, classes: str | list) -> None:
         """Segment by other names from now on.
 
