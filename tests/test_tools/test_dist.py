@@ -111,8 +111,8 @@ def test_processes_leave_together_and_keep_no_threads_of_gloo(monkeypatch, tmp_p
 def test_two_processes_train_as_one_does_with_twice_the_batch(tmp_path):
     """The same losses in every iteration and the same prompts after the last one.
 
-    InfiniteSampler deals one permutation out to the ranks, so that 2 x 8 images are the 16 of one process. The mean over
-    ranks is exactly that over the whole batch where the ranks average over equally much: over classes and images
+    InfiniteSampler deals one permutation out to the ranks, so that 2 x 8 images are the 16 of one process. The mean of
+    ranks is exactly that of the whole batch where the ranks average over equally much: over classes and images
     (presence), over the prompts (OC), and over pixels - all of them here (avg_non_ignore=False), since the mean over
     labelled pixels, as shipped, gives each rank the same weight although one has more of them.
     """

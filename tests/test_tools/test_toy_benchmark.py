@@ -35,9 +35,10 @@ def test_table_has_mean_and_spread_of_each_row(tmp_path):
 @pytest.mark.slow
 def test_a_student_beats_its_teacher_and_one_of_seen_labels_knows_no_other_class(tmp_path):
     transfer = load_tool('toy/transfer.py')
-    teacher, student, blind = (transfer.run(row, 0, tmp_path) for row in (
-        'teacher: MVP-SEG', 'student after phase 2 (MVP-SEG+)', 'lower bound: student of seen labels only'))
-    assert student['hIoU'] > teacher['hIoU'] + 2
+    teacher, student, early, blind = (transfer.run(row, 0, tmp_path) for row in (
+        'teacher: MVP-SEG', 'student after phase 2 (MVP-SEG+)', 'student after phase 1 (10 % of the schedule)',
+        'lower bound: student of seen labels only'))
+    assert student['hIoU'] > max(teacher['hIoU'], early['hIoU']) + 2
     assert student['mIoU_U'] > blind['mIoU_U'] + 20
 
 

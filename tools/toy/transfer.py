@@ -64,7 +64,7 @@ def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
                          'experiment_name': f'{NAMES.index(row)}_{seed}_{time.time()}'})
     if has_teacher:
         cfg.model.teacher_checkpoint = str(folder(NAMES[0], seed, work_dir) / 'iter_450.pth')
-        cfg.default_hooks.checkpoint.interval = 30
+        cfg.default_hooks.checkpoint.update(interval=30, max_keep_ckpts=-1)
     options = dict(options)
     if earlier := options.pop('checkpoint', None):  # of the row below, which has been trained already
         cfg.load_from = str(folder(NAMES[2], seed, work_dir) / earlier)
