@@ -55,14 +55,18 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         if not unseen:
             raise UserError('KnowledgeTransfer has no unseen class, so there is nothing to transfer: name the classes '
                             'that HideClasses hides, or train the student with OpenVocabEncoderDecoder.')
-        names = list(self.decode_head.classifier.vocabularies[True])
-        hidden = split_names(names, class_names(unseen), 'decode_head.train_classes')[1]
-        self.register_buffer('unseen', torch.tensor([names.index(name) for name in hidden]), persistent=False)
+        hidden = split_names(self._names, class_names(unseen), 'decode_head.train_classes')[1]
+        self.register_buffer('unseen', torch.tensor([self._names.index(name) for name in hidden]), persistent=False)
         self.teacher_share, self.threshold = teacher_share, threshold
         self.average = None if ema_momentum is None else ExponentialMovingAverage(self, ema_momentum)
         self.teacher_checkpoint = teacher_checkpoint
         self.teacher = Frozen(MODELS.build(teacher))
         self.teacher.module.set_classes(decode_head['train_classes'])
+
+    @property
+    def _names(self) -> list[str]:
+        """Names of the training labels."""
+        return list(self.decode_head.classifier.vocabularies[True])
 
     def init_weights(self) -> None:
         """Load the teacher and take over its prompts, besides what mmseg does: training begins here, a test does not.
@@ -85,8 +89,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
 
     def _check_origin(self, learned_on: list[str]) -> None:
         """Refuse a teacher that was trained with the masks that are hidden here."""
-        names = list(self.decode_head.classifier.vocabularies[True])
-        known = [names[index] for index in self.unseen if names[index] in learned_on]
+        known = [self._names[index] for index in self.unseen if self._names[index] in learned_on]
         if known:
             raise UserError(f'The teacher checkpoint {self.teacher_checkpoint} was trained with masks of {known}, '
                             f'unseen classes of this student: give a teacher of the same split, or change unseen.')
@@ -121,14 +124,15 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
     @torch.no_grad()
     def _fill(self, label: Tensor, inputs: Tensor, logits: Tensor) -> tuple[Tensor, dict]:
         """Labels (B, H, W) with pseudo labels where they were hidden, and what is logged of them."""
-        hidden, truth = is_hidden(label), hidden_truth(label)
+        hidden = is_hidden(label)
         phase = 1 if self._teacher_labels() else 2
         monitor = dict(phase=label.new_tensor(phase, dtype=torch.float), pseudo_share=hidden.float().mean())
         if not hidden.any():
             return label, monitor
         scores, matrices = self._teacher_scores(inputs) if phase == 1 else self._own_scores(inputs, logits)
         found, confidence = pseudo_labels(scores, self.unseen, label.shape[1:], matrices)
-        known = hidden & (truth != IGNORE)
+        truth = hidden_truth(label)
+        known = truth != IGNORE
         monitor['pseudo_confidence'] = confidence[hidden].mean()
         if known.any():
             monitor['pseudo_acc'] = 100. * (found == truth)[known].float().mean()
@@ -167,10 +171,9 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         truth = hidden_truth(present)
         shown = present[torch.isin(present, self.unseen)]
         other = truth[(truth != IGNORE) & ~torch.isin(truth, self.unseen)]
-        names = list(self.decode_head.classifier.vocabularies[True])
         for found, what in ((shown, 'show the unseen class'), (other, 'hide the seen class')):
             if len(found):
-                raise UserError(f"The training labels {what} '{names[int(found[0])]}': dict(type='HideClasses', "
+                raise UserError(f"The training labels {what} '{self._names[int(found[0])]}': dict(type='HideClasses', "
                                 f'classes=..., unseen=...) after loading must hide KnowledgeTransfer.unseen.')
 
 
