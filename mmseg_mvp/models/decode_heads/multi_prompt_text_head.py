@@ -13,10 +13,11 @@ from mmseg_mvp.errors import UserError
 from ..losses.oc_loss import pair_cosines
 from ..losses.refined_seg_loss import RefinedSegLoss, label_histogram
 from ..text.text_classifier import TextClassifier
+from .vocabulary import VocabularyMixin
 
 
 @MODELS.register_module()
-class MultiPromptTextHead(BaseDecodeHead):
+class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
     """Classifies pixels by the text embeddings of class names under several prompts.
 
     ``logits = tau_1 * sum_i cos(F, t_i)`` over the k segmentation prompts; with a global prompt, GPR adds ``log g``,
@@ -67,15 +68,6 @@ class MultiPromptTextHead(BaseDecodeHead):
                             'LearnedPrompts with global_prompt=True, or gpr=None.')
         self.gpr, self.loss_presence, self.loss_oc = (
             None if config is None else MODELS.build(config) for config in (gpr, loss_presence, loss_oc))
-
-    def set_classes(self, classes: str | list) -> None:
-        """Segment by other names from now on (in eval mode).
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        """
-        self.classifier.set_classes(classes)
-        self.num_classes = self.out_channels = len(self.classifier.vocabularies[False])
 
     @property
     def tau_1(self) -> Tensor:

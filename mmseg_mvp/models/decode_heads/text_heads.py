@@ -8,9 +8,10 @@ from ..text.text_classifier import TextClassifier
 from ..text.text_layer import TextLayer
 from .deeplabv2_head import DeepLabV2Head
 from .low_res_loss import LowResLossMixin
+from .vocabulary import VocabularyMixin
 
 
-class TextHeadMixin:
+class TextHeadMixin(VocabularyMixin):
     """Gives a decode head of mmseg a vocabulary: its ``conv_seg`` becomes a :class:`TextLayer`.
 
     ``class TextMyHead(TextHeadMixin, MyHead)`` is all that a head of one's own needs; with ``LowResLossMixin`` between
@@ -46,15 +47,6 @@ class TextHeadMixin:
     def classifier(self) -> TextClassifier:
         """The names and their embeddings."""
         return self.conv_seg.classifier
-
-    def set_classes(self, classes: str | list) -> None:
-        """Segment by other names from now on (in eval mode).
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        """
-        self.classifier.set_classes(classes)
-        self.num_classes = self.out_channels = len(self.classifier.vocabularies[False])
 
 
 @MODELS.register_module()
