@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-import lseg_layout
 import torch
 from torch import Tensor
 
 try:
+    import lseg_layout
     from mmseg_mvp import __version__, cli
     from mmseg_mvp.errors import UserError
 except ImportError as error:
