@@ -1,15 +1,18 @@
 """A guard against labels that mean other names than the head takes them for."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
+from mmseg_mvp.datasets import PackLabelList
 from mmseg_mvp.errors import UserError
 
 
 @HOOKS.register_module()
 class ClassListCheckHook(Hook):
-    """Compares the classes of a data set with those of a text head, before the first image.
+    """Compares the classes of a data set with those that its labels are taken for, before the first image.
+
+    Those are a text head's, or the label list that its pipeline gives each sample (``PackLabelList``).
 
     A label is an index: lists of different length or order would train and test on wrong names without a word. The same
     number of other names passes, since a vocabulary may word a class as it likes.
@@ -33,9 +36,25 @@ def _check(runner, dataset, training: bool) -> None:
     while hasattr(model, 'module'):  # DDP, or the wrapper of test time augmentation
         model = model.module
     classifier = getattr(getattr(model, 'decode_head', None), 'classifier', None)
-    if classifier is not None and 'classes' in dataset.metainfo:
-        compare_class_lists(dataset.metainfo['classes'], list(classifier.vocabularies[training]),
-                            'train_classes' if training else 'test_classes')
+    for leaf in _leaves(dataset) if classifier is not None else ():
+        packing = getattr(leaf, 'pipeline', None) and leaf.pipeline.transforms[-1]
+        if isinstance(packing, PackLabelList):
+            if packing.vocabulary is not None:
+                compare_class_lists(leaf.metainfo['classes'], list(packing.vocabulary),
+                                    f'PackLabelList.classes of {type(leaf).__name__}')
+        elif 'classes' in leaf.metainfo:
+            compare_class_lists(leaf.metainfo['classes'], list(classifier.vocabularies[training]),
+                                f"decode_head.{'train' if training else 'test'}_classes")
+
+
+def _leaves(dataset) -> Iterator:
+    """Data sets inside wrappers such as ``ConcatDataset`` (``datasets``) and ``RepeatDataset`` (``dataset``)."""
+    parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
+    if not any(part is not None for part in parts):
+        yield dataset
+        return
+    for part in parts:
+        yield from _leaves(part)
 
 
 def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -> None:
@@ -43,17 +62,17 @@ def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -
 
     Args:
         labels (Sequence[str]): Classes of the data set.
-        names (Sequence[str]): Classes of the head.
-        key (str): What the head's list is called in a config.
+        names (Sequence[str]): Classes that the labels are taken for.
+        key (str): What the other list is called in a config.
 
     Raises:
         UserError: If the lengths differ, or the same names stand in another order.
     """
     if len(labels) != len(names):
-        raise UserError(f'decode_head.{key} has {len(names)} classes, but the data set has {len(labels)} '
+        raise UserError(f'{key} has {len(names)} classes, but the data set has {len(labels)} '
                         f"({', '.join(labels[:3])}, ...): list one class for each label, in the data set's order.")
     wrong = [index for index, (label, name) in enumerate(zip(labels, names)) if label != name]
     if wrong and set(labels) == set(names):
-        raise UserError(f"decode_head.{key} and the data set list the same classes in another order: label {wrong[0]} "
-                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the head; take the data "
+        raise UserError(f"{key} and the data set list the same classes in another order: label {wrong[0]} "
+                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the other; take the data "
                         f"set's order.")

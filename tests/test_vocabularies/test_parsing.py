@@ -28,7 +28,7 @@ def test_spec_sides_are_the_whole():
 
 
 @pytest.mark.parametrize('source, words', [
-    ('voc21', ['voc21', 'ade20k, coco_stuff, context59, context60', 'voc20']),
+    ('voc21', ['voc21', 'ade20k, ade20k_lseg, coco', 'coco_stuff, context59, context60', 'voc20']),
     ('voc20:sen', ['voc20:sen', 'voc20:seen', 'voc20:unseen']),
     ('voc20:', ['voc20:', 'voc20:seen']),
     ('nowhere.txt', ['nowhere.txt', 'FileNotFoundError']),
@@ -51,3 +51,12 @@ def test_empty_file_is_refused(tmp_path):
     path.write_text('# nothing\n')
     with pytest.raises(UserError, match='none.txt'):
         load_vocabulary(path)
+
+
+def test_lsegs_official_wordings_of_ade20k():
+    official, own = load_vocabulary('ade20k_lseg'), load_vocabulary('ade20k')
+    assert list(official) == list(own)
+    differing = {name: wordings for name, wordings in official.items() if wordings != own[name]}
+    assert differing.keys() == {name for name in own if ' ' in name.strip()}
+    assert all(wordings == (name.split()[0], ) for name, wordings in differing.items())
+    assert [name for name, wordings in official.items() if wordings == ('screen', )] == ['screen door', 'screen']
