@@ -1,0 +1,77 @@
+"""LSeg on the toy world: python tools/toy/lseg.py [--seeds 0 1 2]; writes docs/toy_lseg.* and its plot.
+
+Each row is trained on the seen classes by the settings of configs/lseg/toy_zs.py and tested on the test split: the
+ablation of spatial regularization (LSeg, arXiv 2201.03546), block type against depth. It is a toy: its figures say what
+the parts of the method do here, nothing about real images.
+"""
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import lseg_plot
+import lseg_statistics
+import tables
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_mvp import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPTH_0 = 'LSeg without regularization (depth 0)'
+# Config, block type and depth.
+ROWS = {
+    'MVP-SEG': ('mvp_seg/toy_zs', None, 0),
+    DEPTH_0: ('lseg/toy_zs', 'depthwise', 0),
+    **{f'LSeg, {block}, depth {depth}': ('lseg/toy_zs', block, depth)
+       for block in ('depthwise', 'bottleneck') for depth in (1, 2, 4)},
+}
+
+
+def run(row: str, seed: int, work_dir: Path, statistics: list[dict]) -> dict[str, float]:
+    """Train and test one row with one seed; its metrics in percent. Adds what the scores were after each block."""
+    config, block, depth = ROWS[row]
+    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
+    cfg.merge_from_dict({'work_dir': str(work_dir / f'{list(ROWS).index(row)}_{seed}'), 'log_level': 'WARNING',
+                         'randomness.seed': seed, 'experiment_name': f'{list(ROWS).index(row)}_{seed}_{time.time()}'})
+    if block is not None:
+        cfg.model.decode_head.regularization = dict(type='SpatialRegularization', block=block, depth=depth)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    metrics = runner.test()
+    if block is not None:
+        scores = lseg_statistics.scores(runner.model, runner.test_dataloader)
+        trained = lseg_statistics.after_each_block(runner.model.decode_head.conv_seg.regularization, scores)
+        statistics += [dict(row=row, seed=seed, state='trained', **one) for one in trained]
+        if row == DEPTH_0:
+            statistics += [dict(row='scores of depth 0', seed=seed, state='fresh', **one)
+                           for one in lseg_statistics.of_fresh_blocks(scores)]
+    return metrics
+
+
+def write(rows: list[dict], path: Path) -> None:
+    """Write dictionaries as CSV, with all their keys as columns."""
+    with open(path, 'w', newline='') as file:
+        writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description='LSeg and its spatial regularization on the toy world')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_lseg'))
+    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table and the plot')
+    args = parser.parse_args()
+    statistics = []
+    jobs = [(row, seed) for row in ROWS for seed in args.seeds]
+    results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir, statistics))
+    print(tables.write(results, args.docs / 'toy_lseg.md'))
+    write(statistics, args.docs / 'toy_lseg_activations.csv')
+    lseg_plot.draw([dict(one, block=ROWS[one['row']][1], depth=ROWS[one['row']][2]) for one in results], statistics,
+                   args.docs / 'images' / 'toy_lseg.png')
+
+
+if __name__ == '__main__':
+    with cli.user_errors():
+        main()
