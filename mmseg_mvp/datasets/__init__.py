@@ -3,9 +3,9 @@ from .checks import check_data
 from .episodes import COCO20iDataset, FSS1000Dataset, PASCAL5iDataset
 from .toy import DrawToyScene, ToySceneDataset
 from .transforms import (CountingRandomCrop, HideClasses, HideEverything, LoadCheckedAnnotations, LoadCheckedImage,
-                         LoadEpisodeAnnotations)
+                         LoadEpisodeAnnotations, PackLabelList)
 from .voc20 import PascalVOC20Dataset
 
 __all__ = ['COCO20iDataset', 'CountingRandomCrop', 'DrawToyScene', 'FSS1000Dataset', 'HideClasses', 'HideEverything',
-           'LoadCheckedAnnotations', 'LoadCheckedImage', 'LoadEpisodeAnnotations', 'PASCAL5iDataset',
+           'LoadCheckedAnnotations', 'LoadCheckedImage', 'LoadEpisodeAnnotations', 'PASCAL5iDataset', 'PackLabelList',
            'PascalVOC20Dataset', 'ToySceneDataset', 'check_data']

@@ -4,6 +4,7 @@ from .hide_classes import HideClasses, HideEverything
 from .load_annotations import LoadCheckedAnnotations
 from .load_episode_annotations import LoadEpisodeAnnotations
 from .load_image import LoadCheckedImage
+from .pack_label_list import PackLabelList
 
 __all__ = ['CountingRandomCrop', 'HideClasses', 'HideEverything', 'LoadCheckedAnnotations', 'LoadCheckedImage',
-           'LoadEpisodeAnnotations']
+           'LoadEpisodeAnnotations', 'PackLabelList']

@@ -23,8 +23,10 @@ class TextHeadMixin(VocabularyMixin):
         test_classes (str | list, optional): Vocabulary for testing; None takes ``train_classes``.
         prompts (dict): Config of ``TemplatePrompts`` or ``LearnedPrompts``.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
-        temperature (float, optional): See :class:`TextLayer`.
-        learn_background (bool): See :class:`TextLayer`.
+        temperature (float, optional): See :class:`TextLayer`, as for the next three.
+        learn_temperature (bool): Whether it is learned.
+        learn_background (bool): Whether the class called 'background' has a learned embedding.
+        regularization (dict, optional): Config of what the scores go through last.
         **kwargs: Those of the head, without ``num_classes``, which the vocabulary says; ``loss_decode`` is
             ``RefinedSegLoss`` by default.
 
@@ -34,14 +36,16 @@ class TextHeadMixin(VocabularyMixin):
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
                  prompts: dict = dict(type='TemplatePrompts'), synonyms: str = 'max',
-                 temperature: float | None = None, learn_background: bool = False, **kwargs) -> None:
+                 temperature: float | None = None, learn_temperature: bool = False, learn_background: bool = False,
+                 regularization: dict | None = None, **kwargs) -> None:
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         kwargs = dict(dict(loss_decode=dict(type='RefinedSegLoss')), **kwargs)
         super().__init__(**dict(kwargs, num_classes=len(classifier.vocabularies[False])))
         if not hasattr(self, 'conv_seg'):
             raise UserError(f'{type(self).__name__} has no conv_seg that a text layer could replace: mix TextHeadMixin '
                             f'into a head that classifies by one, such as FCNHead.')
-        self.conv_seg = TextLayer(classifier, self.channels, temperature, learn_background)
+        self.conv_seg = TextLayer(classifier, self.channels, temperature, learn_temperature, learn_background,
+                                  regularization)
 
     @property
     def classifier(self) -> TextClassifier:

@@ -1,3 +1,4 @@
 from .gpr import GPR
+from .spatial_regularization import SpatialRegularization
 
-__all__ = ['GPR']
+__all__ = ['GPR', 'SpatialRegularization']

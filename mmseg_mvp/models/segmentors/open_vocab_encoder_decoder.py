@@ -1,5 +1,7 @@
 """A segmentor for heads with a vocabulary: any names, label maps without full-size logits."""
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.config import ConfigDict
@@ -7,10 +9,12 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from mmseg.utils import OptSampleList, SampleList
+from mmseg.utils import OptSampleList, SampleList, stack_batch
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import IGNORE
 
 from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 
@@ -21,7 +25,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     Differences to the base class:
 
-    - ``set_classes`` changes the vocabulary at run time.
+    - ``set_classes`` changes the vocabulary at run time; samples that carry a ``label_list`` (a transform such as
+      ``PackLabelList`` puts it there) are scored against that, in training and in testing.
     - ``predict`` goes from low-resolution logits straight to the label map (windows are stitched by mmseg, at the size
       of the image); full-size ``seg_logits`` are in the samples only with ``test_cfg.keep_logits=True``,
       ``low_res_logits`` always.
@@ -34,14 +39,16 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and all heads alike, as far as
             they take one; each may have a ``clip`` of its own.
         auxiliary_head (dict | list[dict], optional): As in mmseg's ``EncoderDecoder``.
+        size_divisor (int): Images are padded with zeros, at the bottom and the right, to multiples of this.
         **kwargs: As in mmseg's ``EncoderDecoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None,
-                 auxiliary_head: dict | list | None = None, **kwargs) -> None:
+                 auxiliary_head: dict | list | None = None, size_divisor: int = 1, **kwargs) -> None:
         super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip),
                          auxiliary_head=_with_clip(auxiliary_head, clip), **kwargs)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
+        self.size_divisor = size_divisor
 
     def init_weights(self) -> None:
         """Initialise as mmseg does: training begins here, a test does not.
@@ -64,6 +71,70 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         self.decode_head.set_classes(classes)
         self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
 
+    def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
+        """As in mmseg, with each sample scored against its own ``label_list`` if it carries one.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): A ``label_list`` in their meta information is a vocabulary,
+                names and their wordings.
+            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            dict | list[SegDataSample] | Tensor: As in mmseg.
+
+        Raises:
+            UserError: If some samples have a list and others don't, the head takes none, or a label is not in its list.
+        """
+        lists = [sample.metainfo.get('label_list') for sample in data_samples or []]
+        if not any(lists):
+            return super().forward(inputs, data_samples, mode)
+        check_label_lists(lists, data_samples, self.decode_head)
+        with self._using(lists):
+            return super().forward(inputs, data_samples, mode)
+
+    @contextmanager
+    def _using(self, lists: list[dict]) -> Iterator[None]:
+        before, self.out_channels = self.out_channels, max(map(len, lists))
+        try:
+            with self.decode_head.classifier.using(lists):
+                yield
+        finally:
+            self.out_channels = before
+
+    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
+        """Losses as in mmseg, of images padded to multiples of ``size_divisor``.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
+
+        Returns:
+            dict[str, Tensor]: Scalars ().
+        """
+        if any(side % self.size_divisor for side in inputs.shape[2:]):
+            inputs, data_samples = stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor)
+        return super().loss(inputs, data_samples)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Segment images, or windows of them.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
+
+        Returns:
+            Tensor: Logits, (B, C, H, W).
+        """
+        padded = self._pad(inputs)
+        logits = super().encode_decode(padded, [dict(img_shape=padded.shape[2:])] * len(inputs))
+        return logits[..., :inputs.shape[2], :inputs.shape[3]]
+
+    def _pad(self, inputs: Tensor) -> Tensor:
+        """Images (B, 3, H, W) with sides that are multiples of ``size_divisor``."""
+        bottom, right = (-side % self.size_divisor for side in inputs.shape[2:])
+        return F.pad(inputs, (0, right, 0, bottom)) if bottom or right else inputs
+
     def low_res_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Logits before they are resized to the image, by the inference that ``test_cfg.mode`` names.
 
@@ -84,7 +155,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self.decode_head(self.extract_feat(inputs)), tuple(inputs.shape[2:])
+        padded = self._pad(inputs)
+        return self.decode_head(self.extract_feat(padded)), tuple(padded.shape[2:])
 
     def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Logits (B, C, H, W) that mmseg has stitched."""
@@ -157,6 +229,31 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
     if clip is None or part is None or not takes(part['type'], 'clip'):
         return part
     return dict(dict(clip=clip), **part)
+
+
+def check_label_lists(lists: list[dict | None], samples: SampleList, head: torch.nn.Module) -> None:
+    """Refuse samples that can't be scored against lists of their own.
+
+    Args:
+        lists (list[dict | None]): Label list of each sample, if it has one.
+        samples (list[SegDataSample]): The samples.
+        head (nn.Module): The decode head.
+
+    Raises:
+        UserError: If a sample has no list, the head takes none, or a label is not in its list.
+    """
+    if not all(lists):
+        raise UserError(f'{lists.count(None)} of the {len(lists)} samples of a batch carry no label_list: end the '
+                        f'pipelines of all data sets with PackLabelList, or none.')
+    if not hasattr(head, 'classifier'):
+        raise UserError(f'{type(head).__name__} has no text classifier that could take the label lists of the samples: '
+                        f'use a head such as LSegHead, or end the pipelines with PackSegInputs.')
+    for names, sample in zip(lists, samples):
+        labels = sample.gt_sem_seg.data if 'gt_sem_seg' in sample else torch.empty(0)
+        strange = labels[(labels >= len(names)) & (labels != IGNORE)]
+        if len(strange):
+            raise UserError(f"{sample.metainfo.get('img_path', 'An image')} has the label {int(strange[0])}, but its "
+                            f'list has {len(names)} names: give PackLabelList the classes of that data set.')
 
 
 def takes(component: str | type, parameter: str) -> bool:

@@ -1,7 +1,11 @@
 """Class names to embeddings to scores: the one classifier that all heads share."""
 import json
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,6 +17,8 @@ from mmseg_mvp.vocabularies import load_vocabulary
 from .step_embeddings import StepEmbeddings
 
 SYNONYMS = ('max', 'mean')
+# Values of embeddings that are kept for label lists met before: 64 MiB in float32.
+MAX_CACHED = 2**24
 
 
 class TextClassifier(nn.Module):
@@ -32,6 +38,7 @@ class TextClassifier(nn.Module):
 
     Attributes:
         vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
+        label_lists (list[dict], optional): A vocabulary for each sample of a batch, within :meth:`using`.
         step (StepEmbeddings): Shares the embeddings among the micro-batches of an optimizer step.
         learned_on (list[str]): Names that the prompts were trained on: those of the checkpoint, once one is loaded.
             Prompts that learn on are saved with these and the training names.
@@ -51,6 +58,7 @@ class TextClassifier(nn.Module):
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.embed_dim = self.tower.module.embed_dim
         self.vocabularies = {}
+        self.label_lists = None
         self.step = StepEmbeddings()
         self._cache = {}
         self.set_classes(train_classes, training=True)
@@ -73,12 +81,37 @@ class TextClassifier(nn.Module):
                             f"'other' or what else is in the picture.")
         for wording in _wordings(vocabulary):  # what does not fit is told now, not at the first image
             self.tower.module.tokenize(f'{wording}.', taken=self.prompts.context_length)
+        if shared := shared_wordings(vocabulary):
+            print_log(f'Classes share wordings, so only one of them can win: {shared}; word them differently.',
+                      'current', logging.WARNING)
         self.vocabularies[training] = vocabulary
+
+    @contextmanager
+    def using(self, label_lists: Sequence[dict[str, tuple[str, ...]]]) -> Iterator[None]:
+        """Score against other vocabularies for a while, in training and in testing alike.
+
+        Args:
+            label_lists (Sequence[dict]): A vocabulary for each sample of a batch, names and their wordings.
+        """
+        before, self.label_lists = self.label_lists, list(label_lists)
+        try:
+            yield
+        finally:
+            self.label_lists = before
 
     @property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
-        """Names and wordings in use: the training ones under ``train()``, else the test ones."""
-        return self.vocabularies[self.training]
+        """Names and wordings in use: the training ones under ``train()``, else the test ones; the batch's own first.
+
+        Raises:
+            UserError: If the samples of a batch have different ones, which only a ``TextLayer`` keeps apart.
+        """
+        if self.label_lists is None:
+            return self.vocabularies[self.training]
+        if any(one != self.label_lists[0] for one in self.label_lists):
+            raise UserError('The samples of a batch have different label lists, which this head can\'t keep apart: use '
+                            'a head with a text layer, such as LSegHead or TextFCNHead, or batches of one list.')
+        return self.label_lists[0]
 
     def embeddings(self) -> Tensor:
         """Normalised text embeddings of the vocabulary in use.
@@ -94,11 +127,18 @@ class TextClassifier(nn.Module):
         key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
         # The prompts' values are compared, since an optimizer or an EMA may change them without a trace.
-        if self._cache.get('key') != key or not torch.equal(self._cache['state'], state):
+        if key not in self._cache or not torch.equal(self._cache[key][0], state):
             # Whoever is first, the values serve all: training after inference mode, float32 after autocast.
             with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
-                self._cache = dict(key=key, state=state.clone(), value=self._join_means(self.prompts(wordings)))
-        return self._cache['value']
+                self._keep(key, state.clone(), self._join_means(self.prompts(wordings)))
+        return self._cache[key][1]
+
+    def _keep(self, key: tuple, state: Tensor, value: Tensor) -> None:
+        """Remember the embeddings of a list, and forget the oldest ones if they are too many."""
+        self._cache.pop(key, None)
+        self._cache[key] = (state, value)
+        while len(self._cache) > 1 and sum(kept.numel() for _, kept in self._cache.values()) > MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
 
     def _join_means(self, embeddings: Tensor) -> Tensor:
         if self.synonyms == 'max':
@@ -173,3 +213,12 @@ class TextClassifier(nn.Module):
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:
     """All wordings of all classes, in order."""
     return [wording for group in vocabulary.values() for wording in group]
+
+
+def shared_wordings(vocabulary: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Wordings that several classes have, as CLIP's tokenizer sees them, and those classes."""
+    users = {}
+    for name, wordings in vocabulary.items():
+        for wording in {wording.lower() for wording in wordings}:
+            users.setdefault(wording, []).append(name)
+    return {wording: names for wording, names in users.items() if len(names) > 1}

@@ -1,0 +1,3 @@
+# The same with two bottleneck blocks of spatial regularization, LSeg's best in its ablation.
+_base_ = ['./ade20k_r101.py']
+model = dict(decode_head=dict(regularization=dict(type='SpatialRegularization', block='bottleneck', depth=2)))
