@@ -14,7 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.vocabularies import class_entries
+from mmseg_mvp.vocabularies import class_entries, class_names
 from mmseg_mvp.vocabularies.parsing import Source
 
 from .episode_lists import Pairs, read_categories, read_coco_lists, read_pascal_list
@@ -28,8 +28,8 @@ class EpisodeDataset(BaseSegDataset):
 
     A sample's ``label_list`` is ``['others', ENTRY]``, where ENTRY is the class as vocabularies write it, and its
     ``foreground`` the lowest and the highest value that stand for the class in its mask, of which
-    :class:`LoadEpisodeAnnotations` makes label 1. ``metainfo['episode_classes']`` lists the entries of all classes that
-    are looked for. All files are local.
+    :class:`LoadEpisodeAnnotations` makes label 1. ``metainfo['episode_classes']`` names all classes of the split. All
+    files are local.
 
     Args:
         list_dir: Folder of HSNet's lists, relative to the data root.
@@ -59,7 +59,7 @@ class EpisodeDataset(BaseSegDataset):
         pairs, entries = self._read_lists()
         self._check_classes(pairs, entries)
         self._check_files(pairs)
-        self._metainfo['episode_classes'] = list(entries.values())
+        self._metainfo['episode_classes'] = class_names(list(entries.values()))
         if self.episodes == 'paper':
             pairs = self._paper_episodes(pairs)
         return [self._sample(name, label, entries[label]) for name, label in pairs]
@@ -101,8 +101,8 @@ class EpisodeDataset(BaseSegDataset):
         missing = [path for path in paths if osp.basename(path) not in present.get(osp.dirname(path), ())]
         if missing:
             raise UserError(f'{len(missing)} of the {len(paths)} images and masks in the lists of '
-                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: complete the data, or set '
-                            'data_root and data_prefix to where they are.')
+                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: complete the data, or '
+                            'set data_root and data_prefix to where they are.')
 
 
 class FoldDataset(EpisodeDataset):
@@ -123,8 +123,8 @@ class FoldDataset(EpisodeDataset):
 
     def __init__(self, fold: Union[int, str], vocabulary: Source, **kwargs) -> None:
         if str(fold) not in map(str, FOLDS):
-            raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3 (the shipped configs take it from the environment: '
-                            'FOLD=2 python tools/test.py ...).')
+            raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3; the shipped configs take it from the '
+                            'environment variable FOLD.')
         self.fold, self.all_entries = int(fold), class_entries(vocabulary)
         if len(self.all_entries) != self.NUM_CLASSES:
             raise UserError(f'The vocabulary of {type(self).__name__} has {len(self.all_entries)} classes: give it all '
