@@ -102,7 +102,7 @@ def _check_episodes(dataset: Mapping, loader: str, fold: int | str | None) -> No
     if None not in (own, fold) and str(own) != str(fold):
         raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set the fold by the environment '
                         'variable FOLD, which reaches all of the config.')
-    DATASETS.build(dict(dataset, pipeline=[]))  # it reads its lists and looks for every file
+    DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # it reads its lists and looks for every file
 
 
 def _is_filled_file(path: str) -> bool:
