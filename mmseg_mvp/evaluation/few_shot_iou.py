@@ -68,7 +68,7 @@ class FewShotIoUMetric(IoUMetric):
         for name, area in results:
             areas[name] = areas.get(name, 0) + area
         iou = {name: class_iou(area)[1].item() for name, area in areas.items()}
-        metrics = {'mIoU': torch.tensor(list(iou.values())).double().nanmean().item(),
+        metrics = {'mIoU': torch.tensor(list(iou.values()), dtype=torch.float64).nanmean().item(),
                    'FBIoU': class_iou(sum(areas.values())).nanmean().item()}
         self._log(Counter(name for name, _ in results), iou, metrics)
         return metrics
