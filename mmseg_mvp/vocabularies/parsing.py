@@ -58,7 +58,7 @@ def class_names(source: Source) -> list[str]:
 def class_entries(source: Source) -> list[str]:
     """The classes of :func:`load_vocabulary` as one string each, ``'pottedplant = potted plant'``.
 
-    What one entry says survives in it: reading the entries again gives the same vocabulary.
+    Each reads back as the same class, alone or in a list of others.
 
     Raises:
         UserError: As in :func:`load_vocabulary`.
