@@ -2,6 +2,8 @@
 import os.path as osp
 from typing import Iterator, Mapping, Sequence
 
+from mmseg.registry import DATASETS
+
 from mmseg_mvp.errors import UserError
 
 _VOC = """\
@@ -20,6 +22,17 @@ _COCO_STUFF = """\
 ├── images/{train2017,val2017}/*.jpg
 └── annotations/{train2017,val2017}/*_labelTrainIds.png
                                              (written by MMSegmentation's tools/dataset_converters/coco_stuff164k.py)"""
+_PASCAL5I = """\
+├── JPEGImages/*.jpg
+├── SegmentationClassAug/*.png                     (the one that HSNet offers)
+└── splits/pascal/{trn,val}/fold{0,1,2,3}.txt      (data/splits of HSNet's code)"""
+_COCO20I = """\
+├── {train2014,val2014}/*.jpg
+├── annotations/{train2014,val2014}/*.png          (those that HSNet offers)
+└── splits/coco/{trn,val}/fold{0,1,2,3}.pkl        (data/splits of HSNet's code; or .json)"""
+_FSS1000 = """\
+├── CATEGORY/{1,...,10}.{jpg,png}
+└── splits/fss/{trn,val,test}.txt                  (data/splits of HSNet's code)"""
 
 TREES = {
     'PascalVOC20Dataset': _VOC,
@@ -28,12 +41,16 @@ TREES = {
     'PascalContextDataset59': _CONTEXT,
     'ADE20KDataset': _ADE20K,
     'COCOStuffDataset': _COCO_STUFF,
+    'PASCAL5iDataset': _PASCAL5I,
+    'COCO20iDataset': _COCO20I,
+    'FSS1000Dataset': _FSS1000,
 }
+_EPISODES = ('PASCAL5iDataset', 'COCO20iDataset', 'FSS1000Dataset')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
-    """Make sure that the folders and split files a config names exist.
+    """Make sure that the folders and split files a config names exist; episodes are checked file by file.
 
     Data sets that name no files (the toy world) and those on remote storage pass unseen.
 
@@ -43,11 +60,12 @@ def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
 
     Raises:
         UserError: Naming the missing data root, folder or split file and the data loader, followed by the tree that the
-            data set must have.
+            data set must have; or what is wrong with the fold or the lists of episodes.
     """
     for loader in loaders:
         for dataset in _leaves((cfg.get(loader) or {}).get('dataset')):
             _check_dataset(dataset, loader)
+            _check_episodes(dataset, loader, cfg.get('fold'))
 
 
 def _leaves(dataset: Mapping | None) -> Iterator[Mapping]:
@@ -69,11 +87,22 @@ def _check_dataset(dataset: Mapping, loader: str) -> None:
     places = [('data root', root, osp.isdir),
               ('image folder', prefix.get('img_path'), osp.isdir),
               ('mask folder', prefix.get('seg_map_path'), osp.isdir),
+              ('list folder', dataset.get('list_dir'), osp.isdir),
               ('split file', dataset.get('ann_file'), _is_filled_file)]
     for kind, place, exists in places:
         path = place if kind == 'data root' else osp.join(root, place or '')
         if place and not exists(path):
             raise UserError(_missing(kind, path, root, dataset, loader))
+
+
+def _check_episodes(dataset: Mapping, loader: str, fold: int | str | None) -> None:
+    if _type_name(dataset) not in _EPISODES:
+        return
+    own = dataset.get('fold')
+    if None not in (own, fold) and str(own) != str(fold):
+        raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set the fold by the environment '
+                        'variable FOLD, which reaches all of the config.')
+    DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # it reads its lists and looks for every file
 
 
 def _is_filled_file(path: str) -> bool:

@@ -1,4 +1,5 @@
-"""Metrics of zero-shot segmentation."""
+"""Metrics of zero-shot and few-shot segmentation."""
+from .few_shot_iou import FewShotIoUMetric
 from .zero_shot_iou import ZeroShotIoUMetric
 
-__all__ = ['ZeroShotIoUMetric']
+__all__ = ['FewShotIoUMetric', 'ZeroShotIoUMetric']

@@ -25,7 +25,8 @@ class SideBySideVisualizationHook(Hook):
     is no file, as in the toy world.
 
     Args:
-        out_dir: Folder of the pictures, `<image's stem>.png` each; None writes none, and without `show` none is drawn.
+        out_dir: Folder of the pictures, `<image's stem>.png` each, with the class added for an episode's image, which
+            may serve other classes as well; None writes none, and without `show` none is drawn.
         interval: Draw every so many images of a pass.
         show: Show each picture in a window.
         wait_time: Seconds that a window waits; 0 waits for a key.
@@ -84,8 +85,9 @@ class SideBySideVisualizationHook(Hook):
 
     def _draw(self, metainfo: dict, sample: SegDataSample, image: np.ndarray) -> np.ndarray:
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
-        return side_by_side(image, sample.pred_sem_seg.data[0].cpu().numpy(), truth, metainfo['classes'],
-                            metainfo.get('palette') or distinct_colours(len(metainfo['classes'])), self.unseen,
+        classes, palette = tuple(label_list(sample) or metainfo['classes']), metainfo.get('palette') or ()
+        return side_by_side(image, sample.pred_sem_seg.data[0].cpu().numpy(), truth, classes,
+                            palette if len(palette) == len(classes) else distinct_colours(len(classes)), self.unseen,
                             self.ignore_index)
 
     def _hand_out(self, runner: Runner, picture: np.ndarray, sample: SegDataSample) -> None:
@@ -97,9 +99,16 @@ class SideBySideVisualizationHook(Hook):
             runner.visualizer.show(picture, name, wait_time=self.wait_time)
 
 
+def label_list(sample: SegDataSample) -> list[str]:
+    """Names of the labels that a sample brings along; none where those of its data set hold."""
+    return list(sample.metainfo.get('label_list') or ())
+
+
 def picture_name(sample: SegDataSample, count: int) -> str:
-    """File name without ending: the image's own, where it has one."""
-    stem = Path(str(sample.get('img_path') or '')).stem
+    """File name without ending: the image's own, where it has one, and the class of an episode."""
+    stem, names = Path(str(sample.get('img_path') or '')).stem, label_list(sample)
+    if stem and len(names) == 2:
+        stem = f'{stem}__{names[1]}'
     return re.sub(r'[^\w.-]+', '_', stem) or f'{count:06d}'
 
 

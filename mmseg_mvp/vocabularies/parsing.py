@@ -55,6 +55,24 @@ def class_names(source: Source) -> list[str]:
     return list(load_vocabulary(source))
 
 
+def class_entries(source: Source) -> list[str]:
+    """The classes of :func:`load_vocabulary` as one string each, ``'pottedplant = potted plant'``.
+
+    Each reads back as the same class, alone or in a list of others.
+
+    Raises:
+        UserError: As in :func:`load_vocabulary`.
+    """
+    return [_entry(name, wordings) for name, wordings in load_vocabulary(source).items()]
+
+
+def _entry(name: str, wordings: tuple[str, ...]) -> str:
+    if wordings == (name,):
+        return name
+    quoted = f"'{name}'" if name != name.strip() or ' =' in name else name
+    return f'{quoted} = {", ".join(wordings)}'
+
+
 def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
@@ -64,8 +82,8 @@ def _shipped(spec: str) -> Vocabulary:
     if not side and spec == label_set:
         return vocabulary
     if side not in ('seen', 'unseen') or label_set not in UNSEEN:
-        raise UserError(f'{spec!r} names no part of label set {label_set!r}: write {label_set!r}, '
-                        f"'{label_set}:seen' or '{label_set}:unseen'.")
+        sides = f", '{label_set}:seen' or '{label_set}:unseen'" if label_set in UNSEEN else ', which has no such split'
+        raise UserError(f'{spec!r} names no part of label set {label_set!r}: write {label_set!r}{sides}.')
     seen, unseen = split_names(vocabulary, UNSEEN[label_set], f'label set {label_set!r}')
     return {name: vocabulary[name] for name in (seen if side == 'seen' else unseen)}
 

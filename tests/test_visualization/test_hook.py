@@ -88,3 +88,18 @@ def test_unseen_may_be_a_vocabulary():
     assert 'sheep' in SideBySideVisualizationHook(unseen='voc20:unseen').unseen
     with pytest.raises(UserError):
         SideBySideVisualizationHook(unseen='nobody:unseen')
+
+
+def test_an_episode_is_drawn_with_its_class(runner, bgr, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr('mmseg_mvp.visualization.hook.side_by_side',
+                        lambda *args: drawn.append(args[3:5]) or np.zeros((2, 2, 3), np.uint8))
+    samples = [make_sample('a/1.jpg'), make_sample('a/1.jpg'), make_sample('a/2.jpg')]
+    for sample, names in zip(samples, (['others', 'red house'], ['others', 'bird'], ['tree', 'house', 'bird'])):
+        sample.set_metainfo(dict(label_list={name: (name,) for name in names}))
+    hook = SideBySideVisualizationHook(out_dir=str(tmp_path))
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=[bgr] * 3), samples)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['1__bird.png', '1__red_house.png', '2.png']
+    assert drawn[0] == (('others', 'red house'), METAINFO['palette']) and drawn[2][0] == ('tree', 'house', 'bird')
+    assert len(drawn[2][1]) == 3

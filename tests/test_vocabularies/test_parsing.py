@@ -2,7 +2,7 @@
 import pytest
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.vocabularies import class_names, load_vocabulary
+from mmseg_mvp.vocabularies import class_entries, class_names, label_sets, load_vocabulary
 
 
 def test_wordings_names_and_synonyms():
@@ -20,6 +20,19 @@ def test_file_with_comments_and_blank_lines(tmp_path):
     assert load_vocabulary(path) == load_vocabulary(str(path)) == expected
 
 
+@pytest.mark.parametrize('label_set', label_sets())
+def test_entries_read_as_the_vocabulary_again(label_set):
+    entries = class_entries(label_set)
+    assert load_vocabulary(entries) == load_vocabulary(label_set)
+    for entry, (name, wordings) in zip(entries, load_vocabulary(label_set).items(), strict=True):
+        assert load_vocabulary([entry]) == {name: wordings}
+
+
+def test_entries_are_what_a_user_would_write():
+    entries = ['cat', 'puppy = puppy, young dog', "'bed ' = bed", 'fire_truck = fire truck', "'a = b' = c"]
+    assert class_entries(entries) == entries and class_entries(['cow, cattle']) == ['cow = cow, cattle']
+
+
 def test_spec_sides_are_the_whole():
     seen, unseen = class_names('voc20:seen'), class_names('voc20:unseen')
     assert len(seen) == 15 and unseen == ['pottedplant', 'sheep', 'sofa', 'train', 'tvmonitor']
@@ -28,9 +41,10 @@ def test_spec_sides_are_the_whole():
 
 
 @pytest.mark.parametrize('source, words', [
-    ('voc21', ['voc21', 'ade20k, ade20k_lseg, coco', 'coco_stuff, context59, context60', 'voc20']),
+    ('voc21', ['voc21', 'ade20k, ade20k_lseg, cityscapes, coco80, coco_stuff, context59, context60', 'voc20']),
     ('voc20:sen', ['voc20:sen', 'voc20:seen', 'voc20:unseen']),
     ('voc20:', ['voc20:', 'voc20:seen']),
+    ('coco80:seen', ['coco80:seen', 'no such split']),
     ('nowhere.txt', ['nowhere.txt', 'FileNotFoundError']),
     ([], ['No class']),
     (['cat', ''], ["''", 'empty']),

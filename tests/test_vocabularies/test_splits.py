@@ -42,16 +42,21 @@ def test_every_split_is_of_a_label_set():
     assert set(UNSEEN) <= set(label_sets())
 
 
-@pytest.mark.parametrize('label_set', UNSEEN)
+@pytest.mark.parametrize('label_set', [*UNSEEN, 'coco80'])
 def test_no_two_classes_share_a_wording(label_set):
     wordings = [wording.lower() for entry in load_vocabulary(label_set).values() for wording in entry]
     assert len(wordings) == len(set(wordings))
 
 
-@pytest.mark.parametrize('label_set', UNSEEN)
+@pytest.mark.parametrize('label_set', [*UNSEEN, 'coco80'])
 def test_wordings_are_plain_words(label_set):
     wordings = [wording for entry in load_vocabulary(label_set).values() for wording in entry]
     assert not [wording for wording in wordings if wording != wording.strip() or set(wording) & set('-_=\'",')]
+
+
+def test_things_come_first_in_coco_stuff():
+    assert class_names('coco80') == list(METAINFO['coco_stuff'])[:80]
+    assert load_vocabulary('coco80') == dict(list(load_vocabulary('coco_stuff').items())[:80])
 
 
 def test_toy_split():

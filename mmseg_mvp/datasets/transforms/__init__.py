@@ -1,9 +1,10 @@
-"""Loading that tells a user which file is broken and how, a crop that costs less than mmseg's, and hidden labels."""
+"""Loading that tells a user which file is broken and how, a cheaper random crop, hidden labels, masks of episodes."""
 from .counting_random_crop import CountingRandomCrop
 from .hide_classes import HideClasses, HideEverything
 from .load_annotations import LoadCheckedAnnotations
+from .load_episode_annotations import LoadEpisodeAnnotations
 from .load_image import LoadCheckedImage
 from .pack_label_list import PackLabelList
 
 __all__ = ['CountingRandomCrop', 'HideClasses', 'HideEverything', 'LoadCheckedAnnotations', 'LoadCheckedImage',
-           'PackLabelList']
+           'LoadEpisodeAnnotations', 'PackLabelList']

@@ -43,8 +43,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         path = results['seg_map_path']
         try:
             content = fileio.get(path, backend_args=self.backend_args)
-            self._check_format(path, content)
-            mask = mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze().astype(np.uint8)
+            mask = self._decode(path, content)
         except UserError:
             raise
         except Exception as error:  # each storage backend and decoder has exceptions of its own
@@ -55,6 +54,10 @@ class LoadCheckedAnnotations(LoadAnnotations):
         results['seg_fields'].append('gt_seg_map')
         self._check_size(results)
         self._check_values(results)
+
+    def _decode(self, path: str, content: bytes) -> np.ndarray:
+        self._check_format(path, content)
+        return mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze().astype(np.uint8)
 
     def _label_table(self, results: dict) -> np.ndarray:
         """Label of each value in the file, (256,) uint8: mmseg's ``reduce_zero_label``, then its ``label_map``."""

@@ -1,0 +1,147 @@
+"""Reads the lists that HSNet (Min et al., ICCV 2021) has published for PASCAL-5i, COCO-20i and FSS-1000.
+
+Every reader returns pairs of an image's name, without its ending, and the class that is looked for in it.
+"""
+import io
+import json
+import os.path as osp
+import pickle
+import re
+from typing import Any, Sequence
+
+from mmseg_mvp.errors import UserError
+
+Pairs = list[tuple[str, int]]
+
+_PASCAL_LINE = re.compile(r'([\w-]+)__(\d+)')
+_COCO_NAME = re.compile(r'(\w+2014/\w+)\.jpg')
+_PLAIN = 'dicts, lists, tuples, strings and integers'
+
+
+def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
+    """Read a list of PASCAL-5i, lines such as ``2007_000033__01``.
+
+    Args:
+        path: The list.
+        classes: Classes of the fold, from 0; the list counts them from 1.
+
+    Returns:
+        A pair per line, its class counted from 0.
+
+    Raises:
+        UserError: The list is missing or empty, or one of its lines has another form or a class of another fold.
+    """
+    pairs = []
+    for number, line in _numbered_lines(path):
+        match = _PASCAL_LINE.fullmatch(line)
+        if not match:
+            raise UserError(f'Line {number} of list {path!r} is {line!r}: lines of PASCAL-5i name an image and a class '
+                            'from 1, such as 2007_000033__01.')
+        label = int(match[2]) - 1
+        if label not in classes:
+            raise UserError(f'Line {number} of list {path!r} is {line!r}, and the classes of its fold are '
+                            f'{classes[0] + 1} to {classes[-1] + 1}: take the list of this fold.')
+        pairs.append((match[1], label))
+    return pairs
+
+
+def read_coco_lists(path: str, num_classes: int) -> dict[int, list[str]]:
+    """Read the lists of COCO-20i: class, from 0, to image names such as ``val2014/COCO_val2014_000000000042.jpg``.
+
+    They are published as a pickle. As a pickle can run any code, only plain data are taken from one; where there is no
+    pickle, the file of the same name that ends in ``.json`` is read, whose keys are the classes as strings.
+
+    Args:
+        path: The pickle, ending in ``.pkl``.
+        num_classes: Number of classes, 80.
+
+    Returns:
+        Names without their ending by class, in the order of the file.
+
+    Raises:
+        UserError: Neither file is there, or it is empty, damaged, holds anything but plain data, or plain data of
+            another form.
+    """
+    if not osp.isfile(path) and osp.isfile(path.replace('.pkl', '.json')):
+        path = path.replace('.pkl', '.json')
+    lists = _load_plain(path)
+    if not isinstance(lists, dict) or not lists:
+        raise UserError(f'List {path!r} holds {_shortened(lists)}: the lists of COCO-20i are a dict from class to '
+                        'image names.')
+    return {_coco_class(key, path, num_classes): _coco_names(names, key, path) for key, names in lists.items()}
+
+
+def read_categories(path: str) -> list[str]:
+    """Read a list of FSS-1000, one category (a folder's name) a line.
+
+    Raises:
+        UserError: The list is missing or empty, or one of its lines is no folder's name.
+    """
+    categories = []
+    for number, line in _numbered_lines(path):
+        if re.search(r'[/\\,=]', line) or line in categories:
+            raise UserError(f'Line {number} of list {path!r} is {line!r}: each line of FSS-1000 names one folder of '
+                            'its own, such as abacus.')
+        categories.append(line)
+    return categories
+
+
+def _numbered_lines(path: str) -> list[tuple[int, str]]:
+    try:
+        lines = _content(path).decode('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f'List {path!r} is no text: take the original file.') from error
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _content(path: str) -> bytes:
+    content = b''
+    if osp.isfile(path):
+        with open(path, 'rb') as file:
+            content = file.read()
+    if not content.strip():
+        raise UserError(f'List {path!r} is {"empty" if osp.isfile(path) else "missing"}: copy the folder data/splits '
+                        'of the public HSNet code into the data root.')
+    return content
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Refuses whatever a pickle would import, and with it all code. Plain data import nothing."""
+
+    def find_class(self, module: str, name: str) -> None:
+        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
+
+
+def _load_plain(path: str) -> Any:
+    content = _content(path)
+    try:
+        if path.endswith('.json'):
+            return json.loads(content)
+        return _PlainUnpickler(io.BytesIO(content)).load()
+    except Exception as error:  # damaged pickles raise whatever their bytes lead to
+        reason = str(error).partition('\n')[0] or type(error).__name__
+        raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
+                        "from it: take the original file of HSNet's data/splits.") from error
+
+
+def _coco_class(key: Any, path: str, num_classes: int) -> int:
+    text = str(key)
+    if not text.isdecimal() or int(text) >= num_classes:
+        raise UserError(f'List {path!r} has a class {key!r}: the classes of COCO-20i are 0 to {num_classes - 1}.')
+    return int(text)
+
+
+def _coco_names(names: Any, key: Any, path: str) -> list[str]:
+    if not isinstance(names, (list, tuple)):
+        raise UserError(f'Class {key} of list {path!r} holds {_shortened(names)}: it must be a list of image names.')
+    matches = [_COCO_NAME.fullmatch(name) if isinstance(name, str) else None for name in names]
+    if None in matches:
+        place = matches.index(None)
+        raise UserError(f'Entry {place} of class {key} of list {path!r} is {_shortened(names[place])}: it must be a '
+                        "name such as 'val2014/COCO_val2014_000000000042.jpg'.")
+    return [match[1] for match in matches]
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f'{text[:60]}...'

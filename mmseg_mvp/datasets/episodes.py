@@ -1,0 +1,231 @@
+"""PASCAL-5i, COCO-20i and FSS-1000: one class is looked for in one image, and everything else is "others".
+
+Few-shot segmentation tests in episodes (Shaban et al., BMVC 2017), pairs of an image and a class that training has not
+seen. LSeg (Li et al., ICLR 2022) takes HSNet's pairs (Min et al., ICCV 2021) and, in place of support images, the
+name of the class: a two-way decision between "others" and that name.
+"""
+import os
+import os.path as osp
+from collections.abc import Collection
+from typing import Union
+
+import numpy as np
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.vocabularies import class_entries, class_names
+from mmseg_mvp.vocabularies.parsing import Source
+
+from .episode_lists import Pairs, read_categories, read_coco_lists, read_pascal_list
+
+FOLDS = (0, 1, 2, 3)
+NUM_PAPER_EPISODES = 1000
+
+
+class EpisodeDataset(BaseSegDataset):
+    """What the three data sets share.
+
+    A sample's ``label_list`` is ``['others', ENTRY]``, where ENTRY is the class as vocabularies write it, and its
+    ``foreground`` the lowest and the highest value that stand for the class in its mask, of which
+    :class:`LoadEpisodeAnnotations` makes label 1. ``metainfo['episode_classes']`` names all classes of the split. All
+    files are local.
+
+    Args:
+        list_dir: Folder of HSNet's lists, relative to the data root.
+        split: ``'train'`` or ``'test'``; FSS-1000 has ``'val'`` as well.
+        episodes: ``'all'`` has every pair of the lists once, ``'paper'`` the episodes of LSeg's published figures.
+            Training takes all.
+        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        UserError: The split or the episodes are none of those above, a list is missing or malformed, a class has no
+            image, or images or masks that the lists name are missing.
+    """
+
+    METAINFO = dict(classes=('others', 'object'), palette=[[0, 0, 0], [220, 60, 40]])
+    LISTS = dict(train='trn', test='val')  # HSNet's name of each split
+
+    def __init__(self, list_dir: str, split: str = 'test', episodes: str = 'all', **kwargs) -> None:
+        _check_choice('split', split, self.LISTS)
+        _check_choice('episodes', episodes, ('all', 'paper'))
+        if split == 'train' and episodes == 'paper':
+            raise UserError("episodes is 'paper', the sampling of a test, and split is 'train': set episodes='all'.")
+        self.list_dir, self.split, self.episodes = list_dir, split, episodes
+        super().__init__(reduce_zero_label=False, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Read the lists, see that every file is there, and choose the episodes."""
+        pairs, entries = self._read_lists()
+        self._check_classes(pairs, entries)
+        self._check_files(pairs)
+        self._metainfo['episode_classes'] = class_names(list(entries.values()))
+        if self.episodes == 'paper':
+            pairs = self._paper_episodes(pairs)
+        return [self._sample(name, label, entries[label]) for name, label in pairs]
+
+    def _read_lists(self) -> tuple[Pairs, dict[int, str]]:
+        """All pairs of the split, and the entry of each class that is looked for."""
+        raise NotImplementedError
+
+    def _foreground(self, label: int) -> tuple[int, int]:
+        """Lowest and highest value that stand for a class in a mask: 0 is the background in the files."""
+        return label + 1, label + 1
+
+    def _paper_episodes(self, pairs: Pairs) -> Pairs:
+        return pairs
+
+    def _list_path(self, name: str) -> str:
+        return osp.join(self.data_root or '', self.list_dir, self.LISTS[self.split] + name)
+
+    def _paths(self, name: str) -> tuple[str, str]:
+        return (osp.join(self.data_prefix['img_path'], name + self.img_suffix),
+                osp.join(self.data_prefix['seg_map_path'], name + self.seg_map_suffix))
+
+    def _sample(self, name: str, label: int, entry: str) -> dict:
+        image, mask = self._paths(name)
+        return dict(img_path=image, seg_map_path=mask, label_list=['others', entry], foreground=self._foreground(label),
+                    reduce_zero_label=False, seg_fields=[])
+
+    def _check_classes(self, pairs: Pairs, entries: dict[int, str]) -> None:
+        if without := entries.keys() - {label for _, label in pairs}:
+            label = min(without)
+            raise UserError(f'Class {label} ({entries[label]!r}) has no image in the lists of {self._list_path("")!r} '
+                            f'({type(self).__name__}, {len(without)} such classes): take the original lists.')
+
+    def _check_files(self, pairs: Pairs) -> None:
+        # A folder is listed once: asking for each of COCO's files would take seconds on a network drive.
+        paths = list(dict.fromkeys(path for name, _ in pairs for path in self._paths(name)))
+        folders = {osp.dirname(path) for path in paths}
+        present = {folder: set(os.listdir(folder)) for folder in folders if osp.isdir(folder)}
+        missing = [path for path in paths if osp.basename(path) not in present.get(osp.dirname(path), ())]
+        if missing:
+            raise UserError(f'{len(missing)} of the {len(paths)} images and masks in the lists of '
+                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: complete the data, or '
+                            'set data_root and data_prefix to where they are.')
+
+
+class FoldDataset(EpisodeDataset):
+    """What PASCAL-5i and COCO-20i share: a quarter of the classes is tested, the others are trained on.
+
+    Args:
+        fold: The classes that are tested, 0 to 3, as a number or, from the environment, a string.
+        vocabulary: All classes in the order of the data set, as :func:`mmseg_mvp.vocabularies.load_vocabulary` reads
+            them. ``class_names('voc20')``, for one, says every name as the data set writes it.
+        **kwargs: Passed on to :class:`EpisodeDataset`.
+
+    Raises:
+        UserError: The fold is not one of the four, the vocabulary has another number of classes than the data set, or
+            as in :class:`EpisodeDataset`.
+    """
+
+    NUM_CLASSES: int
+
+    def __init__(self, fold: Union[int, str], vocabulary: Source, **kwargs) -> None:
+        if str(fold) not in map(str, FOLDS):
+            raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3; the shipped configs take it from the '
+                            'environment variable FOLD.')
+        self.fold, self.all_entries = int(fold), class_entries(vocabulary)
+        if len(self.all_entries) != self.NUM_CLASSES:
+            raise UserError(f'The vocabulary of {type(self).__name__} has {len(self.all_entries)} classes: give it all '
+                            f'{self.NUM_CLASSES}, in the order of the data set.')
+        super().__init__(**kwargs)
+
+    @classmethod
+    def fold_classes(cls, fold: int) -> list[int]:
+        """Classes of a fold, counted from 0."""
+        raise NotImplementedError
+
+    def _classes(self) -> list[int]:
+        tested = self.fold_classes(self.fold)
+        return tested if self.split == 'test' else [c for c in range(self.NUM_CLASSES) if c not in tested]
+
+    def _read_lists(self) -> tuple[Pairs, dict[int, str]]:
+        return self._read_pairs(), {label: self.all_entries[label] for label in self._classes()}
+
+    def _read_pairs(self) -> Pairs:
+        raise NotImplementedError
+
+
+@DATASETS.register_module()
+class PASCAL5iDataset(FoldDataset):
+    """PASCAL-5i: VOC's 20 classes in four folds of five neighbours, fold f testing classes 5f to 5f + 4 (from 0).
+
+    There is a list per fold and split, ``{trn,val}/fold{0,1,2,3}.txt``; training for fold f reads those of the three
+    other folds. The paper's episodes are entries 0 to 999 of the test list, which begins again where it ends.
+    """
+
+    NUM_CLASSES = 20
+
+    def __init__(self, fold: Union[int, str], vocabulary: Source = 'voc20', **kwargs) -> None:
+        super().__init__(fold, vocabulary, **kwargs)
+
+    @classmethod
+    def fold_classes(cls, fold: int) -> list[int]:
+        """Classes of a fold, counted from 0."""
+        return list(range(5 * fold, 5 * fold + 5))
+
+    def _read_pairs(self) -> Pairs:
+        folds = [fold for fold in FOLDS if (fold == self.fold) == (self.split == 'test')]
+        return [pair for fold in folds
+                for pair in read_pascal_list(self._list_path(f'/fold{fold}.txt'), self.fold_classes(fold))]
+
+    def _paper_episodes(self, pairs: Pairs) -> Pairs:
+        return [pairs[index % len(pairs)] for index in range(NUM_PAPER_EPISODES)]
+
+
+@DATASETS.register_module()
+class COCO20iDataset(FoldDataset):
+    """COCO-20i: COCO's 80 classes in four folds, fold f testing classes f, f + 4, ..., f + 76 (from 0).
+
+    There is a file per fold and split, ``{trn,val}/fold{0,1,2,3}.pkl``, with the lists of all its classes. The paper's
+    1000 episodes are drawn as the published test draws them: a class, then one of its images, from NumPy's generator
+    with seed 0.
+    """
+
+    NUM_CLASSES = 80
+
+    def __init__(self, fold: Union[int, str], vocabulary: Source = 'coco80', **kwargs) -> None:
+        super().__init__(fold, vocabulary, **kwargs)
+
+    @classmethod
+    def fold_classes(cls, fold: int) -> list[int]:
+        """Classes of a fold, counted from 0."""
+        return list(range(fold, cls.NUM_CLASSES, len(FOLDS)))
+
+    def _read_pairs(self) -> Pairs:
+        lists = read_coco_lists(self._list_path(f'/fold{self.fold}.pkl'), self.NUM_CLASSES)
+        return [(name, label) for label in self._classes() for name in lists.get(label, ())]
+
+    def _paper_episodes(self, pairs: Pairs) -> Pairs:
+        classes, draw, episodes = self._classes(), np.random.RandomState(0), []
+        names = {label: [name for name, other in pairs if other == label] for label in classes}
+        for _ in range(NUM_PAPER_EPISODES):
+            label = int(draw.choice(classes, 1, replace=False)[0])
+            episodes.append((names[label][draw.choice(len(names[label]), 1, replace=False)[0]], label))
+        return episodes
+
+
+@DATASETS.register_module()
+class FSS1000Dataset(EpisodeDataset):
+    """FSS-1000 (Li et al., CVPR 2020): 1000 classes with ten images each, 520 to train, 240 to validate, 240 to test.
+
+    The lists ``{trn,val,test}.txt`` name categories, whose folders hold ``1.jpg`` to ``10.jpg`` and masks of the same
+    names. A mask is grey, the class from 128 on. The paper's episodes are all pairs.
+    """
+
+    LISTS = dict(train='trn', val='val', test='test')
+    NUM_IMAGES = 10
+
+    def _read_lists(self) -> tuple[Pairs, dict[int, str]]:
+        entries = dict(enumerate(sorted(read_categories(self._list_path('.txt')))))
+        return [(f'{category}/{number}', label) for label, category in entries.items()
+                for number in range(1, self.NUM_IMAGES + 1)], entries
+
+    def _foreground(self, label: int) -> tuple[int, int]:
+        return 128, 255
+
+
+def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
+    if value not in choices:
+        raise UserError(f'{name} is {value!r}: set it to {", ".join(choices)}.')

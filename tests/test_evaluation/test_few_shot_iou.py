@@ -1,0 +1,144 @@
+"""The few-shot metric against figures worked out by hand and against loops over pixels."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures import metric_rank
+from mmengine.logging import MMLogger
+from PIL import Image
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.evaluation import FewShotIoUMetric
+
+CLASSES = ['cat', 'dog', 'potted plant']
+
+
+def sample(name, prediction, label, path='x/img.jpg'):
+    return dict(pred_sem_seg=dict(data=torch.as_tensor(prediction)[None]), img_path=path,
+                gt_sem_seg=dict(data=torch.as_tensor(label)[None]), label_list={'others': ('others',), name: (name,)})
+
+
+def evaluate(episodes, size=None, classes=CLASSES, **kwargs):
+    metric = FewShotIoUMetric(**kwargs)
+    metric.dataset_meta = dict(classes=('others', 'object'), episode_classes=classes)
+    for episode in episodes:
+        metric.process({}, [sample(*episode)])
+    return metric.evaluate(size or len(episodes))
+
+
+def brute_force(episodes):
+    """Pixel by pixel; [intersection, union] of others and object, per class."""
+    counts = {}
+    for name, prediction, label in episodes:
+        count = counts.setdefault(name, [[0, 0], [0, 0]])
+        for p, t in zip(np.ravel(prediction).tolist(), np.ravel(label).tolist()):
+            for value in (0, 1):
+                if t != 255 and value in (p, t):
+                    count[value][0] += p == t
+                    count[value][1] += 1
+    ious = [count[1][0] / count[1][1] for count in counts.values()]
+    both = [sum(count[value][0] for count in counts.values()) / sum(count[value][1] for count in counts.values())
+            for value in (0, 1)]
+    return {'mIoU': 100 * sum(ious) / len(ious), 'FBIoU': 100 * sum(both) / 2}
+
+
+def random_episodes(count=30, seed=0):
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        label = rng.random((9, 8 + index)) < 0.3 + 0.1 * (index % 3)
+        prediction = np.where(rng.random(label.shape) < 0.8, label, ~label).astype(np.uint8)
+        yield CLASSES[index % 3], prediction, np.where(rng.random(label.shape) < 0.1, 255, label).astype(np.uint8)
+
+
+def test_by_hand():
+    # cat: 1 of 3 in two images; dog: 1 of 1. Others: cat 2 of 4, dog 1 of 1; the pixels under 255 count for nothing.
+    episodes = [('cat', [[1, 1, 0, 0]], [[1, 0, 1, 0]]), ('cat', [[0, 1]], [[0, 255]]),
+                ('dog', [[1, 0, 1, 0]], [[1, 0, 255, 255]])]
+    assert evaluate(episodes) == pytest.approx({'mIoU': 100 * (1 / 3 + 1) / 2, 'FBIoU': 100 * (3 / 5 + 2 / 4) / 2})
+
+
+def test_against_brute_force():
+    episodes = list(random_episodes())
+    found = evaluate(episodes)
+    assert found == pytest.approx(brute_force(episodes), abs=1e-9) and list(found) == ['mIoU', 'FBIoU']
+    single = np.mean([brute_force([episode])['mIoU'] for episode in episodes])
+    assert abs(found['mIoU'] - single) > 0.1, 'the test could not tell classes from samples'
+
+
+def test_samples_that_a_sampler_repeats_count_once():
+    episodes = list(random_episodes(7))
+    assert evaluate(episodes + episodes[:1], size=7) == pytest.approx(brute_force(episodes), abs=1e-9)
+
+
+def test_areas_are_exact_beyond_float32():
+    metric, huge = FewShotIoUMetric(), 2 ** 24
+    metric.dataset_meta = dict(classes=('others', 'object'))
+    areas = [('cat', torch.tensor([[8, huge]] * 3)), ('cat', torch.tensor([[0, 0], [1, 0], [0, 1]]))]
+    assert metric.compute_metrics(areas)['mIoU'] == 100 * huge / (huge + 1) < 100
+
+
+def test_a_class_that_occurs_nowhere_is_left_out_of_the_mean():
+    episodes = [('cat', [[0, 0]], [[0, 0]]), ('dog', [[1, 0]], [[1, 1]])]
+    assert evaluate(episodes) == pytest.approx({'mIoU': 50, 'FBIoU': 100 * (2 / 3 + 1 / 2) / 2})
+    assert evaluate([('cat', [[1, 0]], [[0, 0]]), *episodes[1:]])['mIoU'] == pytest.approx(25)
+
+
+def test_table(monkeypatch):
+    lines = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text, *args: lines.append(text))
+    evaluate([('potted plant', [[1, 0]], [[1, 1]]), ('potted plant', [[1, 1]], [[1, 1]]), ('cat', [[0]], [[1]])])
+    text = '\n'.join(lines)
+    assert '3 samples for 2 classes, none for dog, which count for nothing' in text
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('|')]
+    assert rows[1:4] == [['cat', '1', '0.00'], ['dog', '0', '-'], ['potted plant', '2', '75.00']]
+    assert rows[4:] == [['mIoU', 'FB-IoU'], ['37.50', '30.00']]  # others: 0 of 1; objects: 3 of 5
+
+
+@pytest.mark.parametrize('label_list, words', [
+    (None, "'x/img.jpg' has none.*PackLabelList"), ({'a': ('a',)}, r"\['a'\]"),
+    (dict.fromkeys('abc', ('a',)), 'label_list of two')])
+def test_samples_of_other_data_sets(label_list, words):
+    metric = FewShotIoUMetric()
+    metric.dataset_meta = dict(classes=('others', 'object'))
+    episode = sample('cat', [[0]], [[0]])
+    episode['label_list'] = label_list
+    if label_list is None:
+        del episode['label_list']
+    with pytest.raises(UserError, match=words):
+        metric.process({}, [episode])
+
+
+@pytest.mark.parametrize('prediction, label, words', [([[2]], [[0]], 'prediction holds the label 2'),
+                                                      ([[0]], [[3]], 'ground truth holds the label 3')])
+def test_other_labels(prediction, label, words):
+    with pytest.raises(UserError, match=words):
+        evaluate([('cat', prediction, label)])
+
+
+def test_label_maps_of_one_image_for_several_classes(tmp_path):
+    truth = [[1, 1], [1, 1]]
+    episodes = [('cat', [[1, 0], [0, 1]], truth, 'cat/1.jpg'), ('dog', [[0, 1], [0, 0]], truth, 'dog/1.jpg'),
+                ('potted plant', [[1, 1], [1, 0]], truth, 'dog/1.jpg')]
+    assert evaluate(episodes, output_dir=str(tmp_path), format_only=True) == {}
+    maps = {path.name: np.array(Image.open(path)).tolist() for path in tmp_path.iterdir()}
+    assert maps == {'1__cat.png': episodes[0][1], '1__dog.png': episodes[1][1], '1__potted_plant.png': episodes[2][1]}
+    assert evaluate(episodes[:1], output_dir=str(tmp_path))['mIoU'] == 50
+
+
+@pytest.mark.slow
+def test_two_processes_count_every_sample_once(tmp_path):
+    root = Path(__file__).parents[2]
+    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
+    ranks = [subprocess.Popen([sys.executable, metric_rank.__file__, str(rank), '2', str(tmp_path / 'store'), '.',
+                               'few-shot'], cwd=tmp_path, env=env) for rank in range(2)]
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    first, second = (json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2))
+    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one was padded
+    episodes = [metric_rank.episode_arrays(index) for index in range(metric_rank.SAMPLES)]
+    assert first['metrics'] == second['metrics'] == pytest.approx(brute_force(episodes), abs=1e-9)
+    assert abs(brute_force(episodes + episodes[:1])['mIoU'] - brute_force(episodes)['mIoU']) > 1e-3
