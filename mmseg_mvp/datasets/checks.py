@@ -20,6 +20,18 @@ _COCO_STUFF = """\
 ├── images/{train2017,val2017}/*.jpg
 └── annotations/{train2017,val2017}/*_labelTrainIds.png
                                              (written by MMSegmentation's tools/dataset_converters/coco_stuff164k.py)"""
+_CITYSCAPES = """\
+├── leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
+└── gtFine/{train,val}/CITY/*_gtFine_labelTrainIds.png
+                                             (written by MMSegmentation's tools/dataset_converters/cityscapes.py)"""
+_BDD100K = """\
+├── images/10k/{train,val}/*.jpg
+└── labels/sem_seg/masks/{train,val}/*.png"""
+_MAPILLARY_V1 = """\
+├── training/images/*.jpg
+├── training/v1.2/labels/*.png
+├── validation/images/*.jpg
+└── validation/v1.2/labels/*.png"""
 
 TREES = {
     'PascalVOC20Dataset': _VOC,
@@ -28,6 +40,9 @@ TREES = {
     'PascalContextDataset59': _CONTEXT,
     'ADE20KDataset': _ADE20K,
     'COCOStuffDataset': _COCO_STUFF,
+    'CityscapesDataset': _CITYSCAPES,
+    'BDD100KDataset': _BDD100K,
+    'MapillaryDataset_v1': _MAPILLARY_V1,
 }
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 

@@ -28,7 +28,7 @@ def test_spec_sides_are_the_whole():
 
 
 @pytest.mark.parametrize('source, words', [
-    ('voc21', ['voc21', 'ade20k, coco_stuff, context59, context60', 'voc20']),
+    ('voc21', ['voc21', 'coco_stuff, context59, context60', 'voc20']),
     ('voc20:sen', ['voc20:sen', 'voc20:seen', 'voc20:unseen']),
     ('voc20:', ['voc20:', 'voc20:seen']),
     ('nowhere.txt', ['nowhere.txt', 'FileNotFoundError']),

@@ -38,8 +38,8 @@ def test_split_is_the_published_one(label_set):
     assert class_names(f'{label_set}:seen') == seen and len(seen) == SEEN[label_set]
 
 
-def test_every_label_set_has_a_split():
-    assert set(label_sets()) == set(UNSEEN)
+def test_every_split_is_of_a_label_set():
+    assert set(UNSEEN) < set(label_sets())  # what is only trained on has none
 
 
 @pytest.mark.parametrize('label_set', UNSEEN)
