@@ -33,6 +33,18 @@ _COCO20I = """\
 _FSS1000 = """\
 ├── CATEGORY/{1,...,10}.{jpg,png}
 └── splits/fss/{trn,val,test}.txt                  (data/splits of HSNet's code)"""
+_CITYSCAPES = """\
+├── leftImg8bit/{train,val}/CITY/*_leftImg8bit.png
+└── gtFine/{train,val}/CITY/*_gtFine_labelTrainIds.png
+                                             (written by MMSegmentation's tools/dataset_converters/cityscapes.py)"""
+_BDD100K = """\
+├── images/10k/{train,val}/*.jpg
+└── labels/sem_seg/masks/{train,val}/*.png"""
+_MAPILLARY_V1 = """\
+├── training/images/*.jpg
+├── training/v1.2/labels/*.png
+├── validation/images/*.jpg
+└── validation/v1.2/labels/*.png"""
 
 TREES = {
     'PascalVOC20Dataset': _VOC,
@@ -44,6 +56,9 @@ TREES = {
     'PASCAL5iDataset': _PASCAL5I,
     'COCO20iDataset': _COCO20I,
     'FSS1000Dataset': _FSS1000,
+    'CityscapesDataset': _CITYSCAPES,
+    'BDD100KDataset': _BDD100K,
+    'MapillaryDataset_v1': _MAPILLARY_V1,
 }
 _EPISODES = ('PASCAL5iDataset', 'COCO20iDataset', 'FSS1000Dataset')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')

@@ -1,0 +1,68 @@
+"""Every shipped config of LSeg through the command line tools, on small data sets in the real file formats."""
+import json
+import runpy
+import sys
+from collections import OrderedDict
+
+import pytest
+import torch
+from fixtures.end_to_end import ROOT
+from fixtures.lseg import LEAVES, WRITERS, small
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmseg.visualization import SegLocalVisualizer
+
+SHORT = {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2, 'default_hooks.checkpoint.interval': 1,
+         'default_hooks.logger.interval': 1, 'train_dataloader.batch_size': 2, 'optim_wrapper.optimizer.lr': 0.01}
+# What differs, by the first word of the config: the mixed set draws an image of each of its five parts, the toy world
+# has unseen classes.
+MORE = {'mixed': {'train_dataloader.batch_size': 5}}
+FIGURES = {'toy': ('mIoU', 'mIoU_S', 'mIoU_U', 'hIoU', 'pAcc', 'pAcc_S', 'pAcc_U')}
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run a tool as a user does, from the folder that holds ``data/``, in this process: a new one takes seconds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))  # seconds for line breaks
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so little work that a second thread only waits
+
+    def run(tool, *arguments, **options):
+        # Loggers and visualizers outlive their Runner, and would write where the first one did.
+        for kind in (MMLogger, SegLocalVisualizer):
+            monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
+        pairs = [f'{key}={value}' for key, value in options.items()]
+        monkeypatch.setattr(sys, 'argv', [f'{tool}.py', *map(str, arguments), '--cfg-options', *pairs])
+        runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'), run_name='__main__')
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def read(folder, name):
+    """The lines of the one log of this name below a folder, a dict each."""
+    path, = folder.glob(name)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('config', LEAVES, ids=lambda path: path.stem)
+def test_shipped_config_trains_and_tests(config, tmp_path, run, tiny_vit):
+    kind = config.stem.split('_')[0]
+    WRITERS[kind](tmp_path / 'data')
+    options = {**small(config, tiny_vit['model']), **SHORT, **MORE.get(kind, {})}
+    run('train', config, '--work-dir', 'work', **options)
+    first, second, validated = read(tmp_path / 'work', '*/vis_data/scalars.json')
+    share = options['train_dataloader.batch_size'] / Config.fromfile(config).auto_scale_lr.base_batch_size
+    assert first['lr'] == pytest.approx(0.01 * share)  # of the first parameter, the backbone's
+    assert 0 < first['decode.loss_seg'] < 20 and 0 < second['decode.loss_seg'] < 20
+    states = [torch.load(tmp_path / f'work/iter_{step}.pth', weights_only=False)['state_dict'] for step in (1, 2)]
+    learned = [key for key in states[0] if key.endswith(('weight', 'bias', 'pos_embed', 'cls_token'))]
+    assert [key for key in learned if torch.equal(states[0][key], states[1][key])] == []
+    run('test', config, 'work/iter_2.pth', '--work-dir', 'test', **options)
+    tested, = read(tmp_path / 'test', '*/*.json')
+    for figures in (validated, tested):
+        assert all(0 <= figures[name] <= 100 for name in FIGURES.get(kind, ('mIoU', 'pAcc')))
+    if kind != 'toy':  # which validates on one split and tests on another
+        assert tested['mIoU'] == pytest.approx(validated['mIoU'])
