@@ -24,6 +24,7 @@ VIT = dict(type='VisionTransformer', img_size=(384, 384), patch_bias=True, qkv_b
            output_cls_token=True, final_norm=False, interpolate_mode='bilinear', norm_cfg=dict(type='LN', eps=1e-6))
 IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
 HIDDEN = {'ToySceneDataset': UNSEEN['toy'], 'MapillaryDataset_v1': ['Unlabeled']}  # from training
+EPISODES = ('pascal5i', 'coco20i', 'fss1000')
 REAL = [path for path in LEAVES if not path.stem.startswith('toy')]
 
 
@@ -49,6 +50,7 @@ def test_every_encoder_comes_with_and_without_regularization():
     names = {path.stem for path in LEAVES}
     assert {f'ade20k_{encoder}{tail}' for encoder in ENCODERS for tail in ('', '_bottleneck')} <= names
     assert {'mixed_vit-l16', 'toy_zs'} <= names
+    assert {f'{episodes}_{encoder}' for episodes in EPISODES for encoder in ('r101', 'vit-l16')} <= names
     assert {name.split('_')[0] for name in names} == set(WRITERS)
 
 
@@ -96,7 +98,9 @@ def test_architectures_are_the_papers(real):
 
 def test_images_follow_the_recipe(real):
     assert real.model.data_preprocessor['size'] == (480, 480) and real.model.size_divisor == 32
-    assert (real.model.test_cfg.mode, real.model.test_cfg.crop_size) == ('slide', (480, 480))
+    squashed = Path(real.filename).stem.startswith(EPISODES)  # to 480 x 480, so that there is one window
+    assert (real.model.test_cfg.mode, real.model.test_cfg.crop_size) == (
+        ('whole', None) if squashed else ('slide', (480, 480)))
     for part in training_parts(real):
         steps = {step.type: step for step in part.pipeline}
         resize = steps['RandomResize']  # long sides of 260 to 1040
@@ -111,6 +115,15 @@ def test_the_schedule_is_the_papers(real):
     scheduler, = real.param_scheduler
     assert (scheduler.type, scheduler.power, scheduler.by_epoch) == ('PolyLR', 0.9, False)
     assert scheduler.end == real.train_cfg.max_iters
+
+
+@pytest.mark.parametrize('name', ['pascal5i_r101', 'coco20i_vit-l16'])
+def test_the_fold_is_one_variable(name, monkeypatch):
+    monkeypatch.setenv('FOLD', '3')
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    assert [int(loader.dataset.fold) for loader in loaders] == [3, 3, 3]
+    assert cfg.work_dir == f'./work_dirs/{name}_fold3'
 
 
 def test_ade20k_is_seen_for_240_epochs():
