@@ -78,6 +78,17 @@ def test_a_pyramid_is_fused_projected_and_compared_with_text(tiny_clip):
 
 
 @torch.no_grad()
+def test_the_maps_of_a_dilated_network_are_brought_to_the_pyramids_strides(tiny_rn):
+    head = build(tiny_rn, strides=(4, 8, 8, 8))
+    maps = [torch.randn(2, width, side, side) for width, side in zip((8, 16, 32, 64), (16, 8, 8, 8))]
+    half, quarter = head.reassemble_blocks[2], head.reassemble_blocks[3]
+    expected = [*maps[:2], F.conv2d(maps[2], half.weight, half.bias, stride=2, padding=1),
+                F.conv2d(maps[3], quarter.weight, quarter.bias, stride=4, padding=1)]
+    assert [one.shape[-1] for one in expected] == [16, 8, 4, 2]
+    assert torch.allclose(head(maps), correlate(head, tiny_rn, fuse(head, expected), ALL), atol=1e-4)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize('patch, factors', [(16, (4, 2, 1, 0.5)), (32, (8, 4, 2, 1))])
 @pytest.mark.parametrize('readout', ['project', 'add', 'ignore'])
 def test_maps_of_a_vit_are_reassembled_with_the_class_token(tiny_rn, patch, factors, readout):
@@ -189,6 +200,7 @@ def test_a_checkpoint_of_another_embedding_is_refused(tiny_rn):
 @pytest.mark.parametrize('kwargs, words', [
     (dict(readout_type='cls'), ['readout_type', "'cls'", "'project'"]),
     (dict(in_channels=12, readout_type='add', patch_size=14), ['patch_size', '14', '4, 8, 16, 32']),
+    (dict(strides=(4, 8, 8)), ['strides', '[4, 8, 8]', 'four of 4, 8, 16, 32']),
     (dict(in_channels=[8, 16, 32]), ['in_channels', 'four maps']),
     (dict(readout_type='project'), ['in_channels', 'all the same for a ViT']),
     (dict(temperature=0), ['temperature', 'positive']),

@@ -14,6 +14,14 @@ STRIDES = (4, 8, 16, 32)
 READOUTS = ('project', 'add', 'ignore', None)
 
 
+class Pyramid(nn.ModuleList):
+    """What stands in the place of DPT's reassembly where the backbone gives a pyramid: one layer a map."""
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Bring maps (B, C_i, h_i, w_i) to strides 4, 8, 16 and 32."""
+        return [layer(one) for layer, one in zip(self, maps, strict=True)]
+
+
 @MODELS.register_module()
 class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     """Dense embeddings of stride 2 from DPT's decoder, scored by cosines with text (LSeg, arXiv 2201.03546).
@@ -21,14 +29,15 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     Four maps of the backbone are brought to strides 4, 8, 16 and 32 and fused from coarse to fine; a 1x1 convolution
     takes the result to CLIP's embedding, ``logits = cos / temperature``, and a spatial regularization may follow. The
     loss and the segmentor resize the logits, which comes last. Differences to mmseg's ``DPTHead``: no 3x3 convolution
-    after the fusion, patches of any size, pyramids of convolutional networks, no dropout.
+    after the fusion, patches of other sizes, pyramids of convolutional networks, no dropout.
 
     Args:
         in_channels (int | Sequence[int]): Channels of the backbone's maps; one number where they are all the same.
         readout_type (str, optional): What becomes of a ViT's class token: ``'project'`` (LSeg), ``'add'``, or
-            ``'ignore'`` where the backbone gives none. None says that the maps are a pyramid of strides 4, 8, 16 and
-            32 already, as a ResNet's; they are taken as they are.
-        patch_size (int): Side of a ViT's patches in pixels, 4 to 32.
+            ``'ignore'`` where the backbone gives none. None says that the maps are a pyramid, as a ResNet's.
+        patch_size (int): Side of a ViT's patches in pixels: 4, 8, 16 or 32.
+        strides (Sequence[int]): Strides of a pyramid's maps. Those that are 4, 8, 16 and 32 already are taken as they
+            are (LSeg); others, such as a dilated ResNet's, are brought there by learned convolutions.
         post_process_channels (Sequence[int], optional): Channels of the four maps before they are fused; None takes
             ``in_channels``.
         channels (int): Channels of the fusion.
@@ -43,12 +52,13 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     """
 
     def __init__(self, in_channels: int | Sequence[int], readout_type: str | None = 'project', patch_size: int = 16,
-                 post_process_channels: Sequence[int] | None = None, channels: int = 256, temperature: float = 0.07,
+                 strides: Sequence[int] = STRIDES, post_process_channels: Sequence[int] | None = None, channels: int = 256, temperature: float = 0.07,
                  align_corners: bool = True, dropout_ratio: float = 0., norm_cfg: dict = dict(type='BN'),
                  prompts: dict = dict(type='TemplatePrompts', templates='name'), in_index: Sequence[int] = (0, 1, 2, 3),
                  **kwargs) -> None:
         in_channels = [in_channels] * 4 if isinstance(in_channels, int) else list(in_channels)
-        _check(readout_type, patch_size, in_channels)
+        strides = list(strides) if readout_type is None else [patch_size] * 4
+        _check(readout_type, strides, in_channels)
         super().__init__(
             embed_dims=in_channels[0], readout_type=readout_type or 'ignore', patch_size=patch_size, channels=channels,
             post_process_channels=list(post_process_channels or in_channels), in_channels=in_channels,
@@ -56,11 +66,12 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
             align_corners=align_corners, dropout_ratio=dropout_ratio, norm_cfg=norm_cfg, prompts=prompts, **kwargs)
         self.project = nn.Identity()  # LSeg's 1x1 convolution is the projection of the text layer
         self.readout_type = readout_type
+        layers = [_resize_layer(source / target, width)
+                  for source, target, width in zip(strides, STRIDES, self.post_process_channels)]
         if readout_type is None:
-            self.reassemble_blocks = nn.Identity()
+            self.reassemble_blocks = Pyramid(layers)
         else:
-            self.reassemble_blocks.resize_layers = nn.ModuleList(
-                _resize_layer(patch_size / stride, width) for stride, width in zip(STRIDES, self.post_process_channels))
+            self.reassemble_blocks.resize_layers = nn.ModuleList(layers)
 
     def _transform_inputs(self, inputs: Sequence) -> list:
         """The four maps; those of a ViT with their class tokens, as DPT's reassembly wants them."""
@@ -82,11 +93,13 @@ def _resize_layer(factor: float, channels: int) -> nn.Module:
     return nn.Conv2d(channels, channels, 3, int(1 / factor), padding=1)
 
 
-def _check(readout_type: str | None, patch_size: int, in_channels: list[int]) -> None:
+def _check(readout_type: str | None, strides: list[int], in_channels: list[int]) -> None:
     if readout_type not in READOUTS:
         raise UserError(f"LSegHead.readout_type is {readout_type!r}: expected 'project', 'add', 'ignore', or None for a "
                         f'pyramid.')
-    if readout_type is not None and patch_size not in STRIDES:
-        raise UserError(f'LSegHead.patch_size is {patch_size}: expected one of {", ".join(map(str, STRIDES))}.')
+    if len(strides) != 4 or any(stride not in STRIDES for stride in strides):
+        key = 'strides' if readout_type is None else 'patch_size'
+        raise UserError(f"LSegHead's maps have the strides {strides} (its {key}): expected four of "
+                        f'{", ".join(map(str, STRIDES))}.')
     if len(in_channels) != 4 or readout_type is not None and len(set(in_channels)) > 1:
         raise UserError(f'LSegHead.in_channels is {in_channels}: expected those of four maps, all the same for a ViT.')
