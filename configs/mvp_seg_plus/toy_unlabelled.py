@@ -1,7 +1,7 @@
 # The toy world without annotations: MaskCLIP's templates label every pixel, background too. A toy, not a result.
 _base_ = [
     '../_base_/models/mvp_seg_plus_toy.py', '../_base_/datasets/toy_unlabelled.py',
-    '../_base_/schedules/student_toy.py', '../_base_/default_runtime.py'
+    '../_base_/schedules/adamw_toy.py', '../_base_/default_runtime.py'
 ]
 model = dict(
     teacher=dict(

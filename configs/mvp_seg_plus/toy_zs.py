@@ -1,7 +1,7 @@
 # MVP-SEG+ on the toy world that ships with the project: a minute on two CPU cores. A toy, not a result.
 _base_ = [
     '../_base_/models/mvp_seg_plus_toy.py', '../_base_/datasets/toy_transductive.py',
-    '../_base_/schedules/student_toy.py', '../_base_/default_runtime.py'
+    '../_base_/schedules/adamw_toy.py', '../_base_/default_runtime.py'
 ]
 model = dict(
     teacher=dict(decode_head=dict(train_classes='toy:seen', test_classes='toy')),

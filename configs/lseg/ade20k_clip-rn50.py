@@ -1,0 +1,6 @@
+# LSeg with CLIP's own ResNet-50 as its encoder, trained on all classes of ADE20K. Nobody has measured it here.
+_base_ = [
+    '../_base_/models/lseg_clip-rn50.py', '../_base_/datasets/ade20k_lseg.py', '../_base_/schedules/lseg_300k.py',
+    '../_base_/default_runtime.py'
+]
+model = dict(decode_head=dict(train_classes='ade20k'))
