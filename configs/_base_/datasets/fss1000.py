@@ -14,12 +14,18 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackLabelList'),
 ]
-test_pipeline = [
+episode_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # squashed, as torchvision does
     # at_input_size=False compares at the size of the file.
     dict(type='LoadEpisodeAnnotations', num_classes=256, grey=True, at_input_size=True),
     dict(type='PackLabelList'),
+]
+# For image files of a user, with model.set_classes(...) (mmseg's inference_model reads this name).
+test_pipeline = [
+    dict(type='LoadCheckedImage'),
+    dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),
+    dict(type='PackSegInputs'),
 ]
 
 train_dataloader = dict(
@@ -45,7 +51,7 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix=data_prefix,
         list_dir='splits/fss',
-        pipeline=test_pipeline))
+        pipeline=episode_pipeline))
 test_dataloader = dict(
     batch_size=1,
     num_workers=4,
@@ -57,7 +63,7 @@ test_dataloader = dict(
         data_root=data_root,
         data_prefix=data_prefix,
         list_dir='splits/fss',
-        pipeline=test_pipeline))
+        pipeline=episode_pipeline))
 
 val_evaluator = dict(type='FewShotIoUMetric')
 test_evaluator = val_evaluator
