@@ -74,5 +74,5 @@ def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -
     wrong = [index for index, (label, name) in enumerate(zip(labels, names)) if label != name]
     if wrong and set(labels) == set(names):
         raise UserError(f"{key} and the data set list the same classes in another order: label {wrong[0]} "
-                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in the other; take the data "
+                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in {key}; take the data "
                         f"set's order.")

@@ -40,7 +40,7 @@ def test_class_lists():
     compare_class_lists(('aeroplane', 'b'), ['airplane', 'b'], 'decode_head.test_classes')  # another wording is the user's right
     with pytest.raises(UserError, match="decode_head.test_classes has 3 classes, but the data set has 2 .a, b"):
         compare_class_lists(('a', 'b'), ['a', 'b', 'c'], 'decode_head.test_classes')
-    with pytest.raises(UserError, match="label 1 is 'b' in the data set and 'c' in the other"):
+    with pytest.raises(UserError, match="label 1 is 'b' in the data set and 'c' in decode_head.train_classes"):
         compare_class_lists(('a', 'b', 'c'), ['a', 'c', 'b'], 'decode_head.train_classes')
 
 

@@ -126,7 +126,7 @@ class TestVocabulary:
     def test_other_order_than_the_data_set(self, refuse):
         names = class_names('voc20')
         said = refuse('test', **{'model.decode_head.test_classes': f'[{",".join(names[::-1])}]'})
-        assert "label 0 is 'aeroplane' in the data set and 'tvmonitor' in the head" in said
+        assert "label 0 is 'aeroplane' in the data set and 'tvmonitor' in decode_head.test_classes" in said
 
     def test_other_number_than_the_data_set(self, refuse):
         assert 'train_classes has 20 classes, but the data set has 15' in refuse(
