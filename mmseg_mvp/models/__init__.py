@@ -1,14 +1,15 @@
 """The models room: registered in mmseg's MODELS, in folders of mmseg's names."""
 from .backbones import CLIPImageEncoder
-from .decode_heads import (DeepLabV2Head, LowResLossMixin, LSegHead, MultiPromptTextHead, TextDeepLabV2Head,
-                           TextDeepLabV3PlusHead, TextFCNHead, TextHeadMixin, TextSegformerHead, TextUPerHead)
+from .decode_heads import (DeepLabV2Head, GPRDeepLabV3PlusHead, GPRHeadMixin, LowResLossMixin, LSegHead,
+                           MultiPromptTextHead, TextDeepLabV2Head, TextDeepLabV3PlusHead, TextFCNHead, TextHeadMixin,
+                           TextSegformerHead, TextUPerHead)
 from .losses import OCLoss, PresenceLoss, RefinedSegLoss
 from .modules import GPR, SpatialRegularization
 from .segmentors import CLIPEncoderDecoder, KnowledgeTransfer, LowResSegTTAModel, OpenVocabEncoderDecoder
 from .text import LearnedPrompts, TemplatePrompts, TextClassifier, TextLayer
 
-__all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'KnowledgeTransfer', 'LSegHead',
-           'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel', 'MultiPromptTextHead', 'OCLoss',
-           'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss', 'SpatialRegularization', 'TemplatePrompts',
-           'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead', 'TextFCNHead', 'TextHeadMixin', 'TextLayer',
-           'TextSegformerHead', 'TextUPerHead']
+__all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'GPRDeepLabV3PlusHead',
+           'GPRHeadMixin', 'KnowledgeTransfer', 'LSegHead', 'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel',
+           'MultiPromptTextHead', 'OCLoss', 'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss',
+           'SpatialRegularization', 'TemplatePrompts', 'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead',
+           'TextFCNHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead']

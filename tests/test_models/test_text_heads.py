@@ -114,6 +114,32 @@ def test_prompts_may_learn_and_templates_hold_nothing(tiny_rn):
     assert [key for key in head.state_dict() if key.startswith('conv_seg')] == ['conv_seg.classifier._extra_state']
 
 
+@pytest.mark.parametrize('name', ['TextFCNHead', 'TextPSPHead'])  # with low-resolution losses and without
+def test_oc_loss_keeps_the_learned_prompts_apart(tiny_rn, name):
+    own = dict(type=name, loss_decode=dict(type='CrossEntropyLoss')) if name == 'TextPSPHead' else {}
+    config = dict(head_config(tiny_rn, prompts=dict(FROZEN, frozen=False), loss_oc=dict(type='OCLoss', loss_weight=0.3)),
+                  **own)
+    if own:
+        config.pop('num_convs')
+        config['pool_scales'] = (1, 2)
+    model = build_segmentor(config)
+    contexts = model.decode_head.classifier.prompts.contexts
+    means = contexts.detach().mean(dim=1)[1:]  # the first is the global prompt's, which takes no part
+    pairs = [abs(F.cosine_similarity(means[i], means[j], dim=0).item()) for i, j in ((0, 1), (0, 2), (1, 2))]
+    data = batch()
+    losses = model.train().loss(torch.stack(data['inputs']), data['data_samples'])
+    assert losses['decode.loss_oc'].item() == pytest.approx(0.3 * sum(pairs), rel=1e-5)
+    assert len([key for key in losses if 'loss' in key]) == 2
+    losses['decode.loss_oc'].backward()
+    assert not contexts.grad[0].any() and contexts.grad[1:].flatten(1).any(dim=1).all()
+
+
+@pytest.mark.parametrize('prompts', [dict(type='TemplatePrompts'), FROZEN, dict(FROZEN, frozen=False, num_prompts=1)])
+def test_oc_loss_without_prompts_to_part_is_refused(tiny_rn, prompts):
+    with pytest.raises(UserError, match='TextFCNHead.loss_oc is set, but its .*Prompts has no segmentation prompts'):
+        MODELS.build(head_config(tiny_rn, prompts=prompts, loss_oc=dict(type='OCLoss')))
+
+
 def test_a_checkpoint_loads_into_its_own_clip_alone(tmp_path, tiny_rn, tiny_vit):
     model = build_segmentor(head_config(tiny_rn))
     train(model, steps=1)
