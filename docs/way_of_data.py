@@ -15,8 +15,8 @@ SIZE = (13, 6.4)  # inches; the plane's units are tenths of an inch
 
 def box(plane, x, y, title, shape='', colour=PLAIN, width=19., height=9.) -> None:
     """A part with its name and the shape that leaves it, centred at x, y."""
-    plane.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, boxstyle='round,pad=0.2,rounding_size=1',
-                                   facecolor=colour, edgecolor='#555555', linewidth=1))
+    style = dict(boxstyle='round,pad=0.2,rounding_size=1', facecolor=colour, edgecolor='#555555', linewidth=1)
+    plane.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **style))
     lift = 1.7 if shape else 0
     plane.text(x, y + lift, title, ha='center', va='center', fontsize=10.5)
     plane.text(x, y - 2.6, shape, ha='center', va='center', fontsize=9, family='monospace', color='#333333')
@@ -33,8 +33,9 @@ def arrow(plane, *points, label='', at=(0., 0.)) -> None:
 
 def thumbnail(plane, picture, x, y, title, side=13.) -> None:
     """A picture (H, W, 3) centred at x, y."""
-    plane.imshow(picture, extent=(x - side / 2, x + side / 2, y - side / 2, y + side / 2), interpolation='none', zorder=2)
-    plane.text(x, y + side / 2 + 1.6, title, ha='center', va='center', fontsize=10.5)
+    half = side / 2
+    plane.imshow(picture, extent=(x - half, x + half, y - half, y + half), interpolation='none', zorder=2)
+    plane.text(x, y + half + 1.6, title, ha='center', va='center', fontsize=10.5)
 
 
 def draw() -> Figure:

@@ -133,8 +133,8 @@ def test_python_compiles(page):
 
 def test_installs_are_what_ci_and_the_host_check_say():
     install = '\n'.join(block.code for block in blocks(ROOT / 'docs' / 'get_started.md'))
-    assert 'pip install -e ".[host]" -c requirements/tested.txt' in install
-    assert 'pip install -e ".[host]" -c requirements/tested.txt' in (ROOT / '.ci/run').read_text().replace(' --quiet', '')
+    maintained = 'pip install -e ".[host]" -c requirements/tested.txt'
+    assert maintained in install and maintained in (ROOT / '.ci/run').read_text().replace(' --quiet', '')
     for pin in re.findall(r'(?:torch|torchvision)==[\d.]+', install):
         assert pin.replace('==', ' ') in (ROOT / 'requirements/mminstall.txt').read_text()
 
@@ -215,7 +215,8 @@ def run(block, folder):
         return ''
     program = ['bash', '-euc'] if block.language == 'bash' else [sys.executable, '-c']
     environment = dict(os.environ, PYTHONPATH=str(folder), PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
-    result = subprocess.run([*program, shortened(block.code)], cwd=folder, env=environment, capture_output=True, text=True)
+    result = subprocess.run([*program, shortened(block.code)], cwd=folder, env=environment, capture_output=True,
+                            text=True)
     assert result.returncode == 0, f'{block.code}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}'
     return result.stdout
 
