@@ -21,7 +21,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         image (np.ndarray): RGB, (H, W, 3) uint8.
         maps (np.ndarray): Scores of the class under each prompt, ``m_1 .. m_k``, (k, h, w); they cover the image.
         name (str): Of the class.
-        titles (Sequence[str], optional): Of the maps; None takes ``m_1 .. m_k``.
+        titles (Sequence[str], optional): Of the maps; None counts the prompts.
 
     Returns:
         np.ndarray: RGB, (H', W', 3) uint8. The colour map (viridis) is perceptually uniform.
@@ -32,7 +32,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     maps = np.asarray(maps, np.float64)
     if maps.ndim != 3 or not len(maps):
         raise UserError(f'draw_views got maps of shape {maps.shape}: expected (k, h, w) with a map for each prompt.')
-    titles = [f'm_{1 + view}' for view in range(len(maps))] if titles is None else list(titles)
+    titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
     if len(titles) != len(maps):
         raise UserError(f'draw_views got {len(titles)} titles for {len(maps)} maps: give one for each.')
     columns = min(1 + len(maps), COLUMNS)
@@ -50,7 +50,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         axis.set_title(text, fontsize=10, **style)
     for axis in axes:
         axis.set_axis_off()
-    figure.colorbar(heat, ax=list(axes), shrink=0.8, label='cosine')
+    figure.colorbar(heat, ax=list(axes), fraction=0.03, pad=0.01, label='cosine')
     text, style = words(name)
     figure.suptitle(text, fontsize=12, **style)
     return to_array(figure)
@@ -79,12 +79,18 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
     axis = figure.subplots()
     places = np.arange(len(order))
     axis.barh(places, scores[order], height=0.7, color=BAR, zorder=2)
-    axis.set(xlim=(0, 1), ylim=(len(order) - 0.4, -0.6), xlabel='presence g')
-    axis.set_yticks(places, [''] * len(order), fontsize=9)
-    for place, index, tick in zip(places, order, axis.get_yticklabels()):
-        text, style = words(names[index])
-        tick.update(dict(text=text, **style))
-        axis.text(min(scores[index], 1) + 0.01, place, f'{scores[index]:.2f}', va='center', fontsize=8)
+    for place, score in zip(places, scores[order]):
+        axis.text(score + 0.01, place, f'{score:.2f}', va='center', fontsize=8)
+    texts, styles = zip(*(words(names[index]) for index in order))
+    axis.set_yticks(places, texts, fontsize=9)
+    for tick, style in zip(axis.get_yticklabels(), styles):
+        tick.set(**style)
+    axis.tick_params(left=False)
+    axis.spines[['top', 'right', 'left']].set_visible(False)
+    axis.grid(axis='x', color=RULE, zorder=0)
+    rest = f', the first {len(order)} of {len(names)}' * (len(order) < len(names))
+    axis.set(xlim=(0, 1.08), ylim=(len(order) - 0.4, -0.6), xticks=np.linspace(0, 1, 6),
+             xlabel=f'how likely the name is in the image: g of GPR{rest}')
     return to_array(figure)
 
 

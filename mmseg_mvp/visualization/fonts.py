@@ -30,14 +30,20 @@ def drawable(text: str) -> tuple[str, str]:
     lacking = without_glyph(text, DEJAVU)
     if not lacking:
         return text, DEJAVU
-    fonts = sorted(fontManager.ttflist, key=lambda font: (font.style != 'normal', font.weight != 400, font.name))
-    for font in fonts:
-        if not without_glyph(text, font.fname):
-            return text, font.fname
+    for font in machine_fonts():
+        if not without_glyph(text, font):
+            return text, font
     codes = ' '.join(''.join(f' U+{ord(one):04X} ' if one in lacking else one for one in text).split())
     print_log(f"No font of this machine has all the glyphs of '{text}', which is drawn as '{codes}': install one, such "
               f'as Noto Sans CJK.', 'current')
     return codes, DEJAVU
+
+
+def machine_fonts() -> list[str]:
+    """Font files, plain ones first, without those whose glyphs are the empty boxes themselves."""
+    fonts = [font for font in fontManager.ttflist if not font.name.startswith('Last Resort')]
+    fonts.sort(key=lambda font: (font.style != 'normal', font.weight != 400, font.name))
+    return [font.fname for font in fonts]
 
 
 def without_glyph(text: str, font: str) -> set[str]:

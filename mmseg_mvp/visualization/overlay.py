@@ -48,10 +48,11 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
     labels = np.where((labels >= 0) & (labels < len(names)) & (labels != ignore_index), labels, -1)
     present = classes_present([labels], len(names))
     size = picture_size(*labels.shape)
-    picture = resize(blend(image, labels, colours, alpha), size, smooth=True)
-    scale = max(size) / 1000 if max(size) > 1000 else 1
+    picture, labels = resize(blend(image, labels, colours, alpha), size, smooth=True), resize(labels, size)
+    scale = max(1, max(size) / 1000)
+    picture = outline(picture, labels, colours, round(scale))
     texts = {index: drawable(shortened(names[index])) for index in present}
-    picture = write_names(picture, resize(labels, size), texts, colours, round(scale * TEXT))
+    picture = write_names(picture, labels, texts, colours, round(scale * TEXT))
     return stack(picture, draw_legend([(names[i], colours[i]) for i in present], size[1], scale=scale))
 
 
@@ -69,6 +70,19 @@ def blend(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, alpha: flo
     known, mixed = labels >= 0, image.copy()
     mixed[known] = ((1 - alpha) * image[known] + alpha * colours[labels[known]]).round()
     return mixed
+
+
+def outline(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, width: int) -> np.ndarray:
+    """Draw a line of the pure colour (N, 3), `width` px wide, inside the border of each region of labels (H, W)."""
+    edge = np.zeros(labels.shape, bool)
+    for one, border in ((labels, edge), (labels.T, edge.T)):
+        change = one[width:] != one[:-width]
+        border[width:] |= change
+        border[:-width] |= change
+    edge &= labels >= 0
+    picture = picture.copy()
+    picture[edge] = colours[labels[edge]]
+    return picture
 
 
 def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[str, str]], colours: np.ndarray,
