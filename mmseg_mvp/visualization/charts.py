@@ -29,7 +29,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     Raises:
         UserError: If there is no map, or the number of titles is another.
     """
-    maps = np.asarray(maps, np.float64)
+    maps = np.asarray(maps, np.float32)
     if maps.ndim != 3 or not len(maps):
         raise UserError(f'draw_views got maps of shape {maps.shape}: expected (k, h, w) with a map for each prompt.')
     titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)

@@ -52,6 +52,7 @@ def test_presence_is_the_soft_maximum_of_the_global_view(tiny_rn, images):
     assert torch.allclose(explanation.presence, expected, atol=1e-5)
     resized = F.interpolate(explanation.maps[:1, 2:3], scale_factor=model.backbone.stride, mode='bilinear')
     assert torch.allclose(explanation.global_view(2), resized[0, 0, :SIZE[0], :SIZE[1]], atol=1e-5)
+    assert torch.allclose(explanation.global_view(2, step=7), resized[0, 0, :SIZE[0]:7, :SIZE[1]:7], atol=1e-5)
 
 
 def test_templates_are_one_view_without_a_global_one(tiny_rn, images):
