@@ -28,8 +28,10 @@ def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: 
         scale: Enlarges everything.
 
     Returns:
-        (h, w, 3) uint8, RGB.
+        (h, w, 3) uint8, RGB; of height 0 where there is nothing to list.
     """
+    if not (entries or note):
+        return np.empty((0, width, 3), np.uint8)
     gap, row, swatch, size = (round(scale * length) for length in (GAP, ROW, SWATCH, TEXT))
     texts = [(*drawable(shortened(name)), swatch + gap // 2) for name, _ in entries]
     texts += [(*drawable(note), 0)] * bool(note)

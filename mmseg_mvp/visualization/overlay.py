@@ -8,7 +8,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
 from .fonts import drawable, load_font
-from .legend import INK, PAPER, TEXT, draw_legend, resize, shortened, stack
+from .legend import TEXT, draw_legend, resize, shortened, stack
 from .palette import distinct_colours, to_linear
 from .places import place_boxes
 from .side_by_side import classes_present
@@ -114,6 +114,6 @@ def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[
 
 
 def ink_on(colour: Sequence[int]) -> tuple[int, int, int]:
-    """Dark or white, whichever contrasts more with a colour (WCAG 2: by relative luminance)."""
-    ground, dark, light = (float(to_linear(one) @ (0.2126, 0.7152, 0.0722)) + 0.05 for one in (colour, INK, PAPER))
-    return INK if ground / dark > light / ground else PAPER
+    """Black or white, whichever contrasts more with a colour: 4.5 to 1 at least (WCAG 2, relative luminance)."""
+    luminance = float(to_linear(colour) @ (0.2126, 0.7152, 0.0722))
+    return (0, 0, 0) if (luminance + 0.05)**2 > 0.05 * 1.05 else (255, 255, 255)
