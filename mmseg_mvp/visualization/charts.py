@@ -9,7 +9,7 @@ from mmseg_mvp.errors import UserError
 from .fonts import drawable
 from .legend import shortened
 
-COLUMNS = 4  # panels beside each other
+COLUMNS = 5  # panels beside each other
 DPI = 110
 BAR, RULE = '#0072b2', '#d9d9d9'
 
@@ -35,8 +35,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
     if len(titles) != len(maps):
         raise UserError(f'draw_views got {len(titles)} titles for {len(maps)} maps: give one for each.')
-    columns = min(1 + len(maps), COLUMNS)
-    rows = -(-(1 + len(maps)) // columns)
+    rows, columns = grid(1 + len(maps))
     height, width = image.shape[:2]
     side = 2.6 * min(max(height / width, 0.4), 2.5)  # inches
     figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.35)
@@ -92,6 +91,12 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
     axis.set(xlim=(0, 1.08), ylim=(len(order) - 0.4, -0.6), xticks=np.linspace(0, 1, 6),
              xlabel=f'how likely the name is in the image: g of GPR{rest}')
     return to_array(figure)
+
+
+def grid(count: int) -> tuple[int, int]:
+    """Rows and columns of `count` panels: as few rows as fit, evenly filled."""
+    rows = -(-count // COLUMNS)
+    return rows, -(-count // rows)
 
 
 def words(text: str) -> tuple[str, dict]:

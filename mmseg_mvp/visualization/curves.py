@@ -5,7 +5,7 @@ import numpy as np
 
 from mmseg_mvp.errors import UserError
 
-from .charts import COLUMNS, RULE, new_figure, to_array, words
+from .charts import RULE, grid, new_figure, to_array, words
 from .palette import distinct_colours
 from .scalars import Curve, is_loss
 
@@ -31,31 +31,30 @@ def draw_curves(runs: dict[str, dict[str, Curve]], keys: Sequence[str]) -> np.nd
     if missing or not keys:
         raise UserError(f'The logs hold no values of {", ".join(missing) or "any loss or metric"}: expected some of '
                         f'{", ".join(known)}.')
-    columns = min(len(keys), COLUMNS)
-    rows = -(-len(keys) // columns)
-    figure = new_figure(max(3.1 * columns, 4), 2.5 * rows + 0.25 * len(runs))
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    rows, columns = grid(len(keys))
+    figure = new_figure(max(3.1 * columns, 4), 2.5 * rows + 0.25 * -(-len(runs) // columns))
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axis, key in zip(axes, keys):
         _panel(axis, [curves.get(key, {}) for curves in runs.values()], key)
     for axis in axes[len(keys):]:
         axis.set_axis_off()
-    _legend(figure, axes[0].get_lines(), list(runs))
+    _legend(figure, axes[0].get_lines(), list(runs), columns)
     return to_array(figure)
 
 
 def _panel(axis, curves: Sequence[Curve], key: str) -> None:
     for curve, colour in zip(curves, distinct_colours(len(curves))):
         axis.plot(list(curve), list(curve.values()), color=colour / 255, linewidth=1.4,
-                  marker='.' if len(curve) < 2 or not is_loss(key) else None)
+                  marker='o' if len(curve) < 2 or not is_loss(key) else None, markersize=4)
     axis.set_title(TITLES.get(key, key), fontsize=10)
     axis.set_xlabel('iteration', fontsize=9)
-    axis.tick_params(labelsize=8)
+    axis.tick_params(labelsize=8, labelbottom=True)
     axis.grid(color=RULE, linewidth=0.6)
     axis.spines[['top', 'right']].set_visible(False)
 
 
-def _legend(figure, lines: Sequence, names: Sequence[str]) -> None:
+def _legend(figure, lines: Sequence, names: Sequence[str], columns: int) -> None:
     texts, styles = zip(*map(words, names))
-    legend = figure.legend(lines, texts, loc='outside lower left', frameon=False, fontsize=9)
+    legend = figure.legend(lines, texts, loc='outside lower left', ncols=columns, frameon=False, fontsize=9)
     for text, style in zip(legend.get_texts(), styles):
         text.set(**style)

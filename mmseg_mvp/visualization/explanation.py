@@ -1,22 +1,21 @@
 """All pictures that explain one prediction."""
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.models.segmentors.explanation import Explanation
 
 from .charts import draw_presence, draw_views
 from .overlay import draw_overlay
 from .side_by_side import classes_present
 
-if TYPE_CHECKING:
-    from mmseg_mvp.models.segmentors.explanation import Explanation
-
 VIEW_SIDE = 640  # px: more than a panel shows
 
 
 def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colours: np.ndarray | None,
-                     explanation: 'Explanation | None') -> Iterator[tuple[str, np.ndarray]]:
+                     explanation: Explanation | None, ignore_index: int = IGNORE) -> Iterator[tuple[str, np.ndarray]]:
     """Draw a prediction and what the prompts have to do with it.
 
     Args:
@@ -26,18 +25,19 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
         colours (np.ndarray, optional): RGB of each class, (N, 3).
         explanation (Explanation, optional): From ``CLIPEncoderDecoder.explain``; None for a model without prompts of
             its own.
+        ignore_index (int): Label of pixels without a class.
 
     Yields:
         tuple[str, np.ndarray]: What a picture shows, fit for a file name, and the picture, (H', W', 3) uint8: 'overlay';
         'presence', if there is GPR; 'views_<index>_<name>' of each predicted class.
     """
-    yield 'overlay', draw_overlay(image, labels, names, colours)
+    yield 'overlay', draw_overlay(image, labels, names, colours, ignore_index=ignore_index)
     if explanation is None:
         return
     if explanation.presence is not None:
         yield 'presence', draw_presence(names, explanation.presence.cpu().numpy())
     step = -(-max(labels.shape) // VIEW_SIDE)
-    for index in classes_present([labels], len(names)):
+    for index in classes_present([labels[labels != ignore_index]], len(names)):
         maps = list(explanation.views(index, step))
         titles = [f'prompt {1 + view}' for view in range(len(maps))]
         if explanation.has_global:

@@ -1,5 +1,5 @@
 """The hook behind `tools/test.py --show-dir`."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mmcv
@@ -10,8 +10,9 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
+from ..models.segmentors.explanation import Explanation
 from ..vocabularies import class_names
 from .explanation import draw_explanation, file_name
 from .palette import distinct_colours
@@ -29,14 +30,14 @@ class SideBySideVisualizationHook(Hook):
         out_dir: Folder of the pictures, `<image's stem>.png` each, with the class added for an episode's image, which
             may serve other classes as well; None writes none. Without it, `show` and `draw` nothing is drawn.
         interval: Draw every so many images of a pass.
-        draw: Hand the pictures to the backends of the runner's visualizer (`vis_backends` of the config: LocalVisBackend,
-            TensorboardVisBackend, WandbVisBackend).
-        explain: Draw, besides, what explains the prediction: the label map over the image, and for models with prompts
-            the presence of the classes and what each prompt sees of those predicted. Costs another pass for each image.
         show: Show each picture in a window.
         wait_time: Seconds that a window waits; 0 waits for a key.
         unseen: Classes that the legend marks as unseen in training: names, or a vocabulary such as 'voc20:unseen'.
         ignore_index: Ground truth label without a class.
+        draw: Hand the pictures to the backends of the runner's visualizer (`vis_backends` of the config: LocalVisBackend,
+            TensorboardVisBackend, WandbVisBackend).
+        explain: Draw, besides, what explains the prediction: the label map over the image, and for models with prompts
+            the presence of the classes and what each prompt sees of those predicted. Costs another pass for each image.
     """
 
     def __init__(self, out_dir: str | None = None, interval: int = 1, show: bool = False, wait_time: float = 0.,
@@ -88,21 +89,22 @@ class SideBySideVisualizationHook(Hook):
         metainfo = getattr(runner, f'{mode}_dataloader').dataset.metainfo
         for position, sample in enumerate(outputs):
             if self._count % self.interval == 0:
-                image, name = read_image(sample, data_batch['inputs'], position), picture_name(sample, self._count)
-                classes, colours = names_and_colours(sample, metainfo)
-                self._hand_out(runner, mode, name, self._side_by_side(image, sample, classes, colours))
-                if self.explain:
-                    explanation = explained(runner.model, data_batch['inputs'][position], sample)
-                    labels = sample.pred_sem_seg.data[0].cpu().numpy()
-                    for kind, picture in draw_explanation(image, labels, classes, colours, explanation):
-                        self._hand_out(runner, mode, f'{name}__{kind}', picture)
+                name = picture_name(sample, self._count)
+                for kind, picture in self._pictures(runner, metainfo, data_batch['inputs'], position, sample):
+                    self._hand_out(runner, mode, name + kind, picture)
             self._count += 1
 
-    def _side_by_side(self, image: np.ndarray, sample: SegDataSample, classes: Sequence[str],
-                      colours: np.ndarray) -> np.ndarray:
+    def _pictures(self, runner: Runner, metainfo: dict, inputs: Sequence, position: int,
+                  sample: SegDataSample) -> Iterator[tuple[str, np.ndarray]]:
+        """Pictures of a sample, each with what its name ends in."""
+        image, labels = read_image(sample, inputs, position), sample.pred_sem_seg.data[0].cpu().numpy()
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
-        return side_by_side(image, sample.pred_sem_seg.data[0].cpu().numpy(), truth, classes, colours, self.unseen,
-                            self.ignore_index)
+        classes, colours = names_and_colours(sample, metainfo)
+        yield '', side_by_side(image, labels, truth, classes, colours, self.unseen, self.ignore_index)
+        if self.explain:
+            explanation = explained(runner.model, inputs, position, sample)
+            for kind, picture in draw_explanation(image, labels, classes, colours, explanation):
+                yield f'__{kind}', picture
 
     def _hand_out(self, runner: Runner, mode: str, name: str, picture: np.ndarray) -> None:
         if self.out_dir:
@@ -125,18 +127,19 @@ def names_and_colours(sample: SegDataSample, metainfo: dict) -> tuple[Sequence[s
     return classes, palette if len(palette) == len(classes) else distinct_colours(len(classes))
 
 
-def explained(model: nn.Module, inputs: Tensor | Sequence[Tensor], sample: SegDataSample) -> object | None:
+def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegDataSample) -> Explanation | None:
     """What the prompts of a model see in an image; None for a model without prompts, or one that augments images.
 
     Args:
         model: In a wrapper or not.
-        inputs: The BGR image before the data preprocessor, (3, h, w).
+        inputs: The batch's BGR images (3, h, w) before the data preprocessor.
+        position: Of the sample in the batch.
         sample: With the image's meta information.
     """
     model = model.module if is_model_wrapper(model) else model
     if not hasattr(model, 'explain'):
         return None
-    batch = dict(inputs=[inputs], data_samples=[SegDataSample(metainfo=sample.metainfo)])
+    batch = dict(inputs=[inputs[position]], data_samples=[SegDataSample(metainfo=sample.metainfo)])
     return model.explain(**model.data_preprocessor(batch, False))[0]
 
 
