@@ -53,18 +53,27 @@ def load_config(args: Namespace) -> Config:
         UserError: The file is missing or can't be parsed, or `--cfg-options` don't fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise UserError(f'config {args.config} does not exist; the shipped ones are configs/*/*.py of the checkout')
-    try:
-        cfg = Config.fromfile(args.config)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f'config {args.config} can\'t be read: {describe(root_cause(error))}') from error
+    cfg = read_config(args.config)
     merge_options(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
     return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: The file is missing or can't be parsed.
+    """
+    if not Path(path).is_file():
+        raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
+    try:
+        return Config.fromfile(path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'config {path} can\'t be read: {describe(root_cause(error))}') from error
 
 
 def merge_options(cfg: Config, options: dict) -> None:

@@ -34,7 +34,7 @@ def _ablation(axis, results: Sequence[dict]) -> None:
     for block, colour in COLOURS.items():
         values = {0: bare, **{depth: [one['mIoU_S'] for one in results if (one['block'], one['depth']) == (block, depth)]
                               for depth in DEPTHS}}
-        axis.plot(values, [mean(runs) for runs in values.values()], color=colour, label=block)
+        axis.plot(list(values), [mean(runs) for runs in values.values()], color=colour, label=block)
         for depth, runs in values.items():
             axis.scatter([depth] * len(runs), runs, color=colour, s=14)
     axis.set(title='Toy world, seen classes', xlabel='depth (dots are seeds)', ylabel='mIoU(S) in %', xticks=(0, *DEPTHS),

@@ -1,57 +1,18 @@
 # COCO-20i in LSeg's zero-shot protocol: fold f tests COCO's classes f, f + 4, ..., f + 76, the other sixty are for
-# training.
-# The fold comes from the environment: `FOLD=2 python tools/train.py ...`.
-# The empty base keeps this a text config, as those of the other data sets.
-_base_ = []
-fold = '{{$FOLD:0}}'
-dataset_type = 'COCO20iDataset'
-data_root = 'data/COCO2014'
-data_prefix = dict(img_path='', seg_map_path='annotations')
-img_scale = (520, 520)
-crop_size = (480, 480)
-train_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(type='LoadEpisodeAnnotations', num_classes=81),
-    dict(type='RandomResize', scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='CountingRandomCrop', crop_size=crop_size),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackLabelList'),
+# training. The fold comes from the environment, as for PASCAL-5i.
+_base_ = './pascal5i.py'
+masks = dict(type='LoadEpisodeAnnotations', num_classes=81)
+train_pipeline = [_base_.train_pipeline[0], masks, *_base_.train_pipeline[2:]]
+episode_pipeline = [
+    *_base_.episode_pipeline[:2],
+    dict(masks, at_input_size=True),  # False: compare at the size of the file
+    *_base_.episode_pipeline[3:],
 ]
-test_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # squashed, as torchvision does
-    dict(type='LoadEpisodeAnnotations', num_classes=81, at_input_size=True),  # False: compare at the size of the file
-    dict(type='PackLabelList'),
-]
-
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        fold=fold,
-        split='train',
-        data_root=data_root,
-        data_prefix=data_prefix,
-        list_dir='splits/coco',
-        pipeline=train_pipeline))
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        fold=fold,
-        split='test',
-        episodes='paper',  # 'all': every pair once
-        data_root=data_root,
-        data_prefix=data_prefix,
-        list_dir='splits/coco',
-        pipeline=test_pipeline))
+dataset = dict(
+    type='COCO20iDataset',
+    data_root='data/COCO2014',
+    data_prefix=dict(img_path='', seg_map_path='annotations'),
+    list_dir='splits/coco')
+train_dataloader = dict(dataset=dict(dataset, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(dataset, pipeline=episode_pipeline))
 test_dataloader = val_dataloader
-
-val_evaluator = dict(type='FewShotIoUMetric')
-test_evaluator = val_evaluator

@@ -16,11 +16,17 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackLabelList'),
 ]
-test_pipeline = [
+episode_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # squashed, as torchvision does
     dict(type='LoadEpisodeAnnotations', num_classes=21, at_input_size=True),  # False: compare at the size of the file
     dict(type='PackLabelList'),
+]
+# For image files of a user, with model.set_classes(...) (mmseg's inference_model reads this name).
+test_pipeline = [
+    dict(type='LoadCheckedImage'),
+    dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),
+    dict(type='PackSegInputs'),
 ]
 
 train_dataloader = dict(
@@ -49,7 +55,7 @@ val_dataloader = dict(
         data_root=data_root,
         data_prefix=data_prefix,
         list_dir='splits/pascal',
-        pipeline=test_pipeline))
+        pipeline=episode_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='FewShotIoUMetric')

@@ -1,7 +1,5 @@
 """A segmentor for heads with a vocabulary: any names, label maps without full-size logits."""
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from mmengine.config import ConfigDict
@@ -14,8 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.labels import IGNORE
 
+from .label_lists import own_label_lists
 from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 
 
@@ -86,21 +84,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         Raises:
             UserError: If some samples have a list and others don't, the head takes none, or a label is not in its list.
         """
-        lists = [sample.metainfo.get('label_list') for sample in data_samples or []]
-        if not any(lists):
+        with own_label_lists(self, data_samples or []):
             return super().forward(inputs, data_samples, mode)
-        check_label_lists(lists, data_samples, self.decode_head)
-        with self._using(lists):
-            return super().forward(inputs, data_samples, mode)
-
-    @contextmanager
-    def _using(self, lists: list[dict]) -> Iterator[None]:
-        before, self.out_channels = self.out_channels, max(map(len, lists))
-        try:
-            with self.decode_head.classifier.using(lists):
-                yield
-        finally:
-            self.out_channels = before
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Losses as in mmseg, of images padded to multiples of ``size_divisor``.
@@ -229,31 +214,6 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
     if clip is None or part is None or not takes(part['type'], 'clip'):
         return part
     return dict(dict(clip=clip), **part)
-
-
-def check_label_lists(lists: list[dict | None], samples: SampleList, head: torch.nn.Module) -> None:
-    """Refuse samples that can't be scored against lists of their own.
-
-    Args:
-        lists (list[dict | None]): Label list of each sample, if it has one.
-        samples (list[SegDataSample]): The samples.
-        head (nn.Module): The decode head.
-
-    Raises:
-        UserError: If a sample has no list, the head takes none, or a label is not in its list.
-    """
-    if not all(lists):
-        raise UserError(f'{lists.count(None)} of the {len(lists)} samples of a batch carry no label_list: end the '
-                        f'pipelines of all data sets with PackLabelList, or none.')
-    if not hasattr(head, 'classifier'):
-        raise UserError(f'{type(head).__name__} has no text classifier that could take the label lists of the samples: '
-                        f'use a head such as LSegHead, or end the pipelines with PackSegInputs.')
-    for names, sample in zip(lists, samples):
-        labels = sample.gt_sem_seg.data if 'gt_sem_seg' in sample else torch.empty(0)
-        strange = labels[(labels >= len(names)) & (labels != IGNORE)]
-        if len(strange):
-            raise UserError(f"{sample.metainfo.get('img_path', 'An image')} has the label {int(strange[0])}, but its "
-                            f'list has {len(names)} names: give PackLabelList the classes of that data set.')
 
 
 def takes(component: str | type, parameter: str) -> bool:
