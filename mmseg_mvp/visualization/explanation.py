@@ -39,11 +39,16 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
     step = -(-max(labels.shape) // VIEW_SIDE)
     for index in classes_present([labels[labels != ignore_index]], len(names)):
         maps = list(explanation.views(index, step))
-        titles = [f'prompt {1 + view}' for view in range(len(maps))]
+        titles = prompt_titles(len(maps), explanation.has_global)
         if explanation.has_global:
-            maps, titles = [*maps, explanation.global_view(index, step)], [*titles, 'global prompt']
+            maps.insert(0, explanation.global_view(index, step))
         picture = draw_views(image, np.stack([one.cpu().numpy() for one in maps]), names[index], titles)
         yield file_name(f'views_{index:02d}_{names[index]}'), picture
+
+
+def prompt_titles(num_views: int, has_global: bool) -> list[str]:
+    """What prompts are called, the global one first if there is one."""
+    return ['global prompt'] * has_global + [f'prompt {1 + view}' for view in range(num_views)]
 
 
 def file_name(text: str) -> str:

@@ -8,11 +8,6 @@ from .charts import new_figure, to_array, words
 Nearest = Sequence[Sequence[Sequence[tuple[str, float]]]]  # for each prompt, each vector: words and distances
 
 
-def prompt_titles(count: int, has_global: bool) -> list[str]:
-    """What prompts are called: the global one first, if there is one, then 'prompt 1', 'prompt 2' ..."""
-    return ['global prompt'] * has_global + [f'prompt {1 + view}' for view in range(count - has_global)]
-
-
 def draw_nearest_words(nearest: Nearest, titles: Sequence[str]) -> np.ndarray:
     """Draw a table: a column for each prompt, a row for each context vector, in a cell its nearest word.
 

@@ -179,8 +179,8 @@ def test_predictions_are_explained_on_request(runner, bgr, tmp_path, backends, w
     pictures = {name: picture for name, picture, _ in backends.images}
     assert np.array_equal(pictures['test_b__presence'], draw_presence(METAINFO['classes'], [0.9, 0.2]))
     rgb = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0))
-    maps = np.array([[[6.], [7.]], [[10.], [11.]], [[2.], [3.]]]).repeat(SHAPE[0] // 2, 1).repeat(SHAPE[1], 2)
-    expected = draw_views(rgb, maps, 'bird', ['prompt 1', 'prompt 2', 'global prompt'])
+    maps = np.array([[[2.], [3.]], [[6.], [7.]], [[10.], [11.]]]).repeat(SHAPE[0] // 2, 1).repeat(SHAPE[1], 2)
+    expected = draw_views(rgb, maps, 'bird', ['global prompt', 'prompt 1', 'prompt 2'])
     assert np.array_equal(pictures['test_b__views_01_bird'], expected)
     assert {path.stem for path in (tmp_path / 'new').iterdir()} == {f'b{kind}' for kind in kinds}
 

@@ -4,7 +4,6 @@ Losses and the validations' mIoU(S), mIoU(U) and hIoU of one or several runs, fr
 """
 import argparse
 import sys
-from pathlib import Path
 
 try:
     from mmseg_mvp import cli
@@ -16,7 +15,7 @@ except ImportError as error:
 except ValueError as error:  # a HostError, which names the missing package and the pip line itself
     sys.exit(f'error: {error}')
 
-from PIL import Image
+from mmseg_mvp.apis.segmentation import save_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,11 +42,9 @@ def collect(logs: list[str], legend: list[str] | None) -> dict[str, dict]:
 
 def main() -> None:
     args = parse_args()
-    cli.check_new_picture(args.out, '--out')
     runs = collect(args.logs, args.legend)
     picture = draw_curves(runs, args.keys or default_keys(runs))
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(args.out)
+    save_picture(picture, args.out)
     print(f'Curves of {", ".join(runs)} are in {args.out}')
 
 
