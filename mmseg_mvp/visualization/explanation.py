@@ -28,8 +28,8 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
         ignore_index (int): Label of pixels without a class.
 
     Yields:
-        tuple[str, np.ndarray]: What a picture shows, fit for a file name, and the picture, (H', W', 3) uint8: 'overlay';
-        'presence', if there is GPR; 'views_<index>_<name>' of each predicted class.
+        tuple[str, np.ndarray]: What a picture shows, fit for a file name, and the picture, (H', W', 3) uint8:
+        'overlay'; 'presence', if there is GPR; 'views_<index>_<name>' of each predicted class.
     """
     yield 'overlay', draw_overlay(image, labels, names, colours, ignore_index=ignore_index)
     if explanation is None:

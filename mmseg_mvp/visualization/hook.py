@@ -34,8 +34,8 @@ class SideBySideVisualizationHook(Hook):
         wait_time: Seconds that a window waits; 0 waits for a key.
         unseen: Classes that the legend marks as unseen in training: names, or a vocabulary such as 'voc20:unseen'.
         ignore_index: Ground truth label without a class.
-        draw: Hand the pictures to the backends of the runner's visualizer (`vis_backends` of the config: LocalVisBackend,
-            TensorboardVisBackend, WandbVisBackend).
+        draw: Hand the pictures to the backends of the runner's visualizer (`vis_backends` of the config, such as
+            LocalVisBackend, TensorboardVisBackend, WandbVisBackend).
         explain: Draw, besides, what explains the prediction: the label map over the image, and for models with prompts
             the presence of the classes and what each prompt sees of those predicted. Costs another pass for each image.
     """

@@ -18,7 +18,8 @@ def resize(array: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np
     return np.asarray(picture.resize(size[::-1], Image.Resampling.BOX if reduce else Image.Resampling.NEAREST))
 
 
-def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: str = '', scale: float = 1) -> np.ndarray:
+def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: str = '',
+                scale: float = 1) -> np.ndarray:
     """Names beside fields of their colours, flowing from left to right.
 
     Args:

@@ -40,8 +40,8 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
     """
     image, labels = np.asarray(image), np.asarray(labels).astype(np.int64)
     if image.shape[:2] != labels.shape or image.shape[2:] != (3,):
-        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: expected '
-                        f'(H, W, 3) and (H, W) of the same size.')
+        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: '
+                        f'expected (H, W, 3) and (H, W) of the same size.')
     colours = distinct_colours(len(names)) if colours is None else np.asarray(colours)
     if len(colours) != len(names):
         raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')

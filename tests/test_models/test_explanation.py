@@ -56,7 +56,8 @@ def test_presence_is_the_soft_maximum_of_the_global_view(tiny_rn, images):
 
 
 def test_templates_are_one_view_without_a_global_one(tiny_rn, images):
-    explanation = build(tiny_rn, prompts=dict(type='TemplatePrompts', templates=['a {}', 'the {}']), gpr=None).explain(images)[1]
+    model = build(tiny_rn, prompts=dict(type='TemplatePrompts', templates=['a {}', 'the {}']), gpr=None)
+    explanation = model.explain(images)[1]
     assert explanation.views(1).shape == (1, *SIZE)
     assert explanation.presence is None and explanation.global_view(1) is None
 

@@ -11,14 +11,15 @@ TOY = dict(model='toy-rn', weights='toy')
 
 def classifier(clip, **prompts):
     torch.manual_seed(0)
-    return TextClassifier(clip, dict(dict(type='LearnedPrompts', num_prompts=2, context_length=3), **prompts), ['car', 'tree'])
+    prompts = dict(dict(type='LearnedPrompts', num_prompts=2, context_length=3), **prompts)
+    return TextClassifier(clip, prompts, ['car', 'tree'])
 
 
 def brute_force(learner, candidates):
     """Words by distance, for each prompt and vector: [(distance, token)], one pair after the other."""
     table = learner.tower.module.token_embedding.weight
     return [[sorted((float((vector - table[token]).pow(2).sum().sqrt()), token) for token in candidates)
-             for vector in context] for context in learner.prompts.contexts]
+             for vector in context] for context in learner.prompts.contexts.detach()]
 
 
 def test_toy_clip_against_a_search_by_hand():
@@ -31,14 +32,16 @@ def test_toy_clip_against_a_search_by_hand():
         for nearest, truth in zip(prompt, truths):
             spelled = [tokenizer.decoder[token].replace('</w>', '') for _, token in truth[:4]]
             assert [word.removesuffix('-') for word, _ in nearest] == spelled
-            assert [distance for _, distance in nearest] == pytest.approx([distance for distance, _ in truth[:4]], rel=1e-5)
+            distances = [distance for distance, _ in truth[:4]]
+            assert [distance for _, distance in nearest] == pytest.approx(distances, rel=1e-5)
 
 
 def test_a_vector_that_is_a_word_finds_it():
     learner = classifier(TOY)
+    tower = learner.tower.module
     with torch.no_grad():
         for place, word in enumerate(('red', 'house', 'umbrella')):
-            learner.prompts.contexts[1, place] = learner.tower.module.embed(torch.tensor(learner.tower.module.tokenize(word)))[0]
+            learner.prompts.contexts[1, place] = tower.embed(torch.tensor(tower.tokenize(word)))[0]
     assert [vector[0] for vector in nearest_words(learner)[1]] == [('red', 0.), ('house', 0.), ('umbrella', 0.)]
 
 
@@ -47,7 +50,8 @@ def test_the_search_may_be_among_given_words_only(tiny_rn):
     tokens = {learner.tower.module.tokenizer.encode(word)[0]: word for word in ('sky', 'dog', 'boat')}
     truths = brute_force(learner, tokens)
     for prompt, truth in zip(nearest_words(learner, ['sky', 'dog', 'boat']), truths, strict=True):
-        assert [[word for word, _ in vector] for vector in prompt] == [[tokens[token] for _, token in one] for one in truth]
+        for found, expected in zip(prompt, truth, strict=True):
+            assert [word for word, _ in found] == [tokens[token] for _, token in expected]
 
 
 def test_the_whole_vocabulary_of_clip_is_searched_and_pieces_are_marked(tiny_rn):

@@ -22,7 +22,8 @@ def explain(monkeypatch, tmp_path):
     tool = load_tool('analysis_tools/explain.py')
 
     def run(*arguments, folder=tmp_path / 'why'):
-        monkeypatch.setattr(sys, 'argv', ['explain.py', *map(str, arguments), '--out-dir', str(folder), '--device', 'cpu'])
+        argv = ['explain.py', *map(str, arguments), '--out-dir', str(folder), '--device', 'cpu']
+        monkeypatch.setattr(sys, 'argv', argv)
         with tool.cli.user_errors():
             tool.main()
         return folder
@@ -46,10 +47,11 @@ def test_mvp_seg_on_its_test_data(explain, tmp_path):
     assert any(name.startswith('views_') for name in names)
     contexts, tower = model.decode_head.classifier.prompts.contexts.detach(), model.decode_head.classifier.tower.module
     rows = list(csv.DictReader((folder / 'nearest_words.csv').open()))
-    assert [row['prompt'] for row in rows[::12]] == ['global prompt', 'prompt 1', 'prompt 2', 'prompt 3']
+    titles = ['global prompt', 'prompt 1', 'prompt 2', 'prompt 3']
+    assert [row['prompt'] for row in rows[::12]] == titles
     tokens = {word: token for token, word in tower.words().items()}
     for row in rows:
-        vector = contexts[('global prompt', 'prompt 1', 'prompt 2', 'prompt 3').index(row['prompt']), int(row['vector']) - 1]
+        vector = contexts[titles.index(row['prompt']), int(row['vector']) - 1]
         word = tower.embed(torch.tensor(tokens[row['word']]))
         assert float(row['distance']) == pytest.approx(float((vector - word).norm()), abs=1e-4)
     table = (folder / 'nearest_words.md').read_text().splitlines()

@@ -21,7 +21,8 @@ def write_log(folder, records):
 
 
 def training(step, loss):
-    return step, dict(lr=0.1, data_time=0.01, loss=loss, **{'decode.loss_seg': loss / 2, 'decode.tau_1': 4.}, time=0.2, iter=step)
+    parts = {'decode.loss_seg': loss / 2, 'decode.tau_1': 4.}
+    return step, dict(lr=0.1, data_time=0.01, loss=loss, **parts, time=0.2, iter=step)
 
 
 def validation(step, hiou):
@@ -31,8 +32,9 @@ def validation(step, hiou):
 def test_a_run_is_read(tmp_path):
     write_log(tmp_path / 'voc' / '2026', [training(50, 2.), training(100, 1.), validation(100, 30.)])
     runs = read_runs(tmp_path / 'voc')
-    assert runs == {'voc': {'loss': {50: 2., 100: 1.}, 'decode.loss_seg': {50: 1., 100: 0.5}, 'decode.tau_1': {50: 4., 100: 4.},
-                            'mIoU': {100: 50.}, 'mIoU_S': {100: 31.}, 'mIoU_U': {100: 29.}, 'hIoU': {100: 30.}}}
+    assert runs == {'voc': {
+        'loss': {50: 2., 100: 1.}, 'decode.loss_seg': {50: 1., 100: 0.5}, 'decode.tau_1': {50: 4., 100: 4.},
+        'mIoU': {100: 50.}, 'mIoU_S': {100: 31.}, 'mIoU_U': {100: 29.}, 'hIoU': {100: 30.}}}
     assert read_runs(tmp_path / 'voc' / '2026' / 'vis_data' / 'scalars.json') == runs
     assert default_keys(runs) == ['loss', 'decode.loss_seg', 'mIoU_S', 'mIoU_U', 'hIoU']
 
@@ -43,7 +45,8 @@ def test_without_unseen_classes_other_metrics_are_drawn():
 
 
 def test_a_resumed_run_is_one_and_counts_as_it_was_done_last(tmp_path):
-    write_log(tmp_path / '1', [training(50, 9.), training(100, 8.), validation(100, 1.), training(150, 7.), validation(150, 1.)])
+    write_log(tmp_path / '1', [training(50, 9.), training(100, 8.), validation(100, 1.), training(150, 7.),
+                               validation(150, 1.)])
     write_log(tmp_path / '2', [training(150, 6.), validation(150, 2.), training(200, 5.)])
     (curves, ) = read_runs(tmp_path).values()
     assert curves['loss'] == {50: 9., 100: 8., 150: 6., 200: 5.}
@@ -121,6 +124,7 @@ def test_a_quantity_that_nobody_logged():
 
 def test_not_a_number_is_a_gap(tmp_path):
     file = tmp_path / 'scalars.json'
-    file.write_text('\n'.join(json.dumps(dict(loss=loss, step=step)) for step, loss in ((1, 1.), (2, float('nan')), (3, 2.))))
+    file.write_text('\n'.join(json.dumps(dict(loss=loss, step=step))
+                              for step, loss in ((1, 1.), (2, float('nan')), (3, 2.))))
     runs = read_runs(file)
     assert draw_curves(runs, ['loss']).dtype == np.uint8

@@ -143,8 +143,8 @@ def test_backends_get_the_pictures(runner, bgr, tmp_path, backends):
     hook.after_test_iter(runner, 0, dict(inputs=[bgr]), [make_sample('a/b.jpg')])
     (name, picture, step), (test_name, _, _) = backends.images
     assert (name, test_name, step) == ('val_b', 'test_b', 300)
-    rgb, labels = bgr.numpy()[::-1].transpose(1, 2, 0), make_sample()
-    expected = side_by_side(np.ascontiguousarray(rgb), labels.pred_sem_seg.data[0].numpy(), labels.gt_sem_seg.data[0].numpy(),
+    rgb, sample = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0)), make_sample()
+    expected = side_by_side(rgb, sample.pred_sem_seg.data[0].numpy(), sample.gt_sem_seg.data[0].numpy(),
                             METAINFO['classes'], METAINFO['palette'])
     assert np.array_equal(picture, expected)
     local = Image.open(tmp_path / 'vis_data' / 'vis_image' / 'val_b_300.png')

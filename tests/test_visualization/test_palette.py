@@ -18,7 +18,7 @@ VIENOT = {name: np.linalg.inv(TO_CONES) @ loss @ TO_CONES for name, loss in WITH
 
 
 def nearest_pair(colours, matrix) -> float:
-    """Least distance in CIELAB of two colours (N, 3), as someone sees them to whom linear RGB looks as `matrix` says."""
+    """Least distance in CIELAB between colours (N, 3), for someone to whom linear RGB looks as `matrix` says."""
     rgb = colours / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055)**2.4)
     seen = np.clip(linear @ np.array(matrix).T, 0, 1)

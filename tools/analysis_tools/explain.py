@@ -1,7 +1,7 @@
 """Explain a prediction: python tools/analysis_tools/explain.py CONFIG [CHECKPOINT] [IMAGE] --out-dir DIR
 
-Writes the label map over the image, what each prompt sees of each class in it, how likely each class is in the image (GPR),
-and the words that are nearest to the learned prompts.
+Writes the label map over the image, what each prompt sees of each class in it, how likely each class is in the image
+(GPR), and the words that are nearest to the learned prompts.
 """
 import argparse
 import csv
@@ -102,7 +102,8 @@ def main() -> None:
     out = seg(args.image or test_picture(cfg, args.index), vocabulary)
     classifier, folder = seg.model.decode_head.classifier, Path(args.out_dir)
     nearest = nearest_words(classifier, top=args.top) if hasattr(classifier.prompts, 'contexts') else None
-    for kind, picture in draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation, out.unknown):
+    for kind, picture in draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
+                                          out.unknown):
         save_picture(picture, folder / f'{kind}.png')
     if nearest:
         write_words(nearest, classifier, folder)

@@ -22,9 +22,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Plot training curves')
     parser.add_argument('logs', nargs='+', metavar='WORK_DIR', help='work dirs, or their vis_data/scalars.json')
     parser.add_argument('--out', required=True, metavar='FILE', help='new picture, such as curves.png')
-    parser.add_argument('--keys', nargs='+', metavar='KEY', help='quantities to plot (default: losses, mIoU(S), mIoU(U), '
-                        'hIoU)')
-    parser.add_argument('--legend', nargs='+', metavar='NAME', help='names of the runs (default: those of the work dirs)')
+    parser.add_argument('--keys', nargs='+', metavar='KEY',
+                        help='quantities to plot (default: losses, mIoU(S), mIoU(U), hIoU)')
+    parser.add_argument('--legend', nargs='+', metavar='NAME',
+                        help='names of the runs (default: those of the work dirs)')
     return parser.parse_args()
 
 

@@ -57,6 +57,6 @@ def _token(text, word: str) -> int:
     """
     ids = text.tokenize(word)
     if len(ids) > 1:
-        raise UserError(f"The word '{word}' has {len(ids)} tokens in CLIP '{text.name}', so there is no one vector that "
-                        f'a context vector could be near to: give words of one token.')
+        raise UserError(f"The word '{word}' has {len(ids)} tokens in CLIP '{text.name}', so it has no one vector to be "
+                        f'near to: give words of one token.')
     return ids[0]
