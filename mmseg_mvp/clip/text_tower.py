@@ -111,7 +111,7 @@ class TextTower(nn.Module):
                             f'knows the words of the captions that it was trained on; use those, or another CLIP.')
 
     def words(self) -> dict[int, str]:
-        """Tokens that have a vector, without the special ones, and what they spell; ``-`` says that the word goes on."""
+        """Tokens that have a vector, but no special ones, and what they spell; ``-`` says that a word goes on."""
         special = {*self.tokenizer.all_special_ids, *self._without_vector}
         spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.token_embedding.weight))
                    if token not in special)
