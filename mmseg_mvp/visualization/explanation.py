@@ -43,7 +43,7 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
         if explanation.has_global:
             maps.insert(0, explanation.global_view(index, step))
         picture = draw_views(image, np.stack([one.cpu().numpy() for one in maps]), names[index], titles)
-        yield file_name(f'views_{index:02d}_{names[index]}'), picture
+        yield file_name(f'views_{index:02d}_{names[index][:60]}'), picture
 
 
 def prompt_titles(num_views: int, has_global: bool) -> list[str]:

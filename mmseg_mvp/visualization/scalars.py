@@ -1,5 +1,6 @@
 """What mmengine logs while training, `vis_data/scalars.json`, as curves."""
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,8 +37,16 @@ def read_runs(source: str | Path) -> dict[str, dict[str, Curve]]:
     if not runs:
         raise UserError(f'{source} has no value to draw: expected the log of a training that reached its first logged '
                         f'iteration (default_hooks.logger.interval).')
-    name = source.name if source.is_dir() else source.parent.parent.parent.name or source.name
+    name = _name(source.resolve())
     return {name if len(runs) == 1 else f'{name} ({number})': curves for number, curves in enumerate(runs, 1)}
+
+
+def _name(source: Path) -> str:
+    """Name of the work dir, or of a file that lies in none."""
+    if source.is_dir():
+        return source.name
+    folder = source.parents[1] if source.parent.name == 'vis_data' else source.with_suffix('')
+    return folder.parent.name if re.fullmatch(r'\d{8}_\d{6}', folder.name) else folder.name
 
 
 def _records(file: Path) -> Iterator[dict]:
@@ -69,7 +78,8 @@ def _split(records: Iterator[dict]) -> list[list[dict]]:
         if is_training(record):
             if first is None or step <= first:
                 runs, first = [*runs, []], step
-            runs[-1] = [one for one in runs[-1] if one['step'] < step or not is_training(one) and one['step'] == step]
+            elif runs[-1][-1]['step'] >= step:  # resumed from before
+                runs[-1] = [one for one in runs[-1] if one['step'] < step]
         runs[-1].append(record)
     return runs
 

@@ -30,12 +30,14 @@ def validation(step, hiou):
 
 
 def test_a_run_is_read(tmp_path):
-    write_log(tmp_path / 'voc' / '2026', [training(50, 2.), training(100, 1.), validation(100, 30.)])
+    write_log(tmp_path / 'voc' / '20260101_000000', [training(50, 2.), training(100, 1.), validation(100, 30.)])
     runs = read_runs(tmp_path / 'voc')
     assert runs == {'voc': {
         'loss': {50: 2., 100: 1.}, 'decode.loss_seg': {50: 1., 100: 0.5}, 'decode.tau_1': {50: 4., 100: 4.},
         'mIoU': {100: 50.}, 'mIoU_S': {100: 31.}, 'mIoU_U': {100: 29.}, 'hIoU': {100: 30.}}}
-    assert read_runs(tmp_path / 'voc' / '2026' / 'vis_data' / 'scalars.json') == runs
+    file = tmp_path / 'voc' / '20260101_000000' / 'vis_data' / 'scalars.json'
+    assert read_runs(file) == runs
+    assert list(read_runs(file.rename(tmp_path / 'my log.json'))) == ['my log']
     assert default_keys(runs) == ['loss', 'decode.loss_seg', 'mIoU_S', 'mIoU_U', 'hIoU']
 
 

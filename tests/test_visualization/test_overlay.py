@@ -36,7 +36,7 @@ def test_regions_are_mixed_with_their_colour(scene):
     for label, rows, columns in ((0, slice(1, 24), slice(1, 22)), (1, slice(40, 62), slice(26, 46))):
         expected = np.rint(0.6 * image[rows, columns] + 0.4 * COLOURS[label])
         found = picture[rows.start * FACTOR:rows.stop * FACTOR, columns.start * FACTOR:columns.stop * FACTOR]
-        assert np.array_equal(found, enlarged(expected))
+        assert abs(found - enlarged(expected)).max() <= 1  # OpenCV rounds in float32
 
 
 def test_unknown_pixels_are_left_as_they_are(scene):
