@@ -93,9 +93,7 @@ class Segmentation:
 
     @property
     def presence(self) -> np.ndarray | None:
-        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR.
-
-        """
+        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR."""
         presence = getattr(self.explanation, 'presence', None)
         return None if presence is None else presence.cpu().numpy()
 
