@@ -1,5 +1,5 @@
 """Segments images by any names: the three lines of Python."""
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from os import PathLike
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
@@ -83,6 +84,10 @@ class OpenVocabInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         return inference_pipeline(cfg)
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        """mmengine's own, which it finds after a warning that there is none of mmseg."""
+        return pseudo_collate
 
     def _init_visualizer(self, cfg: Config) -> None:
         """None: a result draws itself when asked to."""

@@ -88,15 +88,12 @@ class Segmentation:
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """What the prompts see in the image, by another pass; None where the model can't tell its prompts apart."""
+        """What each prompt sees of the image; None where the model can't say. The first call runs it once more."""
         return self._explain()
 
     @property
     def presence(self) -> np.ndarray | None:
-        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR.
-
-        The first call of this or :meth:`views` runs the image through the model once more.
-        """
+        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR."""
         presence = getattr(self.explanation, 'presence', None)
         return None if presence is None else presence.cpu().numpy()
 

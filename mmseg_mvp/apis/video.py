@@ -41,23 +41,22 @@ def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Pa
         UserError: If the file exists or can't be written, or ``seg`` refuses the classes.
     """
     reader = mmcv.VideoReader(str(source))
-    frames = iter(reader)
-    first = next(frames, None)
-    if first is None:
+    frame, writer = reader.read(), None
+    if frame is None:
         raise UnreadableImage(f'Video {source} has no frame that OpenCV can read: it is empty, truncated, no video, or '
                               f'in a format that this OpenCV lacks.')
     bar = ProgressBar(max(int(reader.frame_cnt), 0))
     with written_whole(Path(target), overwrite) as temporary:
-        picture = frame_picture(seg(first, classes, threshold))
-        writer = open_writer(temporary, reader.fps, picture.shape)
         try:
-            writer.write(picture)
-            bar.update()
-            for frame in frames:
-                writer.write(frame_picture(seg(frame, classes, threshold)))
+            while frame is not None:
+                picture = frame_picture(seg(frame, classes, threshold))
+                writer = writer or open_writer(temporary, reader.fps, picture.shape)
+                writer.write(picture)
                 bar.update()
+                frame = reader.read()
         finally:
-            writer.release()
+            if writer:
+                writer.release()
     return bar.completed
 
 
