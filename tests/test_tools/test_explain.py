@@ -75,6 +75,12 @@ def test_maskclip_on_an_image_says_what_there_is_none_of(explain, photo, capsys)
     assert np.array_equal(np.asarray(Image.open(folder / 'overlay.png')), expected)
 
 
+def test_of_a_model_without_views_there_is_the_overlay(explain, photo, capsys):
+    folder = explain(CONFIGS / 'lseg' / 'toy_zs.py', photo, '--classes', 'tree, house')
+    assert [path.name for path in folder.iterdir()] == ['overlay.png']
+    assert 'no views: only MVP-SEG and MaskCLIP' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('arguments, message', [
     ((MVP_SEG, '--index', 1000), '--index is 1000, but the test data have the pictures 0 to 499'),
     ((MVP_SEG, 'nowhere.pth'), 'checkpoint nowhere.pth does not exist'),

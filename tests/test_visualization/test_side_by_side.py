@@ -77,3 +77,9 @@ def test_large_image_is_reduced_and_long_legend_wraps():
     assert page.shape[1] == GAP + 3 * (768 + GAP)
     assert page.shape[0] > ROW + 512 + 2 * ROW
     assert all(has_colour(page[ROW + 512:], colour) for colour in distinct_colours(40))
+
+
+def test_a_strip_is_not_enlarged_beyond_a_page():
+    labels = np.zeros((2, 1500), int)
+    page = side_by_side(np.zeros((2, 1500, 3), np.uint8), labels, labels, CLASSES, PALETTE)
+    assert page.shape[1] == GAP + 3 * (1500 + GAP)
