@@ -46,7 +46,7 @@ def test_several_runs_are_in_one_picture(plot, tmp_path, capsys):
 @pytest.mark.parametrize('arguments, message', [
     (['nowhere', '--out', 'new.png'], 'can\'t be read'),
     (['voc', '--out', 'new.doc'], 'new.doc does not end in'),
-    (['voc', '--out', 'old.png'], 'old.png exists already'),
+    (['voc', '--out', 'old.png'], '--out old.png exists; name a new file'),
     (['voc', '--out', 'new.png', '--keys', 'accuracy'], 'no values of accuracy: expected some of loss, hIoU'),
     (['voc', '--out', 'new.png', '--legend', 'a', 'b'], '--legend has 2 names, but the logs hold 1 runs: voc')])
 def test_mistakes_are_one_sentence(plot, tmp_path, capsys, monkeypatch, arguments, message):

@@ -4,6 +4,7 @@ Losses and the validations' mIoU(S), mIoU(U) and hIoU of one or several runs, fr
 """
 import argparse
 import sys
+from pathlib import Path
 
 try:
     from mmseg_mvp import cli
@@ -43,6 +44,8 @@ def collect(logs: list[str], legend: list[str] | None) -> dict[str, dict]:
 
 def main() -> None:
     args = parse_args()
+    if Path(args.out).exists():
+        raise UserError(f'--out {args.out} exists; name a new file, nothing is overwritten')
     runs = collect(args.logs, args.legend)
     picture = draw_curves(runs, args.keys or default_keys(runs))
     save_picture(picture, args.out)
