@@ -84,7 +84,7 @@ def config_of(checkpoint: str) -> Config:
     Raises:
         UserError: If there is none, or it can't be read.
     """
-    content = _load_checkpoint(checkpoint, map_location='cpu')
+    content = _load_checkpoint(checkpoint, 'cpu', logger='silent')  # the model's loading is told
     text = content.get('meta', {}).get('cfg')
     if text is None:
         raise UserError(f'checkpoint {checkpoint} holds no config, as those do that tools/train.py writes: give the '
