@@ -8,7 +8,9 @@ import zipfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
@@ -139,6 +141,27 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     for note in notes:
         runner.logger.warning(note)
     return runner
+
+
+def gather(value: Any) -> list:
+    """What all processes of torchrun have got, in their order, once the last one is ready.
+
+    torchrun stops the others when one fails, so none may end with an exit code of its own before. Processes that
+    something else started, or one alone, don't know of each other and get their own.
+
+    Args:
+        value: Anything that can be pickled.
+
+    Returns:
+        list: One value a process.
+    """
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return [value]
+    distributed.init_process_group('gloo', timeout=timedelta(days=30))  # one may have much more to do than another
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    disconnect()
+    return values
 
 
 def disconnect() -> None:

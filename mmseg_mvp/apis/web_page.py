@@ -180,8 +180,8 @@ def describe_mask(out: Segmentation) -> str:
     areas = np.bincount(out.label_map.ravel(), minlength=len(out.classes))
     rows = [_row(out.colours[label], label, out.classes[label], areas[label] / out.label_map.size)
             for label in map(out.index, out.present())]
-    return ('<table><thead><tr><th></th><th>class</th><th>value in the mask</th><th>share of the image</th></tr></thead>'
-            f'<tbody>{"".join(rows)}</tbody></table>')
+    heads = ''.join(f'<th>{title}</th>' for title in ('', 'class', 'value in the mask', 'share of the image'))
+    return f'<table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
 
 
 def _row(colour: Sequence[int], label: int, name: str, share: float) -> str:
@@ -204,7 +204,7 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
         gr.Markdown(HEADING)
         with gr.Row():
             with gr.Column():
-                image = gr.Image(label='Image', type='filepath', sources=['upload', 'clipboard'], buttons=[], height=320)
+                image = gr.Image(label='Image', sources=['upload', 'clipboard'], buttons=[], height=320)
                 names = gr.Textbox(label='Classes, parted by commas', placeholder='red house, tree, boat, other')
                 views = gr.Checkbox(label='Show what each prompt sees', visible=seg.can_explain)
                 button = gr.Button('Segment', variant='primary')

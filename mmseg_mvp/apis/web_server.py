@@ -14,8 +14,8 @@ from mmseg_mvp.errors import UserError
 from .inferencer import OpenVocabInferencer
 from .web_page import THEME, build_page
 
-MiB = 2**20
-ENVELOPE = MiB  # bytes that a request may have beside the file in it
+MB = 10**6
+ENVELOPE = MB  # bytes that a request may have beside the file in it
 # Gradio's frontend runs inline scripts; whatever it would load from elsewhere is not needed.
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'self'")
@@ -59,13 +59,12 @@ def check_address(host: str, port: int) -> None:
         UserError: If the port is taken, or the host is not one of this machine.
     """
     if not 0 < port < 2**16:
-        raise UserError(f'--port {port} is no port: give a number from 1 to 65535, of which those from 1024 on are open '
-                        f'to everyone')
+        raise UserError(f'--port {port} is no port: give a number from 1 to 65535, such as 7860')
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ':' in host else socket.AF_INET).close()
     except OSError as error:
-        raise UserError(f'{host}:{port} can\'t be listened on ({error.strerror}): name another --port, or the --host of '
-                        f'a network interface of this machine') from error
+        raise UserError(f'{host}:{port} can\'t be listened on ({error.strerror}): name another --port, or a --host that '
+                        f'is an address of this machine') from error
 
 
 def serve(seg: OpenVocabInferencer, host: str, port: int, max_upload: float) -> None:
@@ -77,10 +76,10 @@ def serve(seg: OpenVocabInferencer, host: str, port: int, max_upload: float) -> 
         seg (OpenVocabInferencer): Segments the images.
         host (str): Address to listen on; ``127.0.0.1`` keeps other machines out.
         port (int): To listen on.
-        max_upload (float): Largest image file, in MiB.
+        max_upload (float): Largest image file, in MB.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # through the end of the with block
-    max_bytes = round(max_upload * MiB)
+    max_bytes = round(max_upload * MB)
     with TemporaryDirectory(prefix='mmseg_mvp_page_') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder  # read when a page is built and when it is launched
         page = build_page(seg)

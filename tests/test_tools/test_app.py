@@ -173,7 +173,7 @@ def white(width, height):
 
 @pytest.mark.slow
 def test_a_large_file_is_refused_before_it_travels(page, tmp_path):
-    (tmp_path / 'large.png').write_bytes(bytes(2**19 + 1))
+    (tmp_path / 'large.png').write_bytes(bytes(500_001))
     page.set_input_files('input[type=file]', tmp_path / 'large.png')
     assert 'maximum' in complaint(page)
 
@@ -223,12 +223,21 @@ def test_no_path_of_a_client_is_read(url, file, marks, folder):
     """Whatever a client claims to have uploaded, the answer is an error, and nothing is fetched or copied."""
     wait_for_no_file(folder)
     event = next(one['id'] for one in httpx.get(f'{url}/config').json()['dependencies'] if len(one['inputs']) == 3)
-    body = dict(data=[dict(orig_name='x.png', **file, **marks), 'rocket, lamp', False], fn_index=event, session_hash='harm')
+    data = [dict(orig_name='x.png', **file, **marks), 'rocket, lamp', False]
+    body = dict(data=data, fn_index=event, session_hash='harm')
     httpx.post(f'{url}/gradio_api/queue/join', json=body).raise_for_status()
     with httpx.stream('GET', f'{url}/gradio_api/queue/data', params=dict(session_hash='harm')) as stream:
         told = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith('data:')]
     assert [one['success'] for one in told if one['msg'] == 'process_completed'] == [False]
     assert not files(folder)
+
+
+@pytest.mark.slow
+def test_nothing_is_told_or_recorded(url):
+    config = httpx.get(f'{url}/config').json()
+    assert config['analytics_enabled'] is config['run_history'] is False
+    assert httpx.get(f'{url}/monitoring').status_code == httpx.get(f'{url}/monitoring/summary').status_code == 403
+    assert httpx.get(f'{url}/gradio_api/info').json() == dict(named_endpoints={}, unnamed_endpoints={})
 
 
 @pytest.mark.slow
