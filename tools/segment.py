@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from functools import partial, reduce
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.apis.video import SUFFIXES as VIDEOS
 from mmseg_mvp.apis.video import segment_video
 from mmseg_mvp.labels import IGNORE
-from mmseg_mvp.visualization import draw_presence, draw_views
+from mmseg_mvp.visualization.explanation import draw_explanation
 from mmseg_mvp.visualization.legend import stack
 from mmseg_mvp.vocabularies import class_entries, load_vocabulary
 
@@ -131,11 +132,12 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
 
 def save_views(out: Segmentation, path: Path) -> None:
     """Write what each prompt sees of the largest classes and, where the model has GPR, the presence scores beside."""
-    pictures = [draw_views(out.image, out.views(name), name) for name in out.present()[:SHOWN_VIEWS]]
-    if out.presence is not None:
-        presence = path.with_name(path.name.replace('_views.png', '_presence.png'))
-        save_picture(draw_presence(out.classes, out.presence), presence, overwrite=True)
-    save_picture(reduce(stack, pictures) if pictures else out.image, path, overwrite=True)
+    pictures = dict(islice(draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
+                                            out.unknown), 2 + SHOWN_VIEWS))
+    del pictures['overlay']
+    if 'presence' in pictures:
+        save_picture(pictures.pop('presence'), path.with_name(path.name.replace('_views.', '_presence.')), overwrite=True)
+    save_picture(reduce(stack, pictures.values()) if pictures else out.image, path, overwrite=True)
 
 
 def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], vocabulary: dict,

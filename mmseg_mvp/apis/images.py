@@ -91,7 +91,7 @@ def _read_file(path: Path, max_pixels: int) -> np.ndarray:
         raise UnreadableImage(f'Image {path} is too large for max_pixels (--max-pixels) = {max_pixels} ({error}): '
                               f'raise it if you trust the file.') from error
     except Exception as error:  # each decoder has exceptions of its own
-        reason = str(error).partition(' <_io')[0].partition('\n')[0] or type(error).__name__
+        reason = str(error).partition('\n')[0].partition(' file \'')[0] or type(error).__name__
         raise UnreadableImage(f'Image {path} can\'t be read ({reason}): it is truncated, or no image.') from error
 
 

@@ -87,16 +87,14 @@ class Segmentation:
         return self._logits.resize().softmax(dim=0).numpy()
 
     @cached_property
-    def _explanation(self) -> Explanation | None:
+    def explanation(self) -> Explanation | None:
+        """What each prompt sees of the image; None where the model can't say. The first call runs it once more."""
         return self._explain()
 
     @property
     def presence(self) -> np.ndarray | None:
-        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR.
-
-        The first call of this or :meth:`views` runs the image through the model once more.
-        """
-        presence = getattr(self._explanation, 'presence', None)
+        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR."""
+        presence = getattr(self.explanation, 'presence', None)
         return None if presence is None else presence.cpu().numpy()
 
     def views(self, name: str) -> np.ndarray:
@@ -106,10 +104,10 @@ class Segmentation:
             UserError: If no class is called so, or the model can't tell its prompts apart.
         """
         index = self.index(name)
-        if self._explanation is None:
+        if self.explanation is None:
             raise UserError('This model can\'t tell its prompts apart: views need MVP-SEG or MaskCLIP '
                             '(CLIPEncoderDecoder).')
-        return self._explanation.views(index).cpu().numpy()
+        return self.explanation.views(index).cpu().numpy()
 
     def draw(self) -> np.ndarray:
         """The image under its labels, with a legend below, (H', W', 3) uint8, RGB."""

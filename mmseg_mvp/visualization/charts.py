@@ -9,7 +9,7 @@ from mmseg_mvp.errors import UserError
 from .fonts import drawable
 from .legend import shortened
 
-COLUMNS = 4  # panels beside each other
+COLUMNS = 5  # panels beside each other
 DPI = 110
 BAR, RULE = '#0072b2', '#d9d9d9'
 
@@ -29,18 +29,19 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     Raises:
         UserError: If there is no map, or the number of titles is another.
     """
-    maps = np.asarray(maps, np.float64)
+    maps = np.asarray(maps, np.float32)
     if maps.ndim != 3 or not len(maps):
         raise UserError(f'draw_views got maps of shape {maps.shape}: expected (k, h, w) with a map for each prompt.')
     titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
     if len(titles) != len(maps):
         raise UserError(f'draw_views got {len(titles)} titles for {len(maps)} maps: give one for each.')
-    columns = min(1 + len(maps), COLUMNS)
-    rows = -(-(1 + len(maps)) // columns)
+    rows, columns = grid(1 + len(maps))
     height, width = image.shape[:2]
     side = 2.6 * min(max(height / width, 0.4), 2.5)  # inches
     figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.35)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
     axes[0].imshow(image)
     axes[0].set_title('image', fontsize=10)
     limits = dict(vmin=np.nanmin(maps), vmax=np.nanmax(maps), cmap='viridis', extent=(0, width, height, 0))
@@ -48,8 +49,6 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         heat = axis.imshow(one, interpolation='bilinear', **limits)
         text, style = words(title)
         axis.set_title(text, fontsize=10, **style)
-    for axis in axes:
-        axis.set_axis_off()
     figure.colorbar(heat, ax=list(axes), fraction=0.03, pad=0.01, label='cosine')
     text, style = words(name)
     figure.suptitle(text, fontsize=12, **style)
@@ -75,23 +74,34 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
         raise UserError(f'draw_presence got {len(names)} names, scores of shape {scores.shape} and top={top}: expected '
                         f'a score for each name, and at least one bar.')
     order = np.argsort(-scores, kind='stable')[:top]
-    figure = new_figure(6.4, 0.9 + 0.26 * len(order))
-    axis = figure.subplots()
-    places = np.arange(len(order))
-    axis.barh(places, scores[order], height=0.7, color=BAR, zorder=2)
-    for place, score in zip(places, scores[order]):
-        axis.text(score + 0.01, place, f'{score:.2f}', va='center', fontsize=8)
     texts, styles = zip(*(words(names[index]) for index in order))
-    axis.set_yticks(places, texts, fontsize=9)
+    figure = new_figure(5 + 0.08 * max(map(len, texts)), 0.9 + 0.26 * len(order))
+    axis = figure.subplots()
+    _bars(axis, texts, styles, scores[order])
+    rest = f', the first {len(order)} of {len(names)}' * (len(order) < len(names))
+    axis.set_xlabel(f'how likely the name is in the image: g of GPR{rest}')
+    return to_array(figure)
+
+
+def _bars(axis, texts: Sequence[str], styles: Sequence[dict], scores: np.ndarray) -> None:
+    """A bar for each score (n,), the first one above, with its name on the left and its value on the right."""
+    places = np.arange(len(scores))
+    axis.barh(places, scores, height=0.7, color=BAR, zorder=2)
+    for place, score in zip(places, scores):
+        axis.text(score + 0.01, place, f'{score:.2f}', va='center', fontsize=8)
+    axis.set_yticks(places, texts)
     for tick, style in zip(axis.get_yticklabels(), styles):
         tick.set(**style)
+    axis.set(xlim=(0, 1.08), ylim=(len(scores) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
     axis.tick_params(left=False)
     axis.spines[['top', 'right', 'left']].set_visible(False)
     axis.grid(axis='x', color=RULE, zorder=0)
-    rest = f', the first {len(order)} of {len(names)}' * (len(order) < len(names))
-    axis.set(xlim=(0, 1.08), ylim=(len(order) - 0.4, -0.6), xticks=np.linspace(0, 1, 6),
-             xlabel=f'how likely the name is in the image: g of GPR{rest}')
-    return to_array(figure)
+
+
+def grid(count: int) -> tuple[int, int]:
+    """Rows and columns of `count` panels: as few rows as fit, evenly filled."""
+    rows = -(-count // COLUMNS)
+    return rows, -(-count // rows)
 
 
 def words(text: str) -> tuple[str, dict]:

@@ -18,7 +18,8 @@ def resize(array: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np
     return np.asarray(picture.resize(size[::-1], Image.Resampling.BOX if reduce else Image.Resampling.NEAREST))
 
 
-def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: str = '', scale: float = 1) -> np.ndarray:
+def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: str = '',
+                scale: float = 1) -> np.ndarray:
     """Names beside fields of their colours, flowing from left to right.
 
     Args:
@@ -28,8 +29,10 @@ def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: 
         scale: Enlarges everything.
 
     Returns:
-        (h, w, 3) uint8, RGB.
+        (h, w, 3) uint8, RGB; of height 0 where there is nothing to list.
     """
+    if not (entries or note):
+        return np.empty((0, width, 3), np.uint8)
     gap, row, swatch, size = (round(scale * length) for length in (GAP, ROW, SWATCH, TEXT))
     texts = [(*drawable(shortened(name)), swatch + gap // 2) for name, _ in entries]
     texts += [(*drawable(note), 0)] * bool(note)

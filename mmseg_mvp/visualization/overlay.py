@@ -1,6 +1,7 @@
 """A label map over its image: colours, names on the regions, and a legend."""
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -8,7 +9,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
 from .fonts import drawable, load_font
-from .legend import INK, PAPER, TEXT, draw_legend, resize, shortened, stack
+from .legend import TEXT, draw_legend, resize, shortened, stack
 from .palette import distinct_colours, to_linear
 from .places import place_boxes
 from .side_by_side import classes_present
@@ -38,19 +39,19 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
     Raises:
         UserError: If the sizes of image and labels or the numbers of names and colours differ.
     """
-    image, labels = np.asarray(image), np.asarray(labels).astype(np.int64)
+    image, labels = np.asarray(image), np.asarray(labels).astype(np.int32)
     if image.shape[:2] != labels.shape or image.shape[2:] != (3,):
-        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: expected '
-                        f'(H, W, 3) and (H, W) of the same size.')
+        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: '
+                        f'expected (H, W, 3) and (H, W) of the same size.')
     colours = distinct_colours(len(names)) if colours is None else np.asarray(colours)
     if len(colours) != len(names):
         raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')
-    labels = np.where((labels >= 0) & (labels < len(names)) & (labels != ignore_index), labels, -1)
+    labels[(labels >= len(names)) | (labels == ignore_index)] = -1
     present = classes_present([labels], len(names))
     size = picture_size(*labels.shape)
-    picture, labels = resize(blend(image, labels, colours, alpha), size, smooth=True), resize(labels, size)
+    image, labels = resize(image, size, smooth=True), resize(labels, size)
     scale = max(1, max(size) / 1000)
-    picture = outline(picture, labels, colours, round(scale))
+    picture = outline(blend(image, labels, colours, alpha), labels, colours, round(scale))
     texts = {index: drawable(shortened(names[index])) for index in present}
     picture = write_names(picture, labels, texts, colours, round(scale * TEXT))
     return stack(picture, draw_legend([(names[i], colours[i]) for i in present], size[1], scale=scale))
@@ -66,21 +67,19 @@ def picture_size(height: int, width: int) -> tuple[int, int]:
 
 
 def blend(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, alpha: float) -> np.ndarray:
-    """Mix an image (H, W, 3) with the colours (N, 3) of its labels (H, W), but where these are -1."""
-    known, mixed = labels >= 0, image.copy()
-    mixed[known] = ((1 - alpha) * image[known] + alpha * colours[labels[known]]).round()
-    return mixed
+    """Mix an image (H, W, 3) with the colours (N, 3) of its labels (H, W), but where these are below 0."""
+    table = np.array([*colours, (0, 0, 0)], np.uint8)  # the last one is for -1
+    return np.where(labels[..., None] < 0, image, cv2.addWeighted(image, 1 - alpha, table[labels], alpha, 0))
 
 
 def outline(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, width: int) -> np.ndarray:
-    """Draw a line of the pure colour (N, 3), `width` px wide, inside the border of each region of labels (H, W)."""
+    """Draw a line of the pure colour (N, 3), `width` px wide, inside the border of each region, into the picture."""
     edge = np.zeros(labels.shape, bool)
     for one, border in ((labels, edge), (labels.T, edge.T)):
         change = one[width:] != one[:-width]
         border[width:] |= change
         border[:-width] |= change
     edge &= labels >= 0
-    picture = picture.copy()
     picture[edge] = colours[labels[edge]]
     return picture
 
@@ -114,6 +113,6 @@ def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[
 
 
 def ink_on(colour: Sequence[int]) -> tuple[int, int, int]:
-    """Dark or white, whichever contrasts more with a colour (WCAG 2: by relative luminance)."""
-    ground, dark, light = (float(to_linear(one) @ (0.2126, 0.7152, 0.0722)) + 0.05 for one in (colour, INK, PAPER))
-    return INK if ground / dark > light / ground else PAPER
+    """Black or white, whichever contrasts more with a colour: 4.5 to 1 at least (WCAG 2, relative luminance)."""
+    luminance = float(to_linear(colour) @ (0.2126, 0.7152, 0.0722))
+    return (0, 0, 0) if (luminance + 0.05)**2 > 0.05 * 1.05 else (255, 255, 255)

@@ -29,9 +29,8 @@ def distinct_colours(count: int) -> np.ndarray:
     Returns:
         np.ndarray: RGB, (count, 3) uint8.
     """
-    rounded = max(32, 1 << (count - 1).bit_length()) if count else 0  # so that few lengths are worked out
-    chosen = _farthest_first(rounded)
-    return chosen[np.arange(count) % max(len(chosen), 1)].copy()
+    chosen = _farthest_first(min(1 << max(count, 32).bit_length(), STEPS**3))  # so that few lengths are worked out
+    return chosen[np.arange(count) % len(chosen)]
 
 
 @functools.cache

@@ -17,7 +17,7 @@ def place_boxes(labels: np.ndarray, boxes: dict[int, tuple[int, int]]) -> dict[i
         (top, left) of the boxes that found room, by label.
     """
     step = -(-max(labels.shape) // FINEST)
-    coarse = np.ascontiguousarray(labels[step // 2::step, step // 2::step])
+    coarse = np.ascontiguousarray(labels[::step, ::step])
     free, places = np.ones(coarse.shape, np.uint8), {}
     for index, (height, width) in boxes.items():
         rows, columns = -(-height // step) | 1, -(-width // step) | 1  # odd, so that a box has a middle
@@ -38,7 +38,7 @@ def largest_region(mask: np.ndarray) -> np.ndarray:
 
 
 def best_middle(region: np.ndarray, free: np.ndarray, rows: int, columns: int) -> tuple[int, int] | None:
-    """Middle of a box of odd size that a region fills best, then the one deepest inside; None where no box fits.
+    """Middle of a box of odd size that a region fills best, deep inside and near to its middle; None where none fits.
 
     Args:
         region: (H, W) of 0 and 1.
@@ -54,6 +54,7 @@ def best_middle(region: np.ndarray, free: np.ndarray, rows: int, columns: int) -
     if share.max() < ROOM:
         return None
     depth = cv2.distanceTransform(np.pad(region, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    depth[share < share.max() - 1e-6] = -1
-    row, column = divmod(int(depth.argmax()), region.shape[1])
-    return row, column
+    depth[share < share.max() - 1e-6] = 0
+    middles = np.argwhere(depth >= 0.9 * depth.max())
+    row, column = middles[((middles - middles.mean(0))**2).sum(1).argmin()]
+    return int(row), int(column)

@@ -24,14 +24,14 @@ class Explanation(NamedTuple):
     has_global: bool
     presence: Tensor | None
 
-    def views(self, index: int) -> Tensor:
-        """``m_1 .. m_k`` of the class ``index`` in the size of the original image, (k, H, W)."""
-        return self._resized(self.maps[self.has_global:, index])
+    def views(self, index: int, step: int = 1) -> Tensor:
+        """``m_1 .. m_k`` of the class ``index`` at every ``step``-th pixel of the original image, (k, H', W')."""
+        return self._resized(self.maps[self.has_global:, index], step)
 
-    def global_view(self, index: int) -> Tensor | None:
-        """``m_0`` of the class ``index`` in the size of the original image, (H, W), if there is a global prompt."""
-        return self._resized(self.maps[:1, index])[0] if self.has_global else None
+    def global_view(self, index: int, step: int = 1) -> Tensor | None:
+        """``m_0`` of the class ``index`` at every ``step``-th pixel, (H', W'), if there is a global prompt."""
+        return self._resized(self.maps[:1, index], step)[0] if self.has_global else None
 
-    def _resized(self, maps: Tensor) -> Tensor:
+    def _resized(self, maps: Tensor, step: int) -> Tensor:
         with torch.autocast(self.rows.device.type, enabled=False):
-            return resize_maps(maps.to(self.rows), self.rows, self.columns)
+            return resize_maps(maps.to(self.rows), self.rows[::step], self.columns[::step])
