@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from html import escape
+from itertools import islice
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -13,7 +14,7 @@ from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, traverse
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.visualization import draw_presence, draw_views
+from mmseg_mvp.visualization.explanation import draw_explanation
 from mmseg_mvp.visualization.legend import stack
 
 from .inferencer import OpenVocabInferencer
@@ -140,6 +141,7 @@ class Answers:
                 out = self.seg(path, classes=class_names(str(names)))
             except UserError as error:  # the visitor knows the file by its name alone
                 raise UserError(str(error).replace(str(path), path.name)) from error
+            with_views = bool(with_views) and self.seg.can_explain
             files = save_results(out, path.stem, with_views)
         self.visits.note(request, path, *files.values())
         return (str(files['seg']), gr.update(value=str(files['mask']), interactive=True), describe_mask(out),
@@ -155,7 +157,7 @@ class Answers:
 def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Path]:
     """Write the picture, the mask and, if wanted, the views into a new folder within Gradio's; their paths by kind."""
     folder = Path(mkdtemp(dir=get_upload_folder()))
-    files = {kind: folder / f'{stem}_{kind}.png' for kind in ('seg', 'mask', *['views'] * bool(with_views))}
+    files = {kind: folder / f'{stem}_{kind}.png' for kind in ('seg', 'mask', *['views'] * with_views)}
     out.save(files['seg'])
     out.save_mask(files['mask'])
     if with_views:
@@ -169,10 +171,11 @@ def explain(out: Segmentation) -> np.ndarray:
     Returns:
         np.ndarray: RGB, (H, W, 3) uint8.
     """
-    pictures = [draw_views(out.image, out.views(name), name) for name in out.present()[:SHOWN_VIEWS]]
-    if out.presence is not None:
-        pictures.append(draw_presence(out.classes, out.presence))
-    return reduce(stack, pictures)
+    pictures = dict(islice(draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
+                                            out.unknown), 2 + SHOWN_VIEWS))
+    presence = [pictures['presence']] if 'presence' in pictures else []
+    views = [picture for kind, picture in pictures.items() if kind.startswith('views')]
+    return reduce(stack, views[:SHOWN_VIEWS] + presence)
 
 
 def describe_mask(out: Segmentation) -> str:

@@ -19,6 +19,9 @@ ENVELOPE = MB  # bytes that a request may have beside the file in it
 # Gradio's frontend runs inline scripts; whatever it would load from elsewhere is not needed.
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'self'")
+# The page is for its visitor alone: no tunnel to it, no record of what was done, no way in beside the page.
+SETTINGS = dict(share=False, run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False, inline=False,
+                footer_links=[], theme=THEME, quiet=True, prevent_thread_lock=True)
 
 
 class Guard:
@@ -63,7 +66,8 @@ def check_address(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ':' in host else socket.AF_INET).close()
     except OSError as error:
-        raise UserError(f'{host}:{port} can\'t be listened on ({error.strerror}): name another --port, or a --host that '
+        reason = error.strerror.partition(' (')[0]
+        raise UserError(f'{host}:{port} can\'t be listened on ({reason}): name another --port, or a --host that '
                         f'is an address of this machine') from error
 
 
@@ -85,10 +89,8 @@ def serve(seg: OpenVocabInferencer, host: str, port: int, max_upload: float) -> 
         page = build_page(seg)
         try:
             page.queue(max_size=32).launch(
-                server_name=host, server_port=port, share=False, inline=False, quiet=True, prevent_thread_lock=True,
-                max_file_size=max_bytes, run_history=False, ssr_mode=False, mcp_server=False, enable_monitoring=False,
-                footer_links=[], theme=THEME,
-                app_kwargs=dict(middleware=[Middleware(Guard, max_bytes=max_bytes + ENVELOPE)]))
+                server_name=f'[{host}]' if ':' in host else host, server_port=port, max_file_size=max_bytes,
+                app_kwargs=dict(middleware=[Middleware(Guard, max_bytes=max_bytes + ENVELOPE)]), **SETTINGS)
             print(f'The page is at {page.local_url} (Ctrl+C ends it)', flush=True)
             page.block_thread()
         finally:

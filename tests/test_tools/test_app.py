@@ -251,13 +251,14 @@ def test_requests_have_a_largest_size(url):
 
 def test_mistakes_are_found_before_a_model_is_built(monkeypatch):
     tool = load_tool('app.py')
-    monkeypatch.setattr(tool, 'OpenVocabInferencer', None)
+    monkeypatch.setattr('mmseg_mvp.apis.arguments.OpenVocabInferencer', None)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = str(listener.getsockname()[1])
         for arguments, sentence in ((['--port', port], f'127.0.0.1:{port} can\'t be listened on .*--port'),
                                     (['--port', '70000'], '--port 70000 is no port'),
                                     (['--host', '203.0.113.1'], '203.0.113.1:7860 can\'t be .* --host'),
                                     (['--max-upload-mb', '0'], '--max-upload-mb is 0.0'),
+                                    (['--max-upload-mb', 'nan'], '--max-upload-mb is nan'),
                                     (['--clip', 'toy-rn', '--port', '7000'], '--clip toy-rn is not MODEL:WEIGHTS')):
             monkeypatch.setattr('sys.argv', ['app.py', *arguments])
             with pytest.raises(UserError, match=sentence):
