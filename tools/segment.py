@@ -20,8 +20,9 @@ import torch
 from mmengine.utils import track_iter_progress
 
 from mmseg_mvp.apis import OpenVocabInferencer, Segmentation, UnreadableImage
+from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer
 from mmseg_mvp.apis.files import written_whole
-from mmseg_mvp.apis.images import MAX_PIXELS, list_images
+from mmseg_mvp.apis.images import list_images
 from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.apis.video import SUFFIXES as VIDEOS
 from mmseg_mvp.apis.video import segment_video
@@ -47,11 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classes', required=True, metavar='NAMES',
                         help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
                              'synonyms after commas, or a label set such as ade20k')
-    parser.add_argument('--config', help='config file; without it and without a checkpoint: MaskCLIP')
-    parser.add_argument('--checkpoint', help='what was learned; its own config is taken where none is given')
-    parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
-                        help='CLIP in the place of the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
-                             '(MaskCLIP without a config: ViT-B-16-quickgelu:openai)')
+    add_model_arguments(parser)
     parser.add_argument('--out-dir', default='segmented', metavar='DIR', help='folder of the results (default: %(default)s)')
     parser.add_argument('--masks', action='store_true',
                         help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
@@ -59,8 +56,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best, under torchrun one GPU a process)')
     parser.add_argument('--overwrite', action='store_true', help='make results again that are there already')
-    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, metavar='N',
-                        help='refuse larger images (default: %(default)s)')
     return parser.parse_args()
 
 
@@ -115,16 +110,12 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
     """The model of the command line, on the process's own GPU under torchrun.
 
     Raises:
-        UserError: As of the inferencer; or --clip or --views don't fit it.
+        UserError: As of the inferencer; or --views don't fit it.
     """
-    name, _, weights = (args.clip or '').partition(':')
-    if args.clip and not (name and weights):
-        raise UserError(f'--clip {args.clip} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
     device = args.device
     if device is None and 'LOCAL_RANK' in os.environ and torch.cuda.is_available():
         device = f'cuda:{os.environ["LOCAL_RANK"]}'
-    seg = OpenVocabInferencer(args.config, args.checkpoint, device,
-                              dict(model=name, weights=weights) if args.clip else None, args.max_pixels)
+    seg = build_inferencer(args, device)
     if args.views and not seg.can_explain:
         raise UserError('--views needs a model that tells its prompts apart, MVP-SEG or MaskCLIP; leave it away')
     return seg
