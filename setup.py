@@ -45,6 +45,6 @@ setup(
     packages=find_packages(include=['mmseg_mvp', 'mmseg_mvp.*']),
     package_data={'mmseg_mvp': ['vocabularies/*.txt', 'clip/shipped/*']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('host', 'optional', 'tests')},
+    extras_require={name: requirements(name) for name in ('export', 'host', 'optional', 'tests')},
     cmdclass={'build_py': BuildWithMim},
 )
