@@ -1,4 +1,4 @@
-"""Export a model: python tools/export.py CONFIG [CHECKPOINT] --format baked|onnx|embeddings|prompts --out FILE; see --help.
+"""Export a model: python tools/export.py CONFIG [CHECKPOINT] --format FORMAT --out FILE [--classes NAMES]; see --help.
 
 baked       NAME.pth and NAME.py that run in MMSegmentation alone, for one list of classes
 onnx        the whole model, pictures in and label maps out, for one list of classes or with --open-vocabulary for any
@@ -10,8 +10,8 @@ import sys
 
 try:
     from mmseg_mvp import apis, cli
-    from mmseg_mvp.apis.export import as_json, check_new_file
-    from mmseg_mvp.apis.export_onnx import check_onnx
+    from mmseg_mvp.apis.export import check_onnx
+    from mmseg_mvp.apis.export.common import as_json, check_new_file
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -71,8 +71,8 @@ def set_classes(model, classes: list[str]) -> None:
     if not others:
         classes = [name.strip() for name in first.split(',')] if ',' in first else first
     if not hasattr(model, 'set_classes'):
-        raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder or '
-                        f'CLIPEncoderDecoder, or leave --classes away')
+        raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder '
+                        f'or CLIPEncoderDecoder, or leave --classes away')
     model.set_classes(classes)
 
 
@@ -90,15 +90,21 @@ def export(cfg, model, args: argparse.Namespace) -> None:
     elif args.format == 'embeddings':
         apis.save_embeddings(model, args.out)
     elif args.format == 'onnx':
-        resizes = [dict(step) for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
-        apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary, args.shape,
-                         resize=as_json(resizes))
-        print(f'{args.out} agrees with the model on random pictures; it takes them whole, as RGB bytes, in the size that '
-              f'test_pipeline resizes to: {resizes or "their own"}.')
+        export_onnx(cfg, model, args)
     else:
         same = apis.export_baked(cfg, model, args.out)
         print(f'{100 * same:.2f} % of the labels of random pictures are the model\'s own.')
     print(f'Written to {args.out}.')
+
+
+def export_onnx(cfg, model, args: argparse.Namespace) -> None:
+    """Write the model as ONNX, with what its user must do to pictures before."""
+    resizes = [dict(step) for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
+    apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary,
+                     args.shape and tuple(args.shape), resize=as_json(resizes))
+    windows = f', not in windows of {model.test_cfg.crop_size} pixels' if model.test_cfg.mode == 'slide' else ''
+    print(f'The file does what the model does with random pictures. It takes them whole{windows}, as RGB bytes, in the '
+          f'size that the test pipeline makes: {resizes or "their own"}.')
 
 
 def main() -> None:

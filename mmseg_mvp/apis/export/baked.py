@@ -13,13 +13,12 @@ from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
-from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.visualization.palette import distinct_colours
 
-from .export import (AGREEMENT, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file, origin,
+from .common import (AGREEMENT, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file, origin,
                      predictions, random_images, text_classifier)
-from .export_heads import fill_head, head_config, is_exact
-from .export_plain import pad_multiple
+from .heads import fill_head, head_config, is_exact
+from .plain import pad_multiple
 
 
 def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
@@ -44,8 +43,8 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
     config, twin = bake(cfg, model)
     same = agreement(model, twin)
     if keeps_label_maps(model) and same < AGREEMENT:
-        raise UserError(f'{100 * (1 - same):.2f} % of the labels differ between {type(model.decode_head).__name__} over '
-                        f'{type(model.backbone).__name__} and its baked form: export it as ONNX')
+        raise UserError(f'{100 * (1 - same):.2f} % of the labels differ between {type(model.decode_head).__name__} '
+                        f'over {type(model.backbone).__name__} and its baked form: export it as ONNX')
     names = list(text_classifier(model).vocabulary)
     palette = [[int(channel) for channel in colour] for colour in distinct_colours(len(names))]
     meta = dict(dataset_meta=dict(classes=names, palette=palette), **origin(text_classifier(model)))

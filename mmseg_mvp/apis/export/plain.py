@@ -10,8 +10,8 @@ from mmseg_mvp.clip import Frozen
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.models.text import TextLayer
 
-from .export import text_classifier
-from .export_traceable import make_traceable
+from .common import text_classifier
+from .traceable import make_traceable
 
 
 class GivenText(nn.Module):

@@ -88,8 +88,8 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
     classifier = text_classifier(model)
     several = [name for name, wordings in classifier.vocabulary.items() if len(wordings) > 1]
     if several and len(classifier.row_names) > len(classifier.vocabulary):
-        raise UserError(f"The classes {several[:3]} have several wordings, whose highest score counts (synonyms='max'), "
-                        f'but {kind} holds one embedding a class: give one wording each, or set '
+        raise UserError(f"The classes {several[:3]} have several wordings, whose highest score counts (synonyms='max')"
+                        f', but {kind} holds one embedding a class: give one wording each, or set '
                         f"model.decode_head.synonyms to 'mean'")
 
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from .export import (AGREEMENT, as_json, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file,
+from .common import (AGREEMENT, as_json, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file,
                      origin, predictions, random_images, text_classifier)
-from .export_plain import Exported, text_embeddings
+from .plain import Exported, text_embeddings
 
 # Attention is there from 14 on; torch's exporter ends at 20.
 OPSETS = range(14, 21)
@@ -55,7 +55,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
         opset (int): Version of ONNX's operators, 14 to 20.
         scores (bool): Whether the file gives the scores as well.
         open_vocabulary (bool): Whether the file takes the embeddings of the classes as an input.
-        shape (tuple[int, int, int], optional): Batch, height and width that the file is fixed to; None leaves them open.
+        shape (tuple[int, int, int], optional): Batch, height and width that the file is fixed to; None leaves all open.
         **metadata (str): Further entries of the file's metadata.
 
     Raises:
@@ -112,8 +112,8 @@ def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int,
     except (RuntimeError, ValueError) as error:
         reason = ' '.join(str(error).split())[:200]
         raise UserError(f'{type(exported.model.backbone).__name__} with {type(exported.model.decode_head).__name__} '
-                        f'can\'t be exported at opset {opset} ({reason}): try --opset {OPSETS[-1]}, or fix the size with '
-                        f'--shape BATCH HEIGHT WIDTH') from error
+                        f'can\'t be exported at opset {opset} ({reason}): try --opset {OPSETS[-1]}, or fix the size '
+                        f'with --shape BATCH HEIGHT WIDTH') from error
 
 
 def _describe(model: BaseModel, exported: Exported, open_vocabulary: bool) -> dict[str, str]:
@@ -168,5 +168,5 @@ def _whole(model: BaseModel, images: Tensor) -> list:
 def _not_dynamic(model: BaseModel, size: tuple, found: str, shape: tuple | None) -> UserError:
     advice = ('this model can\'t be exported' if shape else 'fix them with --shape BATCH HEIGHT WIDTH, or set '
               'model.size_divisor to the stride of the backbone')
-    return UserError(f'The ONNX file of {type(model.backbone).__name__} with {type(model.decode_head).__name__} does not '
-                     f'do what the model does for batch, height and width {size} ({found}): {advice}')
+    return UserError(f'The ONNX file of {type(model.backbone).__name__} with {type(model.decode_head).__name__} does '
+                     f'not do what the model does for batch, height and width {size} ({found}): {advice}')

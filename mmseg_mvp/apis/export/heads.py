@@ -1,8 +1,8 @@
 """What heads with a text classifier become in mmseg's own heads, whose last layer is a 1x1 convolution.
 
-Products ``<f, t>`` are one. Cosines ``<f / |f|, t>`` are one behind a norm over the channels: of ``[f, -f]`` the mean is 0
-and the variance ``|f|^2 / D``, so that mmseg's ``LayerNorm2d`` gives ``sqrt(D) [f, -f] / |f|``. A head without a place for
-that norm gives ``<f, t>`` instead: the same order of the classes at each feature, other scores.
+Products ``<f, t>`` are one. Cosines ``<f / |f|, t>`` are one behind a norm over the channels: of ``[f, -f]`` the mean
+is 0 and the variance ``|f|^2 / D``, so that mmseg's ``LayerNorm2d`` gives ``sqrt(D) [f, -f] / |f|``. A head without a
+place for that norm gives ``<f, t>`` instead: the same order of the classes at each feature, other scores.
 """
 import torch
 from mmcv.cnn import ConvModule
@@ -149,8 +149,8 @@ def _lseg_config(head: LSegHead, own: dict) -> dict:
     if head.readout_type is None or head.reassemble_blocks.patch_size != 16:
         raise _no_head(head, 'DPTHead takes maps of a ViT with patches of 16 pixels only')
     if 2 * count > head.channels:
-        raise _no_head(head, f'DPTHead\'s {head.channels} channels carry {head.channels // 2} classes at most and there '
-                             f'are {count}')
+        raise _no_head(head, f'DPTHead\'s {head.channels} channels carry {head.channels // 2} classes at most and '
+                             f'there are {count}')
     return dict(type='DPTHead', embed_dims=head.in_channels[0], post_process_channels=head.post_process_channels,
                 readout_type=head.readout_type, channels=head.channels, in_channels=head.in_channels,
                 in_index=head.in_index, input_transform='multiple_select', dropout_ratio=0.,
@@ -169,8 +169,9 @@ def _fill_lseg(stock: BaseDecodeHead, head: LSegHead, weight: Tensor, bias: Tens
 def _cosine_config(head: MultiPromptTextHead, embedding: Tensor | None) -> dict:
     size = head.classifier.embed_dim
     return dict(type='FCNHead', in_channels=head.in_channels if embedding is None else embedding.shape[1],
-                in_index=head.in_index if embedding is None else -1, channels=2 * size, num_convs=1, kernel_size=1, act_cfg=None,
-                concat_input=not isinstance(head.projection, nn.Identity), norm_cfg=CHANNEL_NORM, dropout_ratio=0.)
+                in_index=head.in_index if embedding is None else -1, channels=2 * size, num_convs=1,
+                kernel_size=1, act_cfg=None, dropout_ratio=0., norm_cfg=CHANNEL_NORM,
+                concat_input=not isinstance(head.projection, nn.Identity))
 
 
 def _fill_cosine(stock: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:

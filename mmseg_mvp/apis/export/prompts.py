@@ -18,7 +18,7 @@ from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.text import TextClassifier
 
-from .export import as_json, new_file, origin, text_classifier
+from .common import as_json, new_file, origin, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
 # The file's name in a folder or in a repository of a hub.
@@ -157,8 +157,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f'{path} can\'t be read ({type(error).__name__}): it is truncated or no safetensors file; fetch '
-                        f'it again') from error
+        raise UserError(f'{path} can\'t be read ({type(error).__name__}): it is truncated or no safetensors file; '
+                        f'fetch it again') from error
     if metadata.get('format') != FORMAT:
         raise UserError(f"{path} is no file of learned prompts (its format is {metadata.get('format')!r}, expected "
                         f'{FORMAT!r}): give one that tools/export.py --format prompts wrote')
@@ -199,5 +199,5 @@ def _json(metadata: dict[str, str], key: str, source: str | Path) -> dict | list
 
 
 def _damaged(source: str | Path, error: Exception) -> UserError:
-    return UserError(f'The metadata of {source} can\'t be used ({type(error).__name__}: {error}): fetch the file again, '
-                     f'or write it anew by tools/export.py --format prompts')
+    return UserError(f'The metadata of {source} can\'t be used ({type(error).__name__}: {error}): fetch the file '
+                     f'again, or write it anew by tools/export.py --format prompts')
