@@ -48,7 +48,8 @@ def check(path, model, images, **inputs):
     expected_labels, expected = maps(model, images)
     assert labels.shape == expected_labels.shape and labels.dtype == torch.int64
     assert (labels == expected_labels).float().mean() >= 0.999
-    assert (scores - expected).abs().max() < 1e-3 * max(1., float(expected.abs().max()) / 100)
+    assert (scores - expected).abs().max() < 1e-3
+    return set(expected_labels.unique().tolist())
 
 
 @pytest.mark.parametrize('name', MODELS_OF)
@@ -56,9 +57,10 @@ def test_any_batch_and_size(name, tiny_rn, tiny_vit, tmp_path):
     _, model = MODELS_OF[name](tiny_rn, tiny_vit)
     model.test_cfg.mode = 'whole'
     export_onnx(model, tmp_path / 'model.onnx', scores=True)
+    seen = set()
     for images in (*(noise(*size) for size in SIZES), toy_images(2)):
-        check(tmp_path / 'model.onnx', model, images)
-    assert len(maps(model, images)[0].unique()) > 1
+        seen |= check(tmp_path / 'model.onnx', model, images)
+    assert len(seen) > 1
 
 
 @pytest.mark.parametrize('make', [
@@ -148,7 +150,7 @@ class TestRefused:
 
     def test_several_wordings(self, tiny_rn, tmp_path):
         model = mvp_seg(tiny_rn, train_classes=['cat, kitten', 'dog'])[1]
-        with pytest.raises(UserError, match=r"\['cat'\] have several wordings .* an open vocabulary"):
+        with pytest.raises(UserError, match=r"\['cat'\] have several wordings .*but an open vocabulary"):
             export_onnx(model, tmp_path / 'model.onnx', open_vocabulary=True)
         with pytest.raises(UserError, match='a file of embeddings'):
             save_embeddings(model, tmp_path / 'x.npz')
