@@ -22,7 +22,7 @@ NAMES = ['house', 'tree', 'red boat']
 MIT = dict(type='MixVisionTransformer', embed_dims=8, num_layers=(1, 1, 1, 1), num_heads=(1, 2, 4, 8),
            patch_sizes=(7, 3, 3, 3), sr_ratios=(8, 4, 2, 1))
 MODELS_OF = {
-    'mvp_seg_rn_gpr': lambda rn, vit: mvp_seg(rn),
+    'mvp_seg_rn_gpr': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird']),
     'mvp_seg_vit_gpr': lambda rn, vit: mvp_seg(vit),
     'maskclip_toy': lambda rn, vit: mvp_seg(
         TOY, gpr=None, train_classes=[*NAMES, 'bird, fish'], scale=100., prompts=dict(type='TemplatePrompts')),
@@ -150,7 +150,7 @@ class TestRefused:
 
     def test_several_wordings(self, tiny_rn, tmp_path):
         model = mvp_seg(tiny_rn, train_classes=['cat, kitten', 'dog'])[1]
-        with pytest.raises(UserError, match=r"\['cat'\] have several wordings .*but an open vocabulary"):
+        with pytest.raises(UserError, match=r"\['cat'\] have several wordings, .*but an open vocabulary"):
             export_onnx(model, tmp_path / 'model.onnx', open_vocabulary=True)
         with pytest.raises(UserError, match='a file of embeddings'):
             save_embeddings(model, tmp_path / 'x.npz')
