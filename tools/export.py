@@ -10,7 +10,7 @@ import sys
 
 try:
     from mmseg_mvp import apis, cli
-    from mmseg_mvp.apis.export import check_onnx
+    from mmseg_mvp.apis.export import check_onnx, difference
     from mmseg_mvp.apis.export.common import as_json, check_new_file
     from mmseg_mvp.errors import UserError
 except ImportError as error:
@@ -46,6 +46,17 @@ def parse_args() -> argparse.Namespace:
                         help='override settings of the config')
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
     return parser.parse_args()
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse what --format onnx alone takes, and what it can't do, before anything is built."""
+    given = [name for name in ('scores', 'open_vocabulary', 'shape') if getattr(args, name)]
+    if args.format == 'onnx':
+        check_onnx(args.opset)
+    elif given:
+        raise UserError(f'--{given[0].replace("_", "-")} belongs to --format onnx, not to {args.format}; leave it away')
+    if args.shape and min(args.shape) < 1:
+        raise UserError(f'--shape {" ".join(map(str, args.shape))}: batch, height and width must be at least 1')
 
 
 def build(cfg, args: argparse.Namespace):
@@ -93,7 +104,9 @@ def export(cfg, model, args: argparse.Namespace) -> None:
         export_onnx(cfg, model, args)
     else:
         same = apis.export_baked(cfg, model, args.out)
-        print(f'{100 * same:.2f} % of the labels of random pictures are the model\'s own.')
+        reason = difference(model)
+        print(f'{100 * same:.2f} % of the labels of random pictures are those of the model'
+              f'{f", since {reason}" if reason else ""}.')
     print(f'Written to {args.out}.')
 
 
@@ -113,10 +126,7 @@ def main() -> None:
     check_new_file(args.out)
     if args.checkpoint:
         cli.check_checkpoint(args.checkpoint)
-    if args.format == 'onnx':
-        check_onnx(args.opset)
-    if args.shape and min(args.shape) < 1:
-        raise UserError(f'--shape {" ".join(map(str, args.shape))}: batch, height and width must be at least 1')
+    check_flags(args)
     export(cfg, build(cfg, args), args)
 
 

@@ -104,6 +104,7 @@ class TestRefused:
         ([MASKCLIP, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], 'has no GPR as configured'),
         ([MASKCLIP, '--format', 'onnx', '--opset', '3', '--out', 'x.onnx'], 'ONNX opset 3 is not supported'),
         ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
+        ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree'], "Unknown label set 'tree'"),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'an empty name'),
         ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'of which nothing is learned'),

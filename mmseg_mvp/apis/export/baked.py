@@ -42,7 +42,7 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
         check_new_file(file)
     config, twin = bake(cfg, model)
     same = agreement(model, twin)
-    if keeps_label_maps(model) and same < AGREEMENT:
+    if difference(model) is None and same < AGREEMENT:
         raise UserError(f'{100 * (1 - same):.2f} % of the labels differ between {type(model.decode_head).__name__} '
                         f'over {type(model.backbone).__name__} and its baked form: export it as ONNX')
     names = list(text_classifier(model).vocabulary)
@@ -95,14 +95,14 @@ def agreement(model: BaseModel, twin: BaseModel) -> float:
     return torch.cat([one.flatten() for one in same]).float().mean().item()
 
 
-def keeps_label_maps(model: BaseModel) -> bool:
-    """Whether a twin's label maps are the model's, up to rounding.
-
-    They are not where scores are resized before they are divided by the lengths of the features, nor where windows are
-    stitched or padded otherwise.
-    """
-    same_windows = model.test_cfg.mode == 'whole' or pad_multiple(model) == 1
-    return is_exact(model.decode_head) and same_windows
+def difference(model: BaseModel) -> str | None:
+    """Why a twin's label maps are not quite the model's, as a sentence; None where they are the same up to rounding."""
+    if not is_exact(model.decode_head):
+        return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, so '
+                'that resizing mixes them otherwise')
+    if model.test_cfg.mode == 'slide' and pad_multiple(model) > 1:
+        return 'mmseg pads and stitches windows at the size of the picture, and the model at that of its features'
+    return None
 
 
 def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module], None], Tensor | None]:
