@@ -33,8 +33,8 @@ class BuildWithMim(build_py):
             shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
 
 
-EXTRAS = {name: requirements(name) for name in ('host', 'optional', 'tests', 'web')}
-EXTRAS['tests'] += EXTRAS['web']  # no test is skipped
+EXTRAS = {name: requirements(name) for name in ('export', 'host', 'optional', 'tests', 'web')}
+EXTRAS['tests'] += EXTRAS['export'] + EXTRAS['web']  # no test is skipped
 
 setup(
     name='mmseg-mvp',
