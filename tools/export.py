@@ -11,7 +11,8 @@ import sys
 try:
     from mmseg_mvp import apis, cli
     from mmseg_mvp.apis.export import check_onnx, difference
-    from mmseg_mvp.apis.export.common import as_json, check_new_file
+    from mmseg_mvp.apis.export.common import as_json
+    from mmseg_mvp.apis.files import check_new_file
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -33,9 +34,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is exported as built')
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', metavar='FILE', required=True, help='new file')
-    parser.add_argument('--classes', nargs='+', metavar='NAME',
-                        help='"a, b, c"; or a word or quoted synonyms ("cat, kitten") each; or a label set; or a .txt '
-                             'file (default: the classes that the config is tested on)')
+    parser.add_argument('--classes', metavar='NAMES',
+                        help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
+                             'synonyms after commas, or a label set such as ade20k (default: the config\'s test classes)')
     parser.add_argument('--no-gpr', action='store_true', help='leave Global Prompt Refining out')
     parser.add_argument('--opset', type=int, default=17, help='onnx: version of the operators')
     parser.add_argument('--scores', action='store_true', help='onnx: give the logits as well')
@@ -70,21 +71,13 @@ def build(cfg, args: argparse.Namespace):
         print(f'No checkpoint was given, so {len(learned)} parameters are exported at their untrained start, such as '
               f'{learned[0]}.', file=sys.stderr)
     if args.classes:
-        set_classes(model, args.classes)
+        if not hasattr(model, 'set_classes'):
+            raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder '
+                            f'or CLIPEncoderDecoder, or leave --classes away')
+        model.set_classes(args.classes)
     if args.no_gpr:
         remove_gpr(model)
     return model
-
-
-def set_classes(model, classes: list[str]) -> None:
-    """Segment by other names: several arguments are a class each, one may be a list, a label set or a file."""
-    first, *others = classes
-    if not others:
-        classes = [name.strip() for name in first.split(',')] if ',' in first else first
-    if not hasattr(model, 'set_classes'):
-        raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder '
-                        f'or CLIPEncoderDecoder, or leave --classes away')
-    model.set_classes(classes)
 
 
 def remove_gpr(model) -> None:

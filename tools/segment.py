@@ -3,8 +3,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from functools import partial, reduce
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ except ValueError as error:  # a HostError, which names the missing package and 
 import torch
 from mmengine.utils import track_iter_progress
 
-from mmseg_mvp.apis import OpenVocabInferencer, Segmentation, UnreadableImage
+from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
 from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer
 from mmseg_mvp.apis.files import written_whole
 from mmseg_mvp.apis.images import list_images
@@ -27,12 +26,9 @@ from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.apis.video import SUFFIXES as VIDEOS
 from mmseg_mvp.apis.video import segment_video
 from mmseg_mvp.labels import IGNORE
-from mmseg_mvp.visualization.explanation import draw_explanation
-from mmseg_mvp.visualization.legend import stack
 from mmseg_mvp.vocabularies import class_entries, load_vocabulary
 
 CLASS_LIST = 'seg_classes.txt'  # in the folder of the results: the names of their labels, in their order
-SHOWN_VIEWS = 8  # classes of an image whose views are drawn
 
 
 class Outcome(NamedTuple):
@@ -121,16 +117,6 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
     return seg
 
 
-def save_views(out: Segmentation, path: Path) -> None:
-    """Write what each prompt sees of the largest classes and, where the model has GPR, the presence scores beside."""
-    pictures = dict(islice(draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
-                                            out.unknown), 2 + SHOWN_VIEWS))
-    del pictures['overlay']
-    if 'presence' in pictures:
-        save_picture(pictures.pop('presence'), path.with_name(path.name.replace('_views.', '_presence.')), overwrite=True)
-    save_picture(reduce(stack, pictures.values()) if pictures else out.image, path, overwrite=True)
-
-
 def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], vocabulary: dict,
                  args: argparse.Namespace) -> None:
     """Make those results of a file that are missing, or all of them."""
@@ -138,8 +124,8 @@ def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path],
         segment_video(seg, path, targets['seg'], vocabulary, args.threshold, overwrite=True)
         return
     out = seg(path, vocabulary, args.threshold)
-    writers = dict(mask=partial(out.save_mask, overwrite=True), views=partial(save_views, out),
-                   seg=partial(out.save, overwrite=True))
+    writers = dict(mask=partial(out.save_mask, overwrite=True), seg=partial(out.save, overwrite=True),
+                   views=lambda target: save_picture(out.draw_views(), target, overwrite=True))
     for kind, target in targets.items():
         if args.overwrite or not target.exists():
             writers[kind](target)

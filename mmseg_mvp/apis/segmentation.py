@@ -1,6 +1,7 @@
 """What an image was segmented into, with all that a user may want to know of it."""
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.segmentors.explanation import Explanation
 from mmseg_mvp.models.segmentors.label_map import probability_map
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
+from mmseg_mvp.visualization.explanation import draw_explanation
+from mmseg_mvp.visualization.legend import stack
 
 from .files import written_whole
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 UNKNOWN_COLOUR = (128, 128, 128)
+SHOWN_VIEWS = 8  # classes whose views are drawn
 
 
 class Segmentation:
@@ -104,14 +108,33 @@ class Segmentation:
             UserError: If no class is called so, or the model can't tell its prompts apart.
         """
         index = self.index(name)
+        self._check_explained()
+        return self.explanation.views(index).cpu().numpy()
+
+    def _check_explained(self) -> None:
         if self.explanation is None:
             raise UserError('This model can\'t tell its prompts apart: views need MVP-SEG or MaskCLIP '
                             '(CLIPEncoderDecoder).')
-        return self.explanation.views(index).cpu().numpy()
 
     def draw(self) -> np.ndarray:
         """The image under its labels, with a legend below, (H', W', 3) uint8, RGB."""
         return draw_overlay(self.image, self.label_map, self.classes, self.colours, ignore_index=self.unknown)
+
+    def draw_views(self) -> np.ndarray:
+        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below the other.
+
+        Returns:
+            np.ndarray: RGB, (H', W', 3) uint8.
+
+        Raises:
+            UserError: If the model can't tell its prompts apart.
+        """
+        self._check_explained()
+        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours, self.explanation,
+                                                self.unknown), 2 + SHOWN_VIEWS))
+        views = [picture for kind, picture in pictures.items() if kind.startswith('views')][:SHOWN_VIEWS]
+        presence = [pictures['presence']] if 'presence' in pictures else []
+        return reduce(stack, views + presence or [self.image])
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the picture of :meth:`draw`.

@@ -2,9 +2,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import reduce
 from html import escape
-from itertools import islice
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -14,14 +12,11 @@ from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, traverse
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.visualization.explanation import draw_explanation
-from mmseg_mvp.visualization.legend import stack
 
 from .inferencer import OpenVocabInferencer
 from .segmentation import Segmentation, save_picture
 
 MAX_TEXT = 100_000  # characters of the names
-SHOWN_VIEWS = 8  # classes of an image whose views are drawn
 SHOWN_SECONDS = 20  # of a sentence about a mistake
 CLEANING = (60, 3600)  # s: how often files are looked through, and the age at which those that nobody took away go
 
@@ -161,21 +156,8 @@ def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Pa
     out.save(files['seg'])
     out.save_mask(files['mask'])
     if with_views:
-        save_picture(explain(out), files['views'])
+        save_picture(out.draw_views(), files['views'])
     return files
-
-
-def explain(out: Segmentation) -> np.ndarray:
-    """What each prompt sees of the largest classes and, where the model has GPR, the presence scores below.
-
-    Returns:
-        np.ndarray: RGB, (H, W, 3) uint8.
-    """
-    pictures = dict(islice(draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
-                                            out.unknown), 2 + SHOWN_VIEWS))
-    presence = [pictures['presence']] if 'presence' in pictures else []
-    views = [picture for kind, picture in pictures.items() if kind.startswith('views')]
-    return reduce(stack, views[:SHOWN_VIEWS] + presence)
 
 
 def describe_mask(out: Segmentation) -> str:

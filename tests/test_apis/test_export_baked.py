@@ -177,7 +177,7 @@ class TestRefused:
     @pytest.mark.parametrize('taken', ['x.pth', 'x.py'])
     def test_files_that_are_there(self, taken, tiny_rn, tmp_path):
         (tmp_path / taken).write_text('precious')
-        with pytest.raises(UserError, match=f'{taken} exists: name a new file'):
+        with pytest.raises(UserError, match=f'{taken} exists already: name a new file'):
             export_baked(*text_model(tiny_rn), tmp_path / 'x.pth')
         assert (tmp_path / taken).read_text() == 'precious' and len(list(tmp_path.iterdir())) == 1
 

@@ -171,6 +171,6 @@ class TestRefused:
 
     def test_a_file_that_is_there(self, tiny_rn, tmp_path):
         (tmp_path / 'model.onnx').write_text('precious')
-        with pytest.raises(UserError, match='model.onnx exists: name a new file'):
+        with pytest.raises(UserError, match='model.onnx exists already: name a new file'):
             export_onnx(mvp_seg(tiny_rn)[1], tmp_path / 'model.onnx')
         assert (tmp_path / 'model.onnx').read_text() == 'precious'

@@ -184,6 +184,6 @@ class TestRefused:
 
     def test_a_file_that_is_there(self, learned, file):
         before = file.read_bytes()
-        with pytest.raises(UserError, match='prompts.safetensors exists: name a new file'):
+        with pytest.raises(UserError, match='prompts.safetensors exists already: name a new file'):
             save_prompts(learned, file)
         assert file.read_bytes() == before

@@ -27,7 +27,7 @@ def test_nothing_is_left_of_what_fails_and_the_old_file_stays(tmp_path, error):
 def test_nothing_is_overwritten_unasked(tmp_path):
     target = tmp_path / 'a.txt'
     target.write_text('old')
-    with pytest.raises(UserError, match=r'a\.txt exists already.*--overwrite'), written_whole(target):
+    with pytest.raises(UserError, match=r'a\.txt exists already.*overwrite=True'), written_whole(target):
         pytest.fail('the work should not begin')
     with written_whole(target, overwrite=True) as temporary:
         temporary.write_text('new')
@@ -36,7 +36,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
 
 def test_folder_that_can_not_be_is_one_sentence(tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match=r'file/a\.txt can\'t be written \(.*\): name a folder'):
+    with pytest.raises(UserError, match=r'file/a\.txt can\'t be written, since .*file is no folder'):
         with written_whole(tmp_path / 'file' / 'a.txt'):
             pytest.fail('the work should not begin')
 

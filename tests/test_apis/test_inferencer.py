@@ -268,12 +268,23 @@ class TestExplanation:
         out = seg(folder / '1.png', NAMES)
         assert seg.can_explain and out.presence is None and out.views('tree').shape == (1, 48, 64)
 
+    def test_views_of_each_class_present_stand_below_each_other(self, seg, folder):
+        out, heights = seg(folder / '1.png', NAMES), []
+        for classes in (1, 2, 3):
+            out.label_map = np.arange(48 * 64).reshape(48, 64) % classes
+            heights.append(len(out.draw_views()))
+        assert heights[1] == 2 * heights[0] and heights[2] == 3 * heights[0] > 0
+        out.label_map = np.full((48, 64), out.unknown)
+        np.testing.assert_array_equal(out.draw_views(), out.image)
+
     def test_lseg_has_neither(self, folder):
         seg = OpenVocabInferencer(LSEG, device='cpu')
         out = seg(folder / '1.png', 'tree, boat')
         assert out.label_map.shape == (48, 64) and out.presence is None and not seg.can_explain
         with pytest.raises(UserError, match='can\'t tell its prompts apart'):
             out.views('tree')
+        with pytest.raises(UserError, match='can\'t tell its prompts apart'):
+            out.draw_views()
 
 
 class TestModel:

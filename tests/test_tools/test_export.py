@@ -48,10 +48,10 @@ def refuse(run, capsys, tmp_path):
     return refuse
 
 
-@pytest.mark.parametrize('classes', [['red house', 'tree', 'boat'], ['red house, tree,boat'], ['names.txt']], ids=str)
+@pytest.mark.parametrize('classes', ['red house, tree,boat', 'names.txt'])
 def test_onnx_of_ones_own_classes(classes, run, tmp_path):
     (tmp_path / 'names.txt').write_text('red house\ntree\nboat\n')
-    said = run(MASKCLIP, '--format', 'onnx', '--out', 'new/toy.onnx', '--classes', *classes).out
+    said = run(MASKCLIP, '--format', 'onnx', '--out', 'new/toy.onnx', '--classes', classes).out
     assert "'scale': (64, 64)" in said and said.endswith('Written to new/toy.onnx.\n')
     model = MODELS.build(Config.fromfile(MASKCLIP).model).eval()
     model.set_classes(['red house', 'tree', 'boat'])
@@ -90,7 +90,7 @@ def test_prompts(run, checkpoint):
 
 def test_baked_without_gpr(run, tiny_vit, tmp_path):
     options = ['--cfg-options', f'model.clip.model={tiny_vit["model"]}', 'model.clip.weights=None']
-    said = run(MVP_SEG, '--format', 'baked', '--out', 'toy.pth', '--classes', 'cat', 'dog', '--no-gpr', *options)
+    said = run(MVP_SEG, '--format', 'baked', '--out', 'toy.pth', '--classes', 'cat, dog', '--no-gpr', *options)
     assert '100.00 % of the labels' in said.out and 'parameters are exported at their untrained start' in said.err
     model = init_model('toy.py', 'toy.pth', device='cpu')
     assert type(model).__name__ == 'EncoderDecoder' and model.dataset_meta['classes'] == ['cat', 'dog']
@@ -106,7 +106,7 @@ class TestRefused:
         ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
         ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree'], "Unknown label set 'tree'"),
-        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'an empty name'),
+        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'XX'),
         ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'of which nothing is learned'),
         ([MASKCLIP, 'none.pth', '--format', 'prompts', '--out', 'x.safetensors'], 'none.pth does not exist'),
         (['none.py', '--format', 'onnx', '--out', 'x.onnx'], 'none.py does not exist'),
@@ -117,5 +117,5 @@ class TestRefused:
 
     def test_a_file_that_is_there(self, refuse, tmp_path):
         (tmp_path / 'x.onnx').write_text('precious')
-        assert 'x.onnx exists: name a new file' in refuse(MASKCLIP, '--format', 'onnx', '--out', 'x.onnx')
+        assert 'x.onnx exists already: name a new file' in refuse(MASKCLIP, '--format', 'onnx', '--out', 'x.onnx')
         assert (tmp_path / 'x.onnx').read_text() == 'precious'

@@ -15,8 +15,9 @@ from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.visualization.palette import distinct_colours
 
-from .common import (AGREEMENT, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file, origin,
-                     predictions, random_images, text_classifier)
+from ..files import check_new_file, written_whole
+from .common import (AGREEMENT, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions, random_images,
+                     text_classifier)
 from .heads import fill_head, head_config, is_exact
 from .plain import pad_multiple
 
@@ -48,7 +49,7 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
     names = list(text_classifier(model).vocabulary)
     palette = [[int(channel) for channel in colour] for colour in distinct_colours(len(names))]
     meta = dict(dataset_meta=dict(classes=names, palette=palette), **origin(text_classifier(model)))
-    with new_file(path) as checkpoint, new_file(path.with_suffix('.py')) as text:
+    with written_whole(path) as checkpoint, written_whole(path.with_suffix('.py')) as text:
         torch.save(dict(meta=meta, state_dict=twin.state_dict()), checkpoint)
         config.dump(text)
     return same

@@ -1,9 +1,7 @@
-"""What all ways out share: new files, what a file says of its origin, and the check against the model itself."""
+"""What all ways out share: what a file says of its origin, and the check against the model itself."""
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -16,50 +14,6 @@ from mmseg_mvp.models.text import TextClassifier
 
 # Share of pixels whose label a file must give as the model does: what rounding may move.
 AGREEMENT = 0.999
-
-
-def check_new_file(path: str | Path) -> None:
-    """Refuse a name that is taken, before anything is computed.
-
-    Raises:
-        UserError: If there is such a file, or the place can't hold one.
-    """
-    if os.path.lexists(path):
-        raise UserError(f'{path} exists: name a new file, nothing is overwritten')
-    folder = Path(path).absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f'{path} can\'t be written, since {folder} is no folder that you may write to: name another')
-
-
-@contextmanager
-def new_file(path: str | Path) -> Iterator[Path]:
-    """Write a new file under another name, which it loses once it is whole.
-
-    Args:
-        path (str | Path): Of the file; its folder is made where it is missing.
-
-    Yields:
-        Path: Where to write, in the same folder and with the same ending.
-
-    Raises:
-        UserError: If the file is there already, or can't be written.
-    """
-    check_new_file(path)
-    path = Path(path)
-    part = path.with_name(f'.{path.stem}.part{path.suffix}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        check_new_file(path)  # something may have appeared meanwhile
-        os.replace(part, path)
-    except OSError as error:
-        check_new_file(path)
-        raise UserError(f'{path} can\'t be written ({error.strerror or error}): name a file in a folder of yours, on a '
-                        f'disk with room for it') from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def text_classifier(model: BaseModel) -> TextClassifier:

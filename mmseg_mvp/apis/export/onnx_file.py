@@ -10,8 +10,9 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from .common import (AGREEMENT, as_json, check_new_file, check_one_row_a_class, dynamic_shapes, label_maps, new_file,
-                     origin, predictions, random_images, text_classifier)
+from ..files import check_new_file, written_whole
+from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions,
+                     random_images, text_classifier)
 from .plain import Exported, text_embeddings
 
 # Attention is there from 14 on; torch's exporter ends at 20.
@@ -36,7 +37,7 @@ def save_embeddings(model: BaseModel, path: str | Path) -> None:
     if Path(path).suffix != '.npz':
         raise UserError(f'{path} is no name for embeddings: end it in .npz')
     classifier = text_classifier(model)
-    with new_file(path) as part:
+    with written_whole(path) as part:
         np.savez(part, text=text_embeddings(model).float().cpu().numpy(), classes=list(classifier.vocabulary),
                  **origin(classifier))
 
@@ -68,7 +69,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
         check_one_row_a_class(model, 'an open vocabulary')
     exported = Exported(model, scores).eval()
     text = (exported.text.weights, ) if open_vocabulary else ()
-    with new_file(path) as part:
+    with written_whole(path) as part:
         _trace(exported, text, part, opset, shape)
         _add_metadata(part, dict(_describe(model, exported, open_vocabulary), **metadata))
         _compare(part, model, exported, text, shape)

@@ -18,7 +18,8 @@ from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.text import TextClassifier
 
-from .common import as_json, new_file, origin, text_classifier
+from ..files import written_whole
+from .common import as_json, origin, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
 # The file's name in a folder or in a repository of a hub.
@@ -50,7 +51,7 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
                     train_classes=as_json(_state(classifier)['train_classes']))
     if isinstance(model.decode_head, MultiPromptTextHead) and isinstance(model.backbone, CLIPImageEncoder):
         metadata['segmentor'] = as_json(_describe_segmentor(model))
-    with new_file(path) as part:
+    with written_whole(path) as part:
         save_file(tensors, part, metadata)
 
 
