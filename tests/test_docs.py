@@ -26,7 +26,7 @@ MIM = Path(mmseg.__file__).parent / '.mim'
 STRANGERS = ('detail', 'cityscapesscripts', 'cityscapesscripts.preparation',
              'cityscapesscripts.preparation.json2labelImg')
 RUN = [page for page in DOCS if any(block.runs for block in blocks(page))
-       and page.stem in ('get_started', 'own_data', 'concepts')]
+       and page.stem in ('get_started', 'segment', 'export', 'own_data', 'concepts')]
 FEW = ('train_cfg.max_iters=4 train_cfg.val_interval=4 default_hooks.checkpoint.interval=4 '
        'val_dataloader.dataset.indices=8')
 
@@ -176,11 +176,12 @@ def test_model_zoo_lists_every_config_once_and_claims_nothing():
     assert all(not row[-1].strip().strip('-') for row in rows if row[-1].strip() != 'ours')
 
 
-def test_the_picture_of_the_concepts_is_drawn_by_its_script(tmp_path):
-    with mock.patch.object(sys, 'argv', ['way_of_data.py', str(tmp_path / 'drawn.png')]):
-        runpy.run_path(str(ROOT / 'docs' / 'way_of_data.py'), run_name='__main__')
-    drawn, shipped = (Image.open(path).convert('RGB') for path in
-                      (tmp_path / 'drawn.png', ROOT / 'docs/images/way_of_data.png'))
+@pytest.mark.parametrize('script, picture', [('way_of_data.py', 'way_of_data.png'), ('by_names.py', 'by_names.jpg')])
+def test_pictures_are_drawn_by_their_scripts(script, picture, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with mock.patch.object(sys, 'argv', [script, str(tmp_path / picture)]):
+        runpy.run_path(str(ROOT / 'docs' / script), run_name='__main__')
+    drawn, shipped = (Image.open(path).convert('RGB') for path in (tmp_path / picture, ROOT / 'docs/images' / picture))
     assert drawn.size == shipped.size
     difference = np.abs(np.asarray(drawn, float) - np.asarray(shipped, float)).mean()
     assert difference < 8 and np.asarray(drawn).std() > 20  # fonts differ between machines, the drawing does not
@@ -227,6 +228,8 @@ def test_what_needs_no_data_runs(page, checkout):
     outputs = [run(block, checkout) for block in blocks(page)
                if block.runs and (block.language in ('bash', 'python') or block.file)]
     assert outputs
+    for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)", ''.join(block.code for block in blocks(page) if block.runs)):
+        assert (checkout / written_file).is_file(), written_file
     for config in checkout.glob('work_dirs/*/*.py'):
         assert Config.fromfile(config, import_custom_modules=False).model, config
     tests = sum(block.code.count('tools/test.py') for block in blocks(page) if block.runs and block.language == 'bash')

@@ -94,7 +94,8 @@ def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None
         UserError: It can't be written to, or holds results for other classes.
     """
     path, text = Path(args.out_dir, CLASS_LIST), '\n'.join(class_entries(vocabulary)) + '\n'
-    if path.is_file() and not args.overwrite and path.read_text('utf-8') != text:
+    others = path.is_file() and path.read_text('utf-8') != text
+    if others and not args.overwrite and len(os.listdir(args.out_dir)) > 1:
         raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name another '
                         'folder, or make them again with --overwrite')
     if first:

@@ -106,7 +106,7 @@ class TestRefused:
         ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
         ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree'], "Unknown label set 'tree'"),
-        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'XX'),
+        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'A single class'),
         ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'of which nothing is learned'),
         ([MASKCLIP, 'none.pth', '--format', 'prompts', '--out', 'x.safetensors'], 'none.pth does not exist'),
         (['none.py', '--format', 'onnx', '--out', 'x.onnx'], 'none.py does not exist'),

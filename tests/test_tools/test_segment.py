@@ -145,6 +145,11 @@ class TestResume:
         assert results() == ['a_seg.png', 'seg_classes.txt']
         assert run('photos', *TOY)[3] == ['b.jpg', 'c.bmp']
 
+    def test_a_folder_of_no_results_takes_other_classes(self, run):
+        assert run('photos/a.png', *TOY, '--checkpoint', 'none.pth')[0] == 2
+        assert run('photos/a.png', *TOY, '--classes', 'tree, boat')[0] == 0
+        assert Path('segmented/seg_classes.txt').read_text() == 'tree\nboat\n'
+
     def test_results_for_other_classes_are_not_taken_for_these(self, run):
         run('photos/a.png', *TOY)
         code, _, err, done = run('photos/a.png', *TOY, '--classes', 'tree, boat')

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmseg.registry import MODELS
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from mmseg_mvp.clip import Frozen
@@ -52,7 +52,7 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
     if isinstance(model.decode_head, MultiPromptTextHead) and isinstance(model.backbone, CLIPImageEncoder):
         metadata['segmentor'] = as_json(_describe_segmentor(model))
     with written_whole(path) as part:
-        save_file(tensors, part, metadata)
+        part.write_bytes(save(tensors, metadata))  # save_file lets nobody else read it
 
 
 def load_prompts(model: BaseModel, source: str | Path) -> None:
