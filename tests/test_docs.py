@@ -102,7 +102,8 @@ def arguments(script, words, environment):
 def check_config(parsed: Namespace, environment):
     """The config loads, and the settings of the command line have a place in it."""
     with mock.patch.dict(os.environ, environment):
-        cfg = cli.load_config(Namespace(**dict(dict(work_dir=None, launcher='none'), **vars(parsed))))
+        cfg = cli.read_config(parsed.config)
+        cli.merge_options(cfg, parsed.cfg_options)
         original = Config.fromfile(parsed.config)
     assert cfg.model
     for key in parsed.cfg_options:
