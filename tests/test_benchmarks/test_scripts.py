@@ -47,4 +47,4 @@ def test_soak_runs_through(tmp_path):
     assert [(row['what'], row['steps']) for row in rows] == [
         ('training mvp_seg', '8'), ('training lseg', '8'), ('inference', '40')]
     assert all(100 < float(row['warm_mib']) <= float(row['most_mib']) for row in rows)
-    assert 1 < int(rows[-1]['lists_held']) < 40
+    assert 1 < int(rows[-1]['lists_held']) <= 40
