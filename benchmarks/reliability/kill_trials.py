@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import mmengine
@@ -28,7 +28,7 @@ from mmengine.hooks import Hook
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'reliability'
-ITERATIONS, INTERVAL, SECONDS = 36, 4, 6.  # of a run, between checkpoints, of a run's iterations at most
+ITERATIONS, INTERVAL = 36, 4  # of a run, between checkpoints
 PIPELINE = '''[
     dict(type='DrawToyScene'),{hide}
     dict(type='RandomResize', scale=(64, 64), ratio_range=(0.8, 2.0), keep_ratio=True),
@@ -51,8 +51,9 @@ METHODS = {
                  'model = dict(teacher_checkpoint={teacher!r}, teacher_share=0.5, ema_momentum=0.1)'),
     'LSeg': ('lseg/toy_zs', 2, ''),
 }
-# Where a process dies. 'anywhere' is a time; the others are at a checkpoint.
-PLACES = ('anywhere', 'half of a checkpoint', 'before its name', 'the pointer to it')
+# Where a process dies: at any time; when half of a checkpoint is written; before the whole one gets its name; when the
+# file that names the latest has been emptied.
+PLACES = ('anywhere', 'write', 'rename', 'pointer')
 COLUMNS = ['trial', 'method', 'workers', 'killed in', 'at', 'resumed from', 'losses', 'weights', 'optimizer', 'schedule',
            'machine', 'python', 'torch', 'mmengine', 'date']
 
@@ -71,7 +72,7 @@ class KillHook(Hook):
     def before_train(self, runner) -> None:
         if self.place == 'anywhere':
             threading.Timer(self.when, kill).start()
-        elif self.place == 'before its name':
+        elif self.place == 'rename':
             replace = os.replace
             os.replace = lambda source, target: kill() if self._is_due(target) else replace(source, target)
         else:
@@ -83,9 +84,9 @@ class KillHook(Hook):
 
     def _open(self, path, mode: str = 'r', *args, **kwargs):
         file = self.open(path, mode, *args, **kwargs)
-        if self.place == 'half of a checkpoint' and mode == 'wb' and self._is_due(path):
+        if self.place == 'write' and mode == 'wb' and self._is_due(path):
             return Half(file)
-        if self.place == 'the pointer to it' and mode == 'w' and Path(path).name == 'last_checkpoint' and (
+        if self.place == 'pointer' and mode == 'w' and Path(path).name == 'last_checkpoint' and (
                 self.work_dir / f'iter_{self.when}.pth').exists():
             kill()  # opening has emptied it
         return file
@@ -114,29 +115,26 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def write_config(method: str, folder: Path, teacher: Path | None = None, iterations: int = ITERATIONS,
-                 interval: int = INTERVAL, workers: int | None = None) -> Path:
+def write_config(method: str, folder: Path, teacher: Path, iterations: int = ITERATIONS) -> Path:
     """Write the config of a short run of a method, with random augmentation; its path.
 
     Args:
         method (str): One of ``METHODS``.
         folder (Path): Where to write it.
-        teacher (Path, optional): The checkpoint that MVP-SEG+ learns from.
+        teacher (Path): The checkpoint that MVP-SEG+ learns from.
         iterations (int): Length of the run.
-        interval (int): Iterations between checkpoints.
-        workers (int, optional): Processes that load images, other than those of ``METHODS``.
     """
-    base, own_workers, more = METHODS[method]
+    base, workers, more = METHODS[method]
     pipeline = PIPELINE.format(hide=HIDE if method == 'MVP-SEG+' else '')
     path = folder / f'{base.split("/")[0]}.py'
     path.write_text(CONFIG.format(
-        base=str(ROOT / 'configs' / f'{base}.py'), pipeline=pipeline, iterations=iterations, interval=interval,
-        workers=own_workers if workers is None else workers, more=more.format(teacher=str(teacher))))
+        base=str(ROOT / 'configs' / f'{base}.py'), pipeline=pipeline, iterations=iterations, interval=INTERVAL,
+        workers=workers, more=more.format(teacher=str(teacher))))
     return path
 
 
 def train(config: Path, work_dir: Path, *flags, **options) -> subprocess.CompletedProcess:
-    """Run tools/train.py as a user does, in one process without CUDA; options double underscores stand for dots."""
+    """Run tools/train.py as a user does, in one process without CUDA; in options two underscores stand for a dot."""
     places = [str(ROOT), str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])]
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(places), 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
     pairs = [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
@@ -179,6 +177,12 @@ def losses(work_dir: Path) -> dict[int, dict[str, float]]:
     return logged
 
 
+def duration(work_dir: Path) -> float:
+    """Seconds that the iterations of a run took."""
+    path, = work_dir.glob('*/vis_data/scalars.json')
+    return sum(line['time'] for line in map(json.loads, path.read_text().splitlines()) if 'loss' in line)
+
+
 def state(work_dir: Path) -> dict:
     """The last checkpoint of a run, one of ours."""
     return torch.load((work_dir / 'last_checkpoint').read_text(), map_location='cpu', weights_only=False)
@@ -203,15 +207,14 @@ def compare(one: Path, other: Path) -> dict[str, bool]:
                 schedule=same(first['param_schedulers'], second['param_schedulers']))
 
 
-def moments(trials: int, seed: int) -> Iterator[tuple[str, str, float]]:
+def moments(trials: int, seconds: dict[str, float], seed: int) -> Iterator[tuple[str, str, float]]:
     """Method, place and time of each trial: half of them anywhere, the others in the places of a checkpoint in turn."""
     generator = random.Random(seed)
     places = [place for other in PLACES[1:] for place in ('anywhere', other)]
     for trial in range(trials):
-        place = places[trial // len(METHODS) % len(places)]
-        when = generator.uniform(0, SECONDS) if place == 'anywhere' else generator.randrange(
-            INTERVAL, ITERATIONS, INTERVAL)
-        yield list(METHODS)[trial % len(METHODS)], place, round(when, 2)
+        method, place = list(METHODS)[trial % len(METHODS)], places[trial // len(METHODS) % len(places)]
+        yield method, place, round(generator.uniform(0, seconds[method]), 2) if place == 'anywhere' else (
+            generator.randrange(INTERVAL, ITERATIONS, INTERVAL))
 
 
 def environment() -> dict[str, str]:
@@ -236,7 +239,8 @@ def main() -> None:
     for method, config in configs.items():
         finish(config, folder / method)
     rows = []
-    for trial, (method, place, when) in enumerate(moments(args.trials, args.seed), 1):
+    seconds = {method: duration(folder / method) for method in METHODS}
+    for trial, (method, place, when) in enumerate(moments(args.trials, seconds, args.seed), 1):
         killed, start = kill_and_resume(configs[method], folder / str(trial), place, when)
         common = compare(folder / method, folder / str(trial))
         rows.append({'trial': trial, 'method': method, 'workers': METHODS[method][1],
@@ -248,7 +252,7 @@ def main() -> None:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    sys.exit(any('DIFFER' in row.values() for row in rows))
+    sys.exit(any({'DIFFER', 'not killed'} & set(row.values()) for row in rows))
 
 
 if __name__ == '__main__':
