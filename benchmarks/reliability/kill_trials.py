@@ -54,8 +54,6 @@ METHODS = {
 # Where a process dies: at any time; when half of a checkpoint is written; before the whole one gets its name; when the
 # file that names the latest has been emptied.
 PLACES = ('anywhere', 'write', 'rename', 'pointer')
-COLUMNS = ['trial', 'method', 'workers', 'killed in', 'at', 'resumed from', 'losses', 'weights', 'optimizer', 'schedule',
-           'machine', 'python', 'torch', 'mmengine', 'date']
 
 
 class KillHook(Hook):
@@ -144,23 +142,15 @@ def train(config: Path, work_dir: Path, *flags, **options) -> subprocess.Complet
 
 
 def finish(config: Path, work_dir: Path, *flags) -> str:
-    """Train to the end; what was printed.
-
-    Raises:
-        RuntimeError: Training failed.
-    """
+    """Train to the end; what was printed."""
     done = train(config, work_dir, *flags)
     if done.returncode:
-        raise RuntimeError(done.stdout[-3000:] + done.stderr[-3000:])
+        sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
     return done.stdout + done.stderr
 
 
 def kill_and_resume(config: Path, work_dir: Path, place: str, when: float) -> tuple[bool, int]:
-    """Have a run die and go on to its end.
-
-    Returns:
-        tuple[bool, int]: Whether it died, and from which iteration it went on (0: from the start).
-    """
+    """Have a run die and go on to its end: whether it died, and from which iteration it went on (0: from the start)."""
     hook = dict(type='kill_trials.KillHook', place=place, when=when)
     killed = train(config, work_dir, **{f'default_hooks__kill__{key}': value for key, value in hook.items()})
     resumed = re.search(r'resumed epoch: 0, iter: (\d+)', finish(config, work_dir, '--resume'))
@@ -249,7 +239,7 @@ def main() -> None:
         print(*list(rows[-1].values())[:10], sep='\t', flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
     with open(args.out / 'kill_trials.csv', 'w', newline='') as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     sys.exit(any({'DIFFER', 'not killed'} & set(row.values()) for row in rows))
