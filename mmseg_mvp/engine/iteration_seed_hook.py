@@ -19,8 +19,8 @@ class IterationSeedHook(Hook):
     """Seeds Python's, numpy's and torch's random numbers by the place in the run, not by what was drawn before.
 
     mmengine restores weights, optimizer, schedule and the order of the images when it resumes, but no random state.
-    With this hook an image is augmented by draws of its own (:class:`SeededLoading`), and what the model draws (dropout)
-    depends on seed, process and iteration. A resumed run then repeats an uninterrupted one bit for bit, and
+    With this hook an image is augmented by draws of its own (:class:`SeededLoading`), and what the model draws
+    (dropout) depends on seed, process and iteration. A resumed run then repeats an uninterrupted one bit for bit, and
     augmentations depend neither on the number of workers nor, for the same total batch, on that of processes.
 
     The order of the images is that of ``InfiniteSampler``, with a seed (``randomness=dict(seed=...)``). Upstream's
@@ -46,8 +46,8 @@ class IterationSeedHook(Hook):
 class SeededLoading:
     """Loads a batch, each sample with random numbers that depend on the seed and its place in the run alone.
 
-    The place is that in the one stream of samples which mmengine's ``InfiniteSampler`` deals out to the processes. Torch
-    calls a data set's ``__getitems__``, if it has one, instead of asking for the samples one by one.
+    The place is that in the one stream of samples which mmengine's ``InfiniteSampler`` deals out to the processes.
+    Torch calls a data set's ``__getitems__``, if it has one, instead of asking for the samples one by one.
 
     Args:
         dataset (Dataset): What is loaded from.

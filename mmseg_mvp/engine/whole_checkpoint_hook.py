@@ -40,7 +40,7 @@ class WholeFileBackend(LocalBackend):
             with suppress(OSError):
                 part.unlink()  # half a file would only take room
             raise UserError(f'The checkpoint {path} can\'t be written ({error.strerror or error}): make room, or mend '
-                            f'the disk, and go on from the checkpoint before, which is intact, with --resume.') from error
+                            'the disk, and go on with --resume from the checkpoint before, which is intact.') from error
 
 
 @HOOKS.register_module()
@@ -71,7 +71,7 @@ class WholeCheckpointHook(CheckpointHook):
                 f'multiple of optim_wrapper.accumulative_counts.')
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        """Save as mmengine does, which removes the oldest checkpoint first: that waits here until the newest is safe."""
+        """Save as mmengine does, but remove the oldest checkpoint when the newest is safe, and not before."""
         outdated = []
         self.file_backend.remove = outdated.append
         try:

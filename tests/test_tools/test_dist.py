@@ -171,8 +171,8 @@ def test_two_processes_write_into_one_folder(tmp_path):
 
 @pytest.mark.slow
 def test_one_process_that_fails_ends_the_run_with_its_sentence(tmp_path):
-    done = start('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, default_hooks__fail__type='fixtures.dist.FailingHook',
-                 default_hooks__fail__rank=1, train_dataloader__batch_size=2)
+    done = start('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, train_dataloader__batch_size=2,
+                 default_hooks__fail__type='fixtures.dist.FailingHook', default_hooks__fail__rank=1)
     assert done.returncode != 0
     assert done.stderr.count('error: image b.png is unreadable: copy it again.\n') == 1
 
