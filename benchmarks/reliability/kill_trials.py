@@ -1,7 +1,7 @@
 """Kills training with SIGKILL, resumes it and compares what comes out: python benchmarks/reliability/kill_trials.py.
 
 Each trial trains a method on the toy world (with random flips, scales, crops and colours), is killed at a moment drawn
-at random or in the midst of writing a checkpoint, and goes on with ``tools/train.py --resume``. Losses, the weights, the
+at random or in the midst of writing a checkpoint, and goes on with ``tools/train.py --resume``. Losses, weights, the
 moving average, the optimizer and the schedule at the end are compared bit for bit with those of a run that nobody
 killed. Writes ``benchmarks/results/reliability/kill_trials.csv``; exits with 1 if a trial differs.
 """

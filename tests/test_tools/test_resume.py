@@ -1,4 +1,4 @@
-"""A killed run ends as if nothing had happened; equal seeds give equal runs; a full disk spoils no earlier checkpoint."""
+"""A killed run ends as if nothing had happened; equal seeds give equal runs; a full disk spoils no earlier one."""
 import re
 
 import pytest
