@@ -9,7 +9,7 @@ kill_trials = load_tool('kill_trials.py', BENCHMARKS / 'reliability')
 RANKS, BATCH, LAST = (1, 2, 4), 8, 4
 GN = dict(model__decode_head__norm_cfg__type='GN', model__decode_head__norm_cfg__num_groups=8)
 # BatchNorm looks at the images of one process and dropout draws anew in each, so both are left out.
-APART = {'MVP-SEG': {}, 'LSeg': dict(model__backbone__frozen=True, **GN),
+APART = {'MVP-SEG': {}, 'LSeg': dict(model__backbone__frozen=True, optim_wrapper__optimizer__lr=0.01, **GN),
          'MVP-SEG+': dict(model__backbone__frozen=True, model__decode_head__dropout_ratio=0., **GN)}
 SHORT = dict(default_hooks__mean_over_ranks__type='fixtures.dist.MeanOverRanksHook', train_cfg__val_interval=LAST,
              default_hooks__checkpoint__interval=LAST)
