@@ -1,4 +1,5 @@
 """What the command line tools share: arguments, configs, and a user's mistake told in one sentence."""
+import errno
 import gc
 import inspect
 import os
@@ -195,7 +196,8 @@ def user_sentence(error: BaseException) -> str | None:
 
     A UserError from a DataLoader's worker arrives with the worker's traceback as its text; the sentence is what follows
     the exception's name on that traceback's last line. A TypeError or KeyError raised by mmengine's `build_from_cfg`
-    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks.
+    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks. A
+    full disk may be met by whatever writes: a log, a picture.
     """
     if isinstance(error, UserError):
         name = f'{type(error).__module__}.{type(error).__qualname__}: '
@@ -203,6 +205,8 @@ def user_sentence(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, (TypeError, KeyError)) and frames and frames[-1].name == 'build_from_cfg':
         return f'the config does not fit its components: {describe(error)}'
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f'the disk is full ({describe(error)}): make room; training goes on with --resume'
     return None
 
 

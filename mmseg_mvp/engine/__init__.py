@@ -3,5 +3,7 @@ from .class_list_check_hook import ClassListCheckHook
 from .iteration_seed_hook import IterationSeedHook
 from .solo_model_wrapper import SoloModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
+from .whole_checkpoint_hook import WholeCheckpointHook, find_whole_checkpoint
 
-__all__ = ['ClassListCheckHook', 'IterationSeedHook', 'SoloModelWrapper', 'TextOncePerStepHook']
+__all__ = ['ClassListCheckHook', 'IterationSeedHook', 'SoloModelWrapper', 'TextOncePerStepHook', 'WholeCheckpointHook',
+           'find_whole_checkpoint']

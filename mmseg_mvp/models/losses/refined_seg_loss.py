@@ -1,5 +1,6 @@
 """Segmentation loss on GPR-refined masks of MVP-SEG (arXiv 2304.06957), in log space."""
 import torch
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from mmseg.models.losses.utils import get_class_weight
 from mmseg.registry import MODELS
@@ -20,6 +21,10 @@ class RefinedSegLoss(BaseModule):
 
     It takes logits at feature resolution and never holds them at the label's, so that memory does not grow with
     C x H x W. Heads of mmseg hand over low-resolution logits with :class:`LowResLossMixin`.
+
+    Several processes divide by the mean of their divisors, so that what DistributedDataParallel makes of their losses,
+    the mean, is that over the pixels of the whole batch, however unevenly they are labelled. All of them have to
+    compute the loss, which with DistributedDataParallel they do anyway.
 
     Args:
         class_weight (list[float] | str, optional): Weight of each class, or a file of them, as in mmseg; the mean is
@@ -72,6 +77,7 @@ class RefinedSegLoss(BaseModule):
         if self.class_weight is None and not self.avg_non_ignore:
             return self.loss_weight * loss / seg_label.numel()
         divisor = (histogram * class_weight).sum()
+        all_reduce(divisor, 'mean')
         return self.loss_weight * loss / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
     def _class_weights(self, logits: Tensor) -> Tensor:
