@@ -28,6 +28,8 @@ ARRAYS = dict(
     other_end=np.arange(3, dtype='>i4'), flags=np.array([True, False]))
 NUMBERS = dict(float=np.float64(0.1), short=np.float32(0.1), int=np.int64(-3), flag=np.bool_(True))
 
+CLASSES = [key for key, value in unpickling.KNOWN.items() if isinstance(value, type)]
+
 
 @pytest.fixture
 def saved(tmp_path):
@@ -100,7 +102,8 @@ class TestForeign:
 
     @pytest.mark.parametrize('write, said', [
         (write_checkpoint, f'asks for {os.name}.system'), (write_torchscript, 'asks for __torch__'),
-        (lambda path: write_checkpoint(path, zipped=False), f'asks for {os.name}.system'), (write_pickle, "can't be read")])
+        (lambda path: write_checkpoint(path, zipped=False), f'asks for {os.name}.system'),
+        (write_pickle, "can't be read")])
     def test_payloads_do_not_run(self, tmp_path, write, said):
         proof = write(tmp_path / 'evil.pth')
         with pytest.raises(UserError, match=said) as error:
@@ -131,7 +134,7 @@ class TestForeign:
         saved(log)
         assert HistoryBuffer([1, 3], [1, 1]).statistics('mean') == 2
 
-    @pytest.mark.parametrize('module, name', [key for key in unpickling.KNOWN if isinstance(unpickling.KNOWN[key], type)])
+    @pytest.mark.parametrize('module, name', CLASSES)
     def test_classes_stay_as_they_are(self, tmp_path, module, name):
         before = dict(vars(unpickling.KNOWN[module, name]))
         data = f'\x80\x02c{module}\n{name}\nN}}X\x0b\0\0\0__getattr__c__builtin__\ngetattr\ns\x86b.'.encode('latin1')
@@ -183,8 +186,8 @@ class TestDamaged:
                 new.writestr(info.filename, old.read(info))
         self.refused(tmp_path / 'a.pth', (tmp_path / 'b.zip').read_bytes())
 
-    @pytest.mark.parametrize('size, stride, offset', [((9,), (1,), 0), ((2,), (9,), 0), ((2,), (1,), 7), ((2,), (1,), -1),
-                                                      ((2,), (-1,), 1)])
+    @pytest.mark.parametrize('size, stride, offset', [
+        ((9,), (1,), 0), ((2,), (9,), 0), ((2,), (1,), 7), ((2,), (1,), -1), ((2,), (-1,), 1)])
     def test_tensors_beyond_their_memory(self, tmp_path, size, stride, offset):
         class Beyond:
             def __reduce__(self):

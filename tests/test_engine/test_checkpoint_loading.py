@@ -29,8 +29,8 @@ def fetched(request, tmp_path, monkeypatch):
 
 def test_a_local_checkpoint_of_mmengine(tmp_path):
     saved, model = nn.Linear(2, 3), nn.Linear(2, 3)
-    save_checkpoint(dict(state_dict=saved.state_dict(), message_hub=dict(log_scalars=dict(loss=HistoryBuffer([1.], [1])))),
-                    str(tmp_path / 'a.pth'))
+    hub = dict(log_scalars=dict(loss=HistoryBuffer([1.], [1])))
+    save_checkpoint(dict(state_dict=saved.state_dict(), message_hub=hub), str(tmp_path / 'a.pth'))
     read = load_checkpoint(model, str(tmp_path / 'a.pth'))
     assert torch.equal(model.weight, saved.weight) and read['message_hub']['log_scalars']['loss'].current() == 1
 

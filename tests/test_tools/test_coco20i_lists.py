@@ -32,7 +32,8 @@ def test_json_says_what_the_pickle_said(tmp_path, run):
     assert len(pickles) == 8 == said.count('\n')
     for path in pickles:
         held = pickle.loads(path.read_bytes())
-        assert json.loads(path.with_suffix('.json').read_text()) == {str(key): list(value) for key, value in held.items()}
+        written = json.loads(path.with_suffix('.json').read_text())
+        assert written == {str(key): list(value) for key, value in held.items()}
         before = read_coco_lists(str(path), 80)
         path.unlink()
         assert read_coco_lists(str(path), 80) == before
