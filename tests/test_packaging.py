@@ -67,7 +67,7 @@ def test_tested_versions_fit_the_ranges():
     lines = (ROOT / 'requirements/tested.txt').read_text().splitlines()
     pins = {name.lower().replace('-', '_'): version for name, version in
             (line.split('==') for line in lines if not line.startswith('#'))}
-    for name in ('runtime', 'host', 'tests'):
+    for name in ('runtime', 'host', 'export', 'web', 'tests'):
         for line in (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines():
             if line and not line.startswith('#'):
                 requirement = Requirement(line)
