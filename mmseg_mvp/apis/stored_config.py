@@ -33,7 +33,7 @@ def stored_config(text: str, checkpoint: str) -> Config:
         UserError: If the text holds anything else than values, there is no model, or a component is not registered.
     """
     try:
-        settings = {node.targets[0].id: _value(node.value) for node in ast.parse(text).body}
+        settings = dict(map(_assignment, ast.parse(text).body))
     except Exception as error:  # a text that is no such config fails in many ways
         raise UserError(f'The config in checkpoint {checkpoint} is not read, since it is not made of plain values '
                         f'({" ".join(str(error).split())[:100]}), and code in it is not run: give the config as '
@@ -46,6 +46,13 @@ def stored_config(text: str, checkpoint: str) -> Config:
                         f'(and custom_imports of such a config are not followed): import the module that registers it, '
                         f'or give the config as well.')
     return Config(used)
+
+
+def _assignment(node: ast.stmt) -> tuple[str, Any]:
+    """Name and value of ``name = value``."""
+    if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+        raise ValueError(f'line {node.lineno} is no name = value')
+    return node.targets[0].id, _value(node.value)
 
 
 def _value(node: ast.expr) -> Any:
