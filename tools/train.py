@@ -38,6 +38,7 @@ def resume(cfg, checkpoint: str) -> None:
     if checkpoint == 'auto':
         checkpoint = find_latest_checkpoint(cfg.work_dir)
     if checkpoint:
+        cli.check_checkpoint(checkpoint)
         cfg.resume, cfg.load_from = True, checkpoint
 
 
@@ -50,8 +51,6 @@ def main() -> None:
         enable_amp(cfg)
     if args.resume:
         resume(cfg, args.resume)
-    if cfg.get('load_from'):
-        cli.check_checkpoint(cfg.load_from)
     cli.build_runner(cfg, ['train_dataloader', 'val_dataloader']).train()
     cli.disconnect()
 
