@@ -14,8 +14,6 @@ from mmengine.registry import Registry
 
 from mmseg_mvp.errors import UserError
 
-# What inference needs; the rest may be of any kind.
-USED = ('model', 'test_pipeline', 'test_dataloader')
 _HOST_SCOPE = re.compile(r'(mmseg|mmengine|mmcv)\.')
 
 
@@ -27,25 +25,29 @@ def stored_config(text: str, checkpoint: str) -> Config:
         checkpoint (str): Where it comes from, for messages.
 
     Returns:
-        Config: With ``model``, and ``test_pipeline`` or ``test_dataloader`` if they are there.
+        Config: With ``model``, and ``test_pipeline`` if there is one; the rest may ask for anything.
 
     Raises:
         UserError: If the text holds anything else than values, there is no model, or a component is not registered.
     """
     try:
-        settings = dict(map(_assignment, ast.parse(text).body))
+        used = _used(dict(map(_assignment, ast.parse(text).body)))
     except Exception as error:  # a text that is no such config fails in many ways
         raise UserError(f'The config in checkpoint {checkpoint} is not read, since it is not made of plain values '
                         f'({" ".join(str(error).split())[:100]}), and code in it is not run: give the config as '
                         f'well.') from error
-    used = {key: settings[key] for key in USED if key in settings}
-    if not isinstance(used.get('model'), dict):
+    if not isinstance(used['model'], dict):
         raise UserError(f'The config in checkpoint {checkpoint} has no model: give the config as well.')
     if strange := sorted(_components(used) - _registered()):
         raise UserError(f'The config in checkpoint {checkpoint} asks for {", ".join(strange)}, which is not registered '
                         f'(and custom_imports of such a config are not followed): import the module that registers it, '
                         f'or give the config as well.')
     return Config(used)
+
+
+def _used(settings: dict) -> dict:
+    pipeline = settings.get('test_pipeline') or settings.get('test_dataloader', {}).get('dataset', {}).get('pipeline')
+    return dict(model=settings.get('model'), **(dict(test_pipeline=pipeline) if pipeline else {}))
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:

@@ -18,8 +18,10 @@ SETTINGS = dict(
 
 
 def test_what_is_used_comes_as_it_was_written():
-    cfg = Config(dict(SETTINGS, custom_imports=dict(imports=['none_of_these']), optimizer=dict(type='os.system')))
-    assert stored_config(cfg.pretty_text, 'a.pth').to_dict() == SETTINGS
+    others = dict(custom_imports=dict(imports=['none_of_these']), optimizer=dict(type='os.system'))
+    data = dict(dataset=dict(type='MyData', pipeline=SETTINGS['test_pipeline']))
+    for settings in (SETTINGS, dict(model=SETTINGS['model'], test_dataloader=data)):
+        assert stored_config(Config(dict(others, **settings)).pretty_text, 'a.pth').to_dict() == SETTINGS
 
 
 @pytest.mark.parametrize('code', [
