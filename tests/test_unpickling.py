@@ -9,6 +9,7 @@ import pytest
 import torch
 from fixtures.payloads import Payload, write_checkpoint, write_pickle, write_torchscript
 from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
 from torch import nn
 
 from mmseg_mvp import unpickling
@@ -83,7 +84,8 @@ class TestContents:
 
     def test_files_of_torch_before_16(self, tmp_path, monkeypatch):
         torch.save(TENSORS['turned'], tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
-        assert torch.equal(read_archive(str(tmp_path / 'old.pth')), TENSORS['turned'])
+        if digit_version(torch.__version__) >= digit_version('2.6'):
+            assert torch.equal(read_archive(str(tmp_path / 'old.pth')), TENSORS['turned'])
         monkeypatch.setattr(torch, '__version__', '2.5.1')
         with pytest.raises(UserError, match='only torch 2.6 and later reads'):
             read_archive(str(tmp_path / 'old.pth'))
@@ -102,7 +104,7 @@ class TestForeign:
 
     @pytest.mark.parametrize('write, said', [
         (write_checkpoint, f'asks for {os.name}.system'), (write_torchscript, 'asks for __torch__'),
-        (lambda path: write_checkpoint(path, zipped=False), f'asks for {os.name}.system'),
+        (lambda path: write_checkpoint(path, zipped=False), f'asks for {os.name}.system|only torch 2.6'),
         (write_pickle, "can't be read")])
     def test_payloads_do_not_run(self, tmp_path, write, said):
         proof = write(tmp_path / 'evil.pth')

@@ -48,7 +48,7 @@ def test_a_local_payload_does_not_run(tmp_path, zipped):
     proof = write_checkpoint(tmp_path / 'evil.pth', zipped, state_dict=model.state_dict())
     for load in (lambda path: load_checkpoint(model, path),
                  lambda path: BaseModule(init_cfg=dict(type='Pretrained', checkpoint=path)).init_weights()):
-        with pytest.raises(UserError, match=f'evil.pth is not read.*{os.name}.system'):
+        with pytest.raises(UserError, match=f'evil.pth .*({os.name}.system|only torch 2.6)'):
             load(str(tmp_path / 'evil.pth'))
     assert not proof.exists()
 

@@ -261,7 +261,7 @@ class TestRefused:
         content = dict(state_dict=random_state('rn101', EMBED_DIM), hyper_parameters=Payload())
         torch.save(content, tmp_path / 'evil.ckpt', _use_new_zipfile_serialization=zipped)
         said = refuse(tmp_path / 'evil.ckpt')
-        assert f'holds more than tensors, numbers and plain values (it asks for {os.name}.mkdir)' in said
+        assert f'(it asks for {os.name}.mkdir)' in said or not zipped and 'only torch 2.6' in said
         assert not (tmp_path / 'it_ran').exists()
 
     def test_what_is_there_is_not_overwritten(self, run, tmp_path):
