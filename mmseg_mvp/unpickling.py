@@ -4,8 +4,10 @@
 up to 2.3 it refuses mmengine's logs. As for TorchScript, in which OpenAI has published CLIP, ``torch.jit.load`` runs a
 file's own ``__setstate__``.
 """
+import io
 import os
 import pickle
+import pickletools
 import re
 import zipfile
 from collections import OrderedDict
@@ -27,9 +29,19 @@ class ForeignError(pickle.UnpicklingError):
 class PlainUnpickler(pickle.Unpickler):
     """Refuses whatever a pickle would import, and with it all code. Plain values import nothing.
 
+    Args:
+        content (bytes): The pickle.
+
     Raises:
-        ForeignError: On loading, with what the pickle asks for.
+        pickle.UnpicklingError: If its table of objects would fill the memory; a ForeignError on loading, with what the
+            pickle asks for.
     """
+
+    def __init__(self, content: bytes) -> None:
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name.endswith('PUT') and argument > len(content):
+                raise pickle.UnpicklingError(f'a place {argument} in a table of fewer objects')
+        super().__init__(io.BytesIO(content))
 
     def find_class(self, module: str, name: str) -> None:
         raise ForeignError(f'it asks for {module}.{name}')
@@ -60,7 +72,7 @@ class ArchiveUnpickler(PlainUnpickler):
             raise zipfile.BadZipFile('There is no data.pkl in it')
         self.archive, self.folder = archive, os.path.dirname(names[0])
         self.device, self.stand_in_for, self.storages = device, stand_in_for, {}
-        super().__init__(archive.open(names[0]))
+        super().__init__(archive.read(names[0]))
 
     def find_class(self, module: str, name: str) -> object:
         if module.startswith(self.stand_in_for):
@@ -75,7 +87,7 @@ class ArchiveUnpickler(PlainUnpickler):
             if data.compress_type != zipfile.ZIP_STORED:  # a small file could fill the memory
                 raise zipfile.BadZipFile(f'{data.filename} is compressed')
             memory = bytearray(self.archive.read(data))
-            storage = torch.frombuffer(memory, dtype=dtype) if memory else torch.empty(0, dtype=dtype)
+            storage = torch.frombuffer(memory, dtype=torch.uint8).view(dtype) if memory else torch.empty(0, dtype=dtype)
             self.storages[key] = storage.to(self.device)
         return self.storages[key]
 
@@ -127,7 +139,7 @@ class _History(HistoryBuffer):
         HistoryBuffer.__init__(self, state['_log_history'], state['_count_history'], state['max_length'])
 
 
-def _bytes(text: str, encoding: str) -> bytes:
+def _bytes(text: str = '', *_) -> bytes:
     return text.encode('latin1')  # how pickles of protocol 2 hold bytes
 
 
@@ -163,7 +175,7 @@ KNOWN = {
     ('mmengine.logging.history_buffer', 'HistoryBuffer'): _History,
     ('_codecs', 'encode'): _bytes,
     **{(builtins, name): value for builtins in ('builtins', '__builtin__')
-       for name, value in (('getattr', _none), ('set', set), ('bytes', bytes), ('complex', complex))},
+       for name, value in (('getattr', _none), ('set', set), ('bytes', _bytes), ('complex', complex))},
 }
 
 

@@ -2,6 +2,7 @@
 import io
 import os
 import pickle
+import random
 import zipfile
 
 import numpy as np
@@ -22,7 +23,7 @@ TENSORS = dict(
     bool=torch.tensor([True, False]), half=torch.randn(3).half(), bfloat=torch.randn(3).bfloat16(),
     complex=torch.randn(2, dtype=torch.complex64), grad=torch.randn(2, requires_grad=True))
 VALUES = dict(
-    size=torch.Size([2, 3]), device=torch.device('cpu'), dtype=torch.float16, text='ä', bytes=b'\xff\0', none=None,
+    size=torch.Size([2, 3]), device=torch.device('cpu'), dtype=torch.float16, text='ä', bytes=b'\xff\0', no_bytes=b'', none=None,
     set={1, 2}, complex=1j, nested=[{'a': (1, 2.5)}], many=list(range(1000)))
 ARRAYS = dict(
     matrix=np.arange(6.).reshape(2, 3), fortran=np.asfortranarray(np.arange(6.).reshape(2, 3)), empty=np.zeros((0, 2)),
@@ -172,6 +173,31 @@ class TestDamaged:
             info = next(info for info in archive.infolist() if info.filename.endswith('data/0'))
         place = content.index(TENSORS['plain'].numpy().tobytes(), info.header_offset)
         self.refused(tmp_path / 'a.pth', content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+
+    def test_a_table_of_objects_that_would_fill_the_memory(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / 'b.zip', 'w') as archive:
+            archive.writestr('a/data.pkl', b'\x80\x02}r\0\0\0\x01.')  # an empty dict is number 2 ** 24
+        self.refused(tmp_path / 'a.pth', (tmp_path / 'b.zip').read_bytes())
+
+    @pytest.mark.slow
+    def test_any_bytes_in_the_pickle(self, tmp_path):
+        torch.save(dict(state_dict=TENSORS, log=HistoryBuffer([1.], [1]), **ARRAYS, **NUMBERS), tmp_path / 'a.pth')
+        with zipfile.ZipFile(tmp_path / 'a.pth') as archive:
+            records = {info.filename: archive.read(info) for info in archive.infolist()}
+        generator, refused = random.Random(0), 0
+        for _ in range(2000):
+            data = bytearray(records['a/data.pkl'])
+            for _ in range(generator.choice([1, 1, 2, 10])):
+                data[generator.randrange(len(data))] = generator.randrange(256)
+            with zipfile.ZipFile(tmp_path / 'b.pth', 'w') as archive:
+                for name, record in records.items():
+                    archive.writestr(name, bytes(data) if name == 'a/data.pkl' else record)
+            try:
+                read_archive(str(tmp_path / 'b.pth'))
+            except UserError:
+                refused += 1
+        print(f'{refused} of 2000 refused')
+        assert 500 < refused < 2000  # the others change a name or a number
 
     @pytest.mark.parametrize('content', [b'', b'<html>', pickle.dumps([1, 2]), pickle.dumps(Payload('never'))])
     def test_something_else(self, tmp_path, content):

@@ -2,7 +2,6 @@
 
 Every reader returns pairs of an image's name, without its ending, and the class that is looked for in it.
 """
-import io
 import json
 import os.path as osp
 import re
@@ -110,7 +109,7 @@ def _load_plain(path: str) -> Any:
     try:
         if path.endswith('.json'):
             return json.loads(content)
-        return PlainUnpickler(io.BytesIO(content)).load()
+        return PlainUnpickler(content).load()
     except Exception as error:  # damaged pickles raise whatever their bytes lead to
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
