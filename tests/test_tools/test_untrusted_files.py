@@ -12,7 +12,7 @@ from fixtures.tools import TOOLS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmseg.apis import init_model
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer, from_pretrained, load_prompts
@@ -89,6 +89,9 @@ ENTRIES = {
     'OpenVocabInferencer(FILE)': (call(lambda file: OpenVocabInferencer(file, device='cpu')), '.pth', CHECKPOINT),
     'OpenVocabInferencer(CONFIG)(FILE)': (
         call(lambda file: OpenVocabInferencer(str(MASKCLIP), device='cpu')(file)), '.npy', (ARRAY, )),
+    'LoadCheckedAnnotations, a mask': (
+        call(lambda file: TRANSFORMS.build(dict(type='LoadCheckedAnnotations', num_classes=3))(
+            dict(seg_map_path=file, seg_fields=[], reduce_zero_label=False))), '.png', (BARE, ARRAY)),
     'mmseg.apis.init_model(CONFIG, FILE)': (call(lambda file: init_model(str(MVP_SEG), file, 'cpu')), '.pth', TENSORS),
     'load_clip(MODEL, FILE)': (call(lambda file: load_clip('toy-rn', file)), '.safetensors', (*TENSORS, BARE)),
     'load_prompts(model, FILE)': (
