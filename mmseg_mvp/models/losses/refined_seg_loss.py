@@ -27,16 +27,22 @@ class RefinedSegLoss(BaseModule):
     compute the loss, which with DistributedDataParallel they do anyway.
 
     Args:
-        class_weight (list[float] | str, optional): Weight of each class, or a file of them, as in mmseg; the mean is
-            then over the weights of the labelled pixels.
+        class_weight (list[float] | str, optional): Weight of each class, or a ``.npy`` or ``.json`` file of them; the
+            mean is then over the weights of the labelled pixels.
         avg_non_ignore (bool): False divides by all pixels, as mmseg does by default, unless there are class weights.
         loss_weight (float): Factor of the loss.
         loss_name (str): Name in the log; it must contain ``loss`` to count.
+
+    Raises:
+        UserError: If the weights are in a file of another kind; mmseg would take pickles and YAML, which may run code.
     """
 
     def __init__(self, class_weight: list[float] | str | None = None, avg_non_ignore: bool = True,
                  loss_weight: float = 1.0, loss_name: str = 'loss_seg') -> None:
         super().__init__()
+        if isinstance(class_weight, str) and not class_weight.endswith(('.npy', '.json')):
+            raise UserError(f'RefinedSegLoss.class_weight is the file {class_weight!r}, but it must end in .npy or .json: '
+                            f'write the weights as a JSON list, or into the config.')
         self.class_weight = get_class_weight(class_weight)
         self.avg_non_ignore = avg_non_ignore
         self.loss_weight = loss_weight

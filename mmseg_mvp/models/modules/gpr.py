@@ -50,9 +50,10 @@ class GPR(BaseModule):
             class_map (Tensor): Scores of each class at each position, (B, C, h, w).
 
         Returns:
-            Tensor: (B, C).
+            Tensor: (B, C), in float32 at least: under half precision the temperature's gradient, which goes with
+            ``1 / tau ** 2``, would be infinite from ``tau = 0.003`` on.
         """
-        scores = class_map.flatten(2)
+        scores = class_map.flatten(2).to(torch.promote_types(class_map.dtype, torch.float32))
         soft_maximum = (scores * (self.gamma * scores).softmax(dim=2)).sum(dim=2)
         return soft_maximum / self.tau
 
