@@ -33,6 +33,9 @@ class BuildWithMim(build_py):
             shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
 
 
+EXTRAS = {name: requirements(name) for name in ('export', 'host', 'optional', 'tests', 'web')}
+EXTRAS['tests'] += EXTRAS['export'] + EXTRAS['web']  # no test is skipped
+
 setup(
     name='mmseg-mvp',
     version=VERSION,
@@ -45,6 +48,6 @@ setup(
     packages=find_packages(include=['mmseg_mvp', 'mmseg_mvp.*']),
     package_data={'mmseg_mvp': ['vocabularies/*.txt', 'clip/shipped/*']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('host', 'optional', 'tests')},
+    extras_require=EXTRAS,
     cmdclass={'build_py': BuildWithMim},
 )

@@ -8,7 +8,9 @@ import zipfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
@@ -53,18 +55,27 @@ def load_config(args: Namespace) -> Config:
         UserError: The file is missing or can't be parsed, or `--cfg-options` don't fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if not Path(args.config).is_file():
-        raise UserError(f'config {args.config} does not exist; the shipped ones are configs/*/*.py of the checkout')
-    try:
-        cfg = Config.fromfile(args.config)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f'config {args.config} can\'t be read: {describe(root_cause(error))}') from error
+    cfg = read_config(args.config)
     merge_options(cfg, args.cfg_options)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
     return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: The file is missing or can't be parsed.
+    """
+    if not Path(path).is_file():
+        raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
+    try:
+        return Config.fromfile(path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'config {path} can\'t be read: {describe(root_cause(error))}') from error
 
 
 def merge_options(cfg: Config, options: dict) -> None:
@@ -130,6 +141,27 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     for note in notes:
         runner.logger.warning(note)
     return runner
+
+
+def gather(value: Any) -> list:
+    """What all processes of torchrun have got, in their order, once the last one is ready.
+
+    torchrun stops the others when one fails, so none may end with an exit code of its own before. Processes that
+    something else started, or one alone, don't know of each other and get their own.
+
+    Args:
+        value: Anything that can be pickled.
+
+    Returns:
+        list: One value a process.
+    """
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return [value]
+    distributed.init_process_group('gloo', timeout=timedelta(days=30))  # one may have much more to do than another
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    disconnect()
+    return values
 
 
 def disconnect() -> None:

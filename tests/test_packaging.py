@@ -68,7 +68,7 @@ def test_runtime_needs_no_mmseg_stack(wheel):
     metadata = message_from_bytes(wheel.read(next(n for n in wheel.namelist() if n.endswith('METADATA'))))
     required = metadata.get_all('Requires-Dist')
     assert not [line for line in required if re.match('(onedl-)?mm', line) and 'extra ==' not in line]
-    assert {'onedl-mmcv', 'onedl-mmengine', 'onedl-mmsegmentation'} == {
+    assert {'onedl-mmcv', 'onedl-mmengine', 'onedl-mmsegmentation', 'torch'} == {
         re.match('[a-z-]+', line).group() for line in required if 'extra == "host"' in line}
 
 
@@ -76,7 +76,7 @@ def test_runtime_needs_no_mmseg_stack(wheel):
 def test_pinned_versions_fit_the_ranges(pins, stack):
     """The pins of a lane hold every direct requirement to a version that is allowed."""
     pinned = {canonicalize_name(one.name): next(iter(one.specifier)) for one in requirements(pins)}
-    for one in requirements('runtime') + requirements(stack) + requirements('tests'):
+    for one in (one for name in ('runtime', stack, 'export', 'web', 'tests') for one in requirements(name)):
         pin = pinned[canonicalize_name(one.name)]
         assert pin.operator == '==' and one.specifier.contains(pin.version), one
 

@@ -6,8 +6,9 @@ extractor (:func:`dense_tower`) and its text tower as a function of prompts (:cl
 from .frozen import Frozen
 from .image_tower import DENSE_VARIANTS, dense_tower, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
+from .mmseg_vit import fill_vit, vit_config
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
 __all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'dense_tower', 'encode_prompts',
-           'encode_sentences', 'fold_batch_norm', 'load_clip', 'resolve_templates']
+           'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'vit_config']

@@ -164,7 +164,8 @@ class ViTTower(nn.Module):
     @staticmethod
     def _to_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:
         """Patch tokens (B, 1 + h*w, width) as a map (B, width, h, w)."""
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, tuple(grid))
+        # A reshape, since an ONNX file would keep the traced size of unflatten.
+        return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
 
 
 def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this CLIP') -> ResNetTower | ViTTower:

@@ -110,6 +110,13 @@ class TextTower(nn.Module):
             raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
                             f'knows the words of the captions that it was trained on; use those, or another CLIP.')
 
+    def words(self) -> dict[int, str]:
+        """Tokens that have a vector, but no special ones, and what they spell; ``-`` says that a word goes on."""
+        special = {*self.tokenizer.all_special_ids, *self._without_vector}
+        spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.token_embedding.weight))
+                   if token not in special)
+        return {token: word.strip() if word.endswith(' ') else f'{word}-' for token, word in spelled}
+
     def embed(self, ids: Tensor) -> Tensor:
         """Word vectors (..., width) of token ids (...)."""
         return self.token_embedding(ids)

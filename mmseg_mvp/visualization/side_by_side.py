@@ -2,11 +2,13 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import DEJAVU, load_font
+from .legend import FAINT, GAP, INK, PAPER, ROW, TEXT, draw_legend, resize, stack
 
 HEIGHTS = (256, 512)  # px: smaller images are enlarged to the first, larger ones reduced to the second
-GAP, ROW, SWATCH = 12, 24, 14  # px: between panels, per line of text, side of a legend's colour field
-INK, PAPER, IGNORED = (30, 30, 30), (255, 255, 255), (128, 128, 128)
+WIDEST = 2048  # px: images are not enlarged beyond
 
 
 def side_by_side(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None, classes: Sequence[str],
@@ -35,7 +37,8 @@ def side_by_side(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | 
     present = classes_present([labels[scored] for labels in maps], len(classes))
     legend = [(classes[i] + '*' * (classes[i] in unseen), palette[i]) for i in present]
     has_unseen = any(classes[i] in unseen for i in present)
-    return np.asarray(compose(panels, legend, note='* unseen in training' if has_unseen else ''))
+    row = panel_row(panels)
+    return stack(row, draw_legend(legend, row.shape[1], note='* unseen in training' if has_unseen else ''))
 
 
 def label_panels(maps: Sequence[np.ndarray], scored: np.ndarray, palette: Sequence[Sequence[int]]) -> dict:
@@ -53,20 +56,13 @@ def panel_size(height: int, width: int) -> tuple[int, int]:
     smallest, largest = HEIGHTS
     if height > largest:
         return largest, max(1, round(width * largest / height))
-    factor = max(1, -(-smallest // height))
+    factor = max(1, min(-(-smallest // height), WIDEST // width))
     return height * factor, width * factor
-
-
-def resize(array: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """Nearest neighbour to (height, width); with `smooth`, reductions average (for images, not for labels)."""
-    reduce = smooth and size[0] < array.shape[0]
-    picture = Image.fromarray(array if array.ndim == 3 else array.astype(np.int32))
-    return np.asarray(picture.resize(size[::-1], Image.Resampling.BOX if reduce else Image.Resampling.NEAREST))
 
 
 def colourise(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
     """(H, W) labels -> (H, W, 3) uint8; labels outside the palette become grey."""
-    table = np.array([*palette, IGNORED], dtype=np.uint8)
+    table = np.array([*palette, FAINT], dtype=np.uint8)
     return table[np.where((labels >= 0) & (labels < len(palette)), labels, len(palette))]
 
 
@@ -84,33 +80,14 @@ def classes_present(maps: Sequence[np.ndarray], count: int) -> list[int]:
     return [int(i) for i in np.argsort(-areas, kind='stable') if areas[i]]
 
 
-def legend_places(labels: Sequence[str], width: int, font: ImageFont.FreeTypeFont) -> list[tuple[int, int]]:
-    """(x, y) of each legend entry, flowing from left to right in a page `width` px wide."""
-    places, x, y = [], GAP, 0
-    for label in labels:
-        needed = SWATCH + 6 + round(font.getlength(label)) + GAP
-        if x > GAP and x + needed > width:
-            x, y = GAP, y + ROW
-        places.append((x, y))
-        x += needed
-    return places
-
-
-def compose(panels: dict[str, np.ndarray], legend: Sequence[tuple[str, Sequence[int]]], note: str) -> Image.Image:
-    """Lay titled panels in a row and the legend, with its note, below."""
-    font = ImageFont.load_default(size=14)
+def panel_row(panels: dict[str, np.ndarray]) -> np.ndarray:
+    """Titled panels (H, W, 3) of one size in a row."""
+    font = load_font(DEJAVU, TEXT)
     height, width = next(iter(panels.values())).shape[:2]
     step = max([width, *(round(font.getlength(title)) for title in panels)]) + GAP
-    page_width = GAP + len(panels) * step
-    places = legend_places([*(label for label, _ in legend), note], page_width, font)
-    page = Image.new('RGB', (page_width, ROW + height + GAP + places[-1][1] + ROW), PAPER)
+    page = Image.new('RGB', (GAP + len(panels) * step, ROW + height), PAPER)
     pen = ImageDraw.Draw(page)
     for column, (title, panel) in enumerate(panels.items()):
         pen.text((GAP + column * step, 4), title, INK, font)
         page.paste(Image.fromarray(panel), (GAP + column * step, ROW))
-    top = ROW + height + GAP // 2
-    for (label, colour), (x, y) in zip(legend, places):
-        pen.rectangle((x, top + y, x + SWATCH, top + y + SWATCH), tuple(colour), INK)
-        pen.text((x + SWATCH + 6, top + y - 2), label, INK, font)
-    pen.text((places[-1][0], top + places[-1][1] - 2), note, IGNORED, font)
-    return page
+    return np.asarray(page)

@@ -2,7 +2,8 @@
 
 One class a line (or a list entry), in the order of the label values. ``puppy, young dog`` is a class called `puppy`
 with two synonyms; ``wall-concrete = concrete wall`` is a class whose data set calls it otherwise than English does. A
-name goes in quotes where blanks at its ends belong to it. In files, ``#`` starts a comment.
+name goes in quotes where blanks at its ends belong to it. In files, ``#`` starts a comment. In a string that a person
+types, ``red house, tree, sky``, commas part the classes, so that it has no place for synonyms.
 """
 import re
 from collections import Counter
@@ -13,8 +14,8 @@ from mmseg_mvp.errors import UserError
 
 from .splits import UNSEEN, split_names
 
-Source = Union[str, Path, Sequence[str]]
 Vocabulary = dict[str, tuple[str, ...]]
+Source = Union[str, Path, Sequence[str], Vocabulary]
 
 _SHIPPED = Path(__file__).parent
 _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")
@@ -30,7 +31,8 @@ def load_vocabulary(source: Source) -> Vocabulary:
 
     Args:
         source: A shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``), the
-            path of a ``.txt`` file, or a sequence of strings, one class each.
+            path of a ``.txt`` file, a sequence of strings, one class each, a string of several names parted by commas,
+            or a vocabulary.
 
     Returns:
         Class name to its wordings, ordered by label value. Wordings have blanks for underscores, names keep them.
@@ -41,8 +43,12 @@ def load_vocabulary(source: Source) -> Vocabulary:
     """
     if isinstance(source, Path) or (isinstance(source, str) and source.endswith('.txt')):
         return _parse(_file_entries(Path(source)), str(source))
+    if isinstance(source, str) and (',' in source or not source.strip()):
+        return _parse([part.strip() for part in source.split(',') if part.strip()], 'the class list')
     if isinstance(source, str):
         return _shipped(source)
+    if isinstance(source, dict):
+        source = [_entry(name, tuple(wordings)) for name, wordings in source.items()]
     return _parse(list(source), 'the class list')
 
 
@@ -77,7 +83,7 @@ def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
         raise UserError(f'Unknown label set {label_set!r}: give one of {", ".join(label_sets())}, the path of a .txt '
-                        'file with one class a line, or a list of class names.')
+                        'file with one class a line, or two class names or more, parted by commas.')
     vocabulary = _parse(_file_entries(_SHIPPED / f'{label_set}.txt'), label_set)
     if not side and spec == label_set:
         return vocabulary

@@ -1,4 +1,5 @@
 """The hook on fake batches: which images it draws, from where, and under which names."""
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import cv2
@@ -6,11 +7,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmengine.visualization import BaseVisBackend, Visualizer
 from mmseg.structures import SegDataSample
 from PIL import Image
+from torch import nn
 
+from mmseg_mvp.engine import SoloModelWrapper
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.visualization import SideBySideVisualizationHook, side_by_side
+from mmseg_mvp.models.segmentors.explanation import Explanation
+from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, draw_views, side_by_side
 from mmseg_mvp.visualization.hook import picture_name, read_image
 
 METAINFO = dict(classes=('house', 'bird'), palette=[[200, 10, 10], [10, 10, 200]])
@@ -103,3 +108,91 @@ def test_an_episode_is_drawn_with_its_class(runner, bgr, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['1__bird.png', '1__red_house.png', '2.png']
     assert drawn[0] == (('others', 'red house'), METAINFO['palette']) and drawn[2][0] == ('tree', 'house', 'bird')
     assert len(drawn[2][1]) == 3
+
+
+class RecordingBackend(BaseVisBackend):
+    """Stands for any backend of mmengine, TensorBoard's or wandb's."""
+
+    def _init_env(self):
+        self.images = []
+
+    @property
+    def experiment(self):
+        return self
+
+    def add_image(self, name, image, step=0, **kwargs):
+        self.images.append((name, image, step))
+
+
+@pytest.fixture
+def backends(runner, tmp_path):
+    """The runner's visualizer has mmengine's backends: to files, to TensorBoard if that is installed, and to memory."""
+    recording = RecordingBackend(str(tmp_path))
+    recording._init_env()
+    kinds = ['LocalVisBackend'] + ['TensorboardVisBackend'] * bool(find_spec('tensorboard'))
+    runner.visualizer = Visualizer(vis_backends=[*(dict(type=kind) for kind in kinds), recording],
+                                   save_dir=str(tmp_path))
+    runner.iter = 300
+    return recording
+
+
+def test_backends_get_the_pictures(runner, bgr, tmp_path, backends):
+    hook = SideBySideVisualizationHook(draw=True)
+    hook.before_val(runner)
+    hook.after_val_iter(runner, 0, dict(inputs=[bgr]), [make_sample('a/b.jpg')])
+    hook.after_test_iter(runner, 0, dict(inputs=[bgr]), [make_sample('a/b.jpg')])
+    (name, picture, step), (test_name, _, _) = backends.images
+    assert (name, test_name, step) == ('val_b', 'test_b', 300)
+    rgb, sample = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0)), make_sample()
+    expected = side_by_side(rgb, sample.pred_sem_seg.data[0].numpy(), sample.gt_sem_seg.data[0].numpy(),
+                            METAINFO['classes'], METAINFO['palette'])
+    assert np.array_equal(picture, expected)
+    local = Image.open(tmp_path / 'vis_data' / 'vis_image' / 'val_b_300.png')
+    assert np.array_equal(np.asarray(local), expected)
+    if find_spec('tensorboard'):
+        assert list((tmp_path / 'vis_data').glob('events.out.tfevents*'))
+
+
+class Explaining(nn.Module):
+    """Sees house above and bird below, under a global prompt and two more."""
+
+    def data_preprocessor(self, data, training):
+        assert not training
+        return dict(inputs=torch.stack(data['inputs']).float(), data_samples=data['data_samples'])
+
+    def explain(self, inputs, data_samples):
+        assert inputs.shape == (1, 3, *SHAPE) and data_samples[0].ori_shape == SHAPE
+        maps = torch.arange(3 * 2 * 2.).view(3, 2, 2, 1)
+        rows, columns = torch.eye(2).repeat_interleave(SHAPE[0] // 2, 0), torch.ones(SHAPE[1], 1)
+        return [Explanation(maps, rows, columns, True, torch.tensor([0.9, 0.2]))]
+
+
+@pytest.mark.parametrize('wrap', [lambda model: model, SoloModelWrapper])
+def test_predictions_are_explained_on_request(runner, bgr, tmp_path, backends, wrap):
+    runner.model = wrap(Explaining())
+    hook = SideBySideVisualizationHook(out_dir=str(tmp_path / 'new'), draw=True, explain=True)
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=[bgr]), [make_sample('a/b.jpg')])
+    kinds = ['', '__overlay', '__presence', '__views_01_bird', '__views_00_house']
+    assert [name for name, _, _ in backends.images] == [f'test_b{kind}' for kind in kinds[:3]] + [
+        f'test_b{kind}' for kind in sorted(kinds[3:])]
+    pictures = {name: picture for name, picture, _ in backends.images}
+    assert np.array_equal(pictures['test_b__presence'], draw_presence(METAINFO['classes'], [0.9, 0.2]))
+    rgb = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0))
+    maps = np.array([[[2.], [3.]], [[6.], [7.]], [[10.], [11.]]]).repeat(SHAPE[0] // 2, 1).repeat(SHAPE[1], 2)
+    expected = draw_views(rgb, maps, 'bird', ['global prompt', 'prompt 1', 'prompt 2'])
+    assert np.array_equal(pictures['test_b__views_01_bird'], expected)
+    assert {path.stem for path in (tmp_path / 'new').iterdir()} == {f'b{kind}' for kind in kinds}
+
+
+def test_of_a_model_without_prompts_or_under_tta_there_is_the_overlay_only(runner, bgr, backends):
+    runner.model = nn.Identity()
+    hook = SideBySideVisualizationHook(draw=True, explain=True)
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=[[bgr, bgr]]), [make_sample('a/b.jpg'), make_sample('a/c.jpg')])
+    assert [name for name, _, _ in backends.images] == ['test_b', 'test_b__overlay', 'test_c', 'test_c__overlay']
+
+
+def test_nothing_is_drawn_where_nobody_wants_it(bgr):
+    hook = SideBySideVisualizationHook(explain=True)
+    hook.after_test_iter(SimpleNamespace(), 0, dict(inputs=[bgr]), [make_sample()])

@@ -79,9 +79,7 @@ def test_large_image_is_reduced_and_long_legend_wraps():
     assert all(has_colour(page[ROW + 512:], colour) for colour in distinct_colours(40))
 
 
-def test_colours_are_distinct_and_stable():
-    colours = distinct_colours(171)
-    assert len(set(colours)) == 171
-    assert colours[:20] == distinct_colours(20)
-    neighbours = np.abs(np.diff(np.array(colours[:20]), axis=0)).sum(1)
-    assert neighbours.min() > 100
+def test_a_strip_is_not_enlarged_beyond_a_page():
+    labels = np.zeros((2, 1500), int)
+    page = side_by_side(np.zeros((2, 1500, 3), np.uint8), labels, labels, CLASSES, PALETTE)
+    assert page.shape[1] == GAP + 3 * (1500 + GAP)

@@ -20,6 +20,17 @@ def test_file_with_comments_and_blank_lines(tmp_path):
     assert load_vocabulary(path) == load_vocabulary(str(path)) == expected
 
 
+def test_typed_string_has_a_class_between_commas():
+    assert load_vocabulary(' red house,tree , other,') == load_vocabulary(['red house', 'tree', 'other'])
+    assert load_vocabulary('wall = concrete wall, sky') == {'wall': ('concrete wall',), 'sky': ('sky',)}
+
+
+def test_vocabulary_reads_as_itself():
+    vocabulary = {'wall-concrete': ('concrete wall',), 'bed ': ('bed', 'berth'), 'cat': ('cat', 'kitten')}
+    assert load_vocabulary(vocabulary) == vocabulary
+    assert list(load_vocabulary(vocabulary)) == list(vocabulary)
+
+
 @pytest.mark.parametrize('label_set', label_sets())
 def test_entries_read_as_the_vocabulary_again(label_set):
     entries = class_entries(label_set)
@@ -47,6 +58,11 @@ def test_spec_sides_are_the_whole():
     ('coco80:seen', ['coco80:seen', 'no such split']),
     ('nowhere.txt', ['nowhere.txt', 'FileNotFoundError']),
     ([], ['No class']),
+    ('', ['No class']),
+    (' , ', ['No class']),
+    ({}, ['No class']),
+    ('cat, dog, cat', ["['cat']", 'more than once']),
+    ('cat', ["'cat'", 'two class names or more']),
     (['cat', ''], ["''", 'empty']),
     (['cat, , kitten'], ['cat, , kitten', 'empty']),
     (['cat = '], ['cat = ', 'empty']),

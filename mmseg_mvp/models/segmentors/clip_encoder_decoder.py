@@ -1,12 +1,17 @@
 """The segmentor of CLIP-based heads."""
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
+import torch
 from mmengine.logging import print_log
 from mmseg.models.utils import resize
 from mmseg.registry import MODELS
+from mmseg.utils import OptSampleList
 from torch import Tensor
 
+from .explanation import Explanation
+from .label_map import image_matrices
 from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
 
 
@@ -41,6 +46,32 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         """
         return self.decode_head.class_maps(self.extract_feat(inputs))
 
+    @torch.no_grad()
+    def explain(self, inputs: Tensor, data_samples: OptSampleList = None) -> list[Explanation]:
+        """What each prompt sees, by the same inference as ``predict``; for pictures, as it costs another pass.
+
+        Of several wordings, a view shows for each position the one that fits best under that prompt.
+
+        Args:
+            inputs (Tensor): Normalised images, (B, 3, H, W).
+            data_samples (list[SegDataSample], optional): Their meta information, as in ``predict``.
+
+        Returns:
+            list[Explanation]: One for each image.
+        """
+        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
+        lists = [meta['label_list'] for meta in metas if meta.get('label_list')]
+        with self.decode_head.classifier.using(lists) if lists else nullcontext():
+            maps = self._stitched(inputs, self._view_maps) if self.test_cfg.mode == 'slide' else self._view_maps(inputs)
+        has_global, gpr = self.decode_head.classifier.prompts.has_global, self.decode_head.gpr
+        presence = [None] * len(maps) if gpr is None else gpr(maps[:, 0]).exp()
+        return [Explanation(one, *image_matrices(one[0], self._padded(one), inputs.shape[2:], meta, self.align_corners),
+                            has_global, scores) for one, scores, meta in zip(maps, presence, metas)]
+
+    def _view_maps(self, inputs: Tensor) -> Tensor:
+        """One map per prompt of an image or a window, (B, P, C, h, w)."""
+        return self.decode_head.view_maps(self.extract_feat(inputs))
+
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Segment whole images.
 
@@ -63,28 +94,28 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         Returns:
             Tensor: Logits, (B, C, H, W).
         """
-        return self._to_image_size(self._stitched_class_maps(inputs), inputs)
+        return self._to_image_size(self._stitched(inputs, self.class_maps), inputs)
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
         return self._refined(self.class_maps(inputs))
 
     def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self._refined(self._stitched_class_maps(inputs))
+        return self._refined(self._stitched(inputs, self.class_maps))
 
     def _refined(self, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Refined logits (B, C, h, w) of class maps (B, M, h, w), and the pixels that they cover."""
         return self.decode_head.refine(maps), self._padded(maps)
 
-    def _stitched_class_maps(self, inputs: Tensor) -> Tensor:
-        """Class maps (B, M, h, w), averaged over the windows that see a position."""
+    def _stitched(self, inputs: Tensor, maps_of: Callable[[Tensor], Tensor]) -> Tensor:
+        """Maps (B, ..., h, w) of windows (B, 3, H', W'), averaged over the windows that see a position."""
         stride = self.backbone.stride
         grid = [-(-side // stride) for side in inputs.shape[2:]]
-        total, count = None, inputs.new_zeros(1, 1, *grid)
+        total, count = None, inputs.new_zeros(grid)
         for rows, columns in self._windows(grid):
             window = inputs[..., rows.start * stride:rows.stop * stride, columns.start * stride:columns.stop * stride]
-            maps = self.class_maps(window)
+            maps = maps_of(window)
             if total is None:
-                total = maps.new_zeros(*maps.shape[:2], *grid)
+                total = maps.new_zeros(*maps.shape[:-2], *grid)
             total[..., rows, columns] += maps
             count[..., rows, columns] += 1
         return total / count

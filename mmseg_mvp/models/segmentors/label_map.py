@@ -108,9 +108,35 @@ def mean_label_map(views: Sequence[View]) -> Tensor:
     return _label_map(views, lambda scores: scores.softmax(dim=0))
 
 
+def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | None = None) -> Tensor:
+    """Probability of a class at each pixel, or of the one that wins there: softmax of the resized logits, tile by tile.
+
+    Args:
+        logits (Tensor): Logits of an image, (C, h, w).
+        rows (Tensor): Row matrix, (H, h).
+        columns (Tensor): Column matrix, (W, w).
+        index (int, optional): The class; None takes the highest probability.
+
+    Returns:
+        Tensor: (H, W), in the type of the matrices.
+    """
+    maps, probability = _classes_last(logits, rows), rows.new_empty(len(rows), len(columns))
+    with torch.autocast(rows.device.type, enabled=False):
+        for tile in tiles(rows, columns, len(maps)):
+            scores = resize_maps(maps[(slice(None), *tile.source)], tile.rows, tile.columns)
+            wanted = scores.amax(dim=0) if index is None else scores[index]
+            probability[tile.target] = (wanted - scores.logsumexp(dim=0)).exp()
+    return probability
+
+
+def _classes_last(logits: Tensor, rows: Tensor) -> Tensor:
+    """Logits (C, h, w) with the classes last in memory: what goes over a strided axis is slow."""
+    return logits.to(rows).permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+
 def _label_map(views: Sequence[View], score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Argmax of the sum of the views' scores. Classes last in memory: an argmax over a strided axis is slow."""
-    maps = [logits.to(rows).permute(1, 2, 0).contiguous().permute(2, 0, 1) for logits, rows, _ in views]
+    """Argmax of the sum of the views' scores."""
+    maps = [_classes_last(logits, rows) for logits, rows, _ in views]
     _, rows, columns = views[0]
     labels = torch.empty(len(rows), len(columns), dtype=torch.int64, device=rows.device)
     with torch.autocast(rows.device.type, enabled=False):

@@ -1,0 +1,154 @@
+"""A model for one list of classes in mmseg's own components: a config and a checkpoint that need no mmseg_mvp."""
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseModel
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from mmseg_mvp.clip import Frozen, fill_vit, vit_config
+from mmseg_mvp.clip.image_tower import ViTTower
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.backbones import CLIPImageEncoder
+from mmseg_mvp.models.decode_heads import MultiPromptTextHead
+from mmseg_mvp.visualization.palette import distinct_colours
+
+from ..files import check_new_file, written_whole
+from .common import (AGREEMENT, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions, random_images,
+                     text_classifier)
+from .heads import fill_head, head_config, is_exact
+from .plain import pad_multiple
+
+
+def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
+    """Write a model's stock twin as ``NAME.py`` and ``NAME.pth`` and compare the two on random pictures.
+
+    Args:
+        cfg (Config): Config that the model was built from.
+        model (BaseModel): A segmentor with a text classifier, in eval mode, with the classes wanted.
+        path (str | Path): ``NAME.pth``, new; the config is written beside it.
+
+    Returns:
+        float: Share of pixels that get the same label from both.
+
+    Raises:
+        UserError: If the model can't be baked, a file is there already, or the twin does not do what the model does.
+    """
+    path = Path(path)
+    if path.suffix != '.pth':
+        raise UserError(f'{path} is no name for a checkpoint: end it in .pth; the config is written beside it as .py')
+    for file in (path, path.with_suffix('.py')):
+        check_new_file(file)
+    config, twin = bake(cfg, model)
+    same = agreement(model, twin)
+    if difference(model) is None and same < AGREEMENT:
+        raise UserError(f'{100 * (1 - same):.2f} % of the labels differ between {type(model.decode_head).__name__} '
+                        f'over {type(model.backbone).__name__} and its baked form: export it as ONNX')
+    names = list(text_classifier(model).vocabulary)
+    palette = [[int(channel) for channel in colour] for colour in distinct_colours(len(names))]
+    meta = dict(dataset_meta=dict(classes=names, palette=palette), **origin(text_classifier(model)))
+    with written_whole(path) as checkpoint, written_whole(path.with_suffix('.py')) as text:
+        torch.save(dict(meta=meta, state_dict=twin.state_dict()), checkpoint)
+        config.dump(text)
+    return same
+
+
+def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
+    """Build a model's twin in mmseg's ``EncoderDecoder``: the text tower is gone, its embeddings are a convolution.
+
+    Args:
+        cfg (Config): Config that the model was built from.
+        model (BaseModel): A segmentor with a text classifier, in eval mode.
+
+    Returns:
+        tuple[Config, BaseModel]: Config of the twin, and the twin in eval mode.
+
+    Raises:
+        UserError: If mmseg has no components that do the same.
+    """
+    check_one_row_a_class(model, 'a 1x1 convolution')
+    if getattr(model.decode_head, 'gpr', None) is not None:
+        raise UserError('GPR looks at the whole picture before it scores a pixel, which no head of mmseg does: bake '
+                        'without it (--no-gpr; the label maps are then those of the model without GPR), or export ONNX')
+    backbone, fill_backbone, embedding = _backbone(cfg, model)
+    config = ConfigDict(type='EncoderDecoder', backbone=backbone, test_cfg=_test_cfg(model),
+                        decode_head=head_config(model.decode_head, cfg.model.decode_head, embedding))
+    if config.decode_head.type == 'DPTHead':
+        config.backbone.output_cls_token = True
+    if 'data_preprocessor' in cfg.model:
+        config.data_preprocessor = _preprocessor(cfg, model)
+    if model.with_neck:
+        config.neck = _stock(cfg.model.neck, model.neck)
+    twin = MODELS.build(config).eval()
+    fill_backbone(twin.backbone)
+    fill_head(twin.decode_head, model.decode_head, embedding)
+    if model.with_neck:
+        twin.neck.load_state_dict(model.neck.state_dict())
+    return Config(dict(default_scope='mmseg', model=config, test_pipeline=_test_pipeline(cfg), **_imports(cfg))), twin
+
+
+def agreement(model: BaseModel, twin: BaseModel) -> float:
+    """Share of the pixels of random pictures that get the same label from both."""
+    same = [label_maps(predictions(model, images)) == label_maps(predictions(twin, images))
+            for images in (random_images(*shape) for shape in dynamic_shapes(pad_multiple(model)))]
+    return torch.cat([one.flatten() for one in same]).float().mean().item()
+
+
+def difference(model: BaseModel) -> str | None:
+    """Why a twin's label maps are not quite the model's, as a sentence; None where they are the same up to rounding."""
+    if not is_exact(model.decode_head):
+        return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, so '
+                'that resizing mixes them otherwise')
+    if model.test_cfg.mode == 'slide' and pad_multiple(model) > 1:
+        return 'mmseg pads and stitches windows at the size of the picture, and the model at that of its features'
+    return None
+
+
+def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module], None], Tensor | None]:
+    """Config of the stock backbone, what fills it, and what is left for the head to project its features by (D, C)."""
+    backbone = model.backbone
+    if not isinstance(backbone, CLIPImageEncoder):
+        return _stock(cfg.model.backbone, backbone), lambda twin: twin.load_state_dict(backbone.state_dict()), None
+    tower = backbone.tower.module if isinstance(backbone.tower, Frozen) else backbone.tower
+    if not isinstance(tower, ViTTower) or not isinstance(model.decode_head, MultiPromptTextHead):
+        found = 'is a ResNet of CLIP\'s own' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
+        raise UserError(f'The image tower {found}, which no backbone of mmseg can hold (baked are ViTs of CLIP under '
+                        f'MultiPromptTextHead, and backbones of mmseg): export it as ONNX')
+    return vit_config(tower), lambda twin: fill_vit(twin, tower), tower.visual.proj.T
+
+
+def _stock(own: dict, module: nn.Module) -> dict:
+    """The config of a component that is not ours, without pretrained weights.
+
+    Raises:
+        UserError: If it is ours.
+    """
+    if type(module).__module__.startswith('mmseg_mvp'):
+        raise UserError(f'{type(module).__name__} is no component of mmseg: export the model as ONNX')
+    return {key: value for key, value in own.items() if key not in ('init_cfg', 'pretrained')}
+
+
+def _test_cfg(model: BaseModel) -> dict:
+    return {key: value for key, value in model.test_cfg.items() if key != 'keep_logits'}
+
+
+def _preprocessor(cfg: Config, model: BaseModel) -> dict:
+    """The data preprocessor, which pads what our segmentors pad themselves."""
+    own, multiple = dict(cfg.model.data_preprocessor), pad_multiple(model)
+    pads = multiple > 1 and model.test_cfg.mode == 'whole'
+    return dict(own, test_cfg=dict(size_divisor=multiple)) if pads else own
+
+
+def _test_pipeline(cfg: Config) -> list[dict]:
+    """mmseg's own steps for a picture, with the sizes of the config's."""
+    resizes = [step for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
+    return [dict(type='LoadImageFromFile'), *resizes, dict(type='PackSegInputs')]
+
+
+def _imports(cfg: Config) -> dict:
+    """The config's imports but for this package: components of the user's own stay."""
+    own = dict(cfg.get('custom_imports') or {})
+    kept = [name for name in own.get('imports', []) if name.split('.')[0] != 'mmseg_mvp']
+    return dict(custom_imports=dict(own, imports=kept)) if kept else {}

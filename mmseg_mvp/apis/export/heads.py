@@ -1,0 +1,191 @@
+"""What heads with a text classifier become in mmseg's own heads, whose last layer is a 1x1 convolution.
+
+Products ``<f, t>`` are one. Cosines ``<f / |f|, t>`` are one behind a norm over the channels: of ``[f, -f]`` the mean
+is 0 and the variance ``|f|^2 / D``, so that mmseg's ``LayerNorm2d`` gives ``sqrt(D) [f, -f] / |f|``. A head without a
+place for that norm gives ``<f, t>`` instead: the same order of the classes at each feature, other scores.
+"""
+import torch
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.decode_heads import DeepLabV2Head, LSegHead, MultiPromptTextHead, TextHeadMixin
+from mmseg_mvp.models.text import TextLayer
+
+TEXT_KEYS = {'clip', 'train_classes', 'test_classes', 'prompts', 'synonyms', 'temperature', 'learn_temperature',
+             'learn_background', 'regularization', 'loss_decode', 'init_cfg', 'sampler'}
+CHANNEL_NORM = dict(type='mmseg.models.utils.LayerNorm2d', eps=1e-12)
+
+
+def head_config(head: BaseDecodeHead, own: dict, embedding: Tensor | None) -> dict:
+    """Config of the stock head that takes the place of a head.
+
+    Args:
+        head (BaseDecodeHead): A head with a text classifier.
+        own (dict): Its config.
+        embedding (Tensor, optional): What takes the stock backbone's features to those that the head is used to,
+            (D, width); None where they are the same.
+
+    Returns:
+        dict: To be built, then filled by :func:`fill_head`.
+
+    Raises:
+        UserError: If there is no such head.
+    """
+    classes = dict(num_classes=len(head.classifier.vocabulary), align_corners=head.align_corners)
+    if isinstance(head, MultiPromptTextHead):
+        return dict(_cosine_config(head, embedding), **classes)
+    if not isinstance(head, TextHeadMixin):
+        raise _no_head(head, 'only those of MultiPromptTextHead and TextHeadMixin are known')
+    if not isinstance(head.conv_seg.regularization, nn.Identity):
+        raise _no_head(head, 'none smooths its scores by a SpatialRegularization')
+    kept = {key: value for key, value in own.items() if key not in TEXT_KEYS}
+    if isinstance(head, LSegHead):
+        return dict(_lseg_config(head, own), **classes)
+    if isinstance(head, DeepLabV2Head):
+        return dict(kept, type='ASPPHead', dilations=head.branches.dilations, **classes)
+    stock = next(base for base in type(head).__mro__
+                 if not issubclass(base, TextHeadMixin) and not base.__module__.startswith('mmseg_mvp'))
+    return dict(kept, type=stock.__name__, **classes)
+
+
+@torch.no_grad()
+def fill_head(stock: BaseDecodeHead, head: BaseDecodeHead, embedding: Tensor | None) -> None:
+    """Copy what a head has learned, and the embeddings of its classes.
+
+    Args:
+        stock (BaseDecodeHead): As built from :func:`head_config`.
+        head (BaseDecodeHead): The head.
+        embedding (Tensor, optional): As there.
+
+    Raises:
+        UserError: If the stock head has other parameters.
+    """
+    if isinstance(head, MultiPromptTextHead):
+        return _fill_cosine(stock, head, embedding)
+    weight, bias = _products(head.conv_seg)
+    if isinstance(head, LSegHead):
+        weight, bias = _fill_lseg(stock, head, weight, bias)
+    elif isinstance(head, DeepLabV2Head):
+        _fill_sum(stock, head)
+    else:
+        _load(stock, head)
+    _fill_conv_seg(stock, weight, bias)
+
+
+def is_exact(head: BaseDecodeHead) -> bool:
+    """Whether the stock head gives the very scores, or only those before the feature's length divides them."""
+    return isinstance(head, MultiPromptTextHead) or head.conv_seg.log_scale is None
+
+
+def _no_head(head: BaseDecodeHead, reason: str) -> UserError:
+    return UserError(f'{type(head).__name__} can\'t be baked into a head of mmseg, since {reason}: export it as ONNX')
+
+
+def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
+    """A text layer without its norm as a 1x1 convolution: weight (C, channels) and bias (C,)."""
+    weights = layer.weights()
+    if layer.log_scale is not None:
+        weights = F.normalize(weights, dim=1) * layer.log_scale.exp()
+    if isinstance(layer.projection, nn.Identity):
+        return weights, weights.new_zeros(len(weights))
+    return weights @ layer.projection.weight[:, :, 0, 0], weights @ layer.projection.bias
+
+
+def _fill_conv_seg(stock: BaseDecodeHead, weight: Tensor, bias: Tensor) -> None:
+    """Set the classifier to weight (C, n) and bias (C,), with zeros for channels beyond n."""
+    stock.conv_seg.weight.zero_()
+    stock.conv_seg.weight[:, :weight.shape[1], 0, 0] = weight
+    stock.conv_seg.bias.copy_(bias)
+
+
+def _load(stock: BaseDecodeHead, head: BaseDecodeHead, *filled: str) -> None:
+    """Copy all but the classifier and what is filled otherwise."""
+    own = {name: value for name, value in head.state_dict().items() if not name.startswith('conv_seg.')}
+    missing, unexpected = stock.load_state_dict(own, strict=False)
+    wrong = [*unexpected, *(name for name in missing if not name.startswith(('conv_seg.', *filled)))]
+    if wrong:
+        raise _no_head(head, f'{type(stock).__name__} has not the same parameters, such as {wrong[0]}')
+
+
+def _pass_through(module: ConvModule, matrix: Tensor, bias: Tensor) -> None:
+    """Make a convolution with norm and ReLU ``relu(matrix x + bias)``; matrix (n, C_in), bias (n,), zeros beyond n."""
+    middle = module.kernel_size[0] // 2
+    module.conv.weight.zero_()
+    module.conv.weight[:len(matrix), :, middle, middle] = matrix
+    shift = module.conv.bias
+    if module.with_norm:
+        norm, shift = module.norm, module.norm.bias
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1 - norm.eps)
+        norm.weight.fill_(1)
+    shift.zero_()
+    shift[:len(bias)] = bias
+
+
+def _check_relu(stock: BaseDecodeHead, module: ConvModule, head: BaseDecodeHead) -> None:
+    norm = module.norm if module.with_norm else None
+    if not isinstance(module.activate, nn.ReLU) or not isinstance(norm, _BatchNorm | None):
+        raise _no_head(head, f'{type(stock).__name__} must have ReLU and BatchNorm or no norm for that')
+
+
+def _fill_sum(stock: BaseDecodeHead, head: DeepLabV2Head) -> None:
+    """DeepLabV2's sum of branches by ASPP's bottleneck: the image pool counts 0, the others, at least 0 each, 1."""
+    _check_relu(stock, stock.bottleneck, head)
+    stock.aspp_modules.load_state_dict(head.branches.state_dict())
+    for parameter in stock.image_pool.parameters():
+        parameter.zero_()
+    identity = torch.eye(head.channels)
+    matrix = torch.cat([torch.zeros_like(identity), *[identity] * len(head.branches)], dim=1)
+    _pass_through(stock.bottleneck, matrix, torch.zeros(head.channels))
+
+
+def _lseg_config(head: LSegHead, own: dict) -> dict:
+    """DPT's head, whose last convolution ends in a ReLU: scores pass it as ``relu(s) - relu(-s)``."""
+    count = len(head.classifier.vocabulary)
+    if head.readout_type is None or head.reassemble_blocks.patch_size != 16:
+        raise _no_head(head, 'DPTHead takes maps of a ViT with patches of 16 pixels only')
+    if 2 * count > head.channels:
+        raise _no_head(head, f'DPTHead\'s {head.channels} channels carry {head.channels // 2} classes at most and '
+                             f'there are {count}')
+    return dict(type='DPTHead', embed_dims=head.in_channels[0], post_process_channels=head.post_process_channels,
+                readout_type=head.readout_type, channels=head.channels, in_channels=head.in_channels,
+                in_index=head.in_index, input_transform='multiple_select', dropout_ratio=0.,
+                norm_cfg=own.get('norm_cfg', dict(type='BN')))
+
+
+def _fill_lseg(stock: BaseDecodeHead, head: LSegHead, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the scores in DPT's last convolution; the classifier that is left, weight (C, 2C) and bias (C,)."""
+    _check_relu(stock, stock.project, head)
+    _load(stock, head, 'project.')
+    _pass_through(stock.project, torch.cat([weight, -weight]), torch.cat([bias, -bias]))
+    identity = torch.eye(len(weight))
+    return torch.cat([identity, -identity], dim=1), torch.zeros_like(bias)
+
+
+def _cosine_config(head: MultiPromptTextHead, embedding: Tensor | None) -> dict:
+    size = head.classifier.embed_dim
+    return dict(type='FCNHead', in_channels=head.in_channels if embedding is None else embedding.shape[1],
+                in_index=head.in_index if embedding is None else -1, channels=2 * size, num_convs=1,
+                kernel_size=1, act_cfg=None, dropout_ratio=0., norm_cfg=CHANNEL_NORM,
+                concat_input=not isinstance(head.projection, nn.Identity))
+
+
+def _fill_cosine(stock: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:
+    """``tau_1 sum_i cos(f, t_i)`` behind mmseg's norm over channels, of ``[f, -f]`` with ``f = P x + b``."""
+    size, projection = head.classifier.embed_dim, head.projection
+    linear = torch.eye(size) if isinstance(projection, nn.Identity) else projection.weight[:, :, 0, 0]
+    linear = linear if embedding is None else linear @ embedding
+    layer = stock.conv_cat if stock.concat_input else stock.convs[0]
+    layer.conv.weight.zero_()
+    layer.conv.weight[:, :linear.shape[1], 0, 0] = torch.cat([linear, -linear])
+    if stock.concat_input:
+        # A convolution before a norm has no bias: the other convolution, of weight 0, gives a constant 1 for it.
+        stock.convs[0].conv.weight.zero_()
+        stock.convs[0].norm.bias[0] = 1
+        layer.conv.weight[:, linear.shape[1], 0, 0] = torch.cat([projection.bias, -projection.bias])
+    weights = head.tau_1 * head.classifier.fused_weights()[0] / (2 * size**0.5)
+    _fill_conv_seg(stock, torch.cat([weights, -weights], dim=1), weights.new_zeros(len(weights)))

@@ -1,0 +1,173 @@
+"""A whole model as an ONNX file: pictures in, label maps out."""
+import inspect
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmseg_mvp.errors import UserError
+
+from ..files import check_new_file, written_whole
+from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions,
+                     random_images, text_classifier)
+from .plain import Exported, text_embeddings
+
+# Attention is there from 14 on; torch's exporter ends at 20.
+OPSETS = range(14, 21)
+# Largest difference to PyTorch's scores, relative where they exceed 1.
+TOLERANCE = 1e-3
+NAMES = dict(images=('batch', 'height', 'width'), text=(None, 'classes'), labels=('batch', 'height', 'width'),
+             scores=('batch', 'classes', 'height', 'width'))
+
+
+def save_embeddings(model: BaseModel, path: str | Path) -> None:
+    """Write the embeddings of a model's classes for an ONNX file that takes them as an input.
+
+    Args:
+        model (BaseModel): A segmentor with a text classifier, in eval mode.
+        path (str | Path): New ``.npz`` file with ``text`` (V, C, D), float32, and ``classes`` (C,), their names.
+
+    Raises:
+        UserError: If a class has several wordings that count by their maximum, or the file is there already.
+    """
+    check_one_row_a_class(model, 'a file of embeddings')
+    if Path(path).suffix != '.npz':
+        raise UserError(f'{path} is no name for embeddings: end it in .npz')
+    classifier = text_classifier(model)
+    with written_whole(path) as part:
+        np.savez(part, text=text_embeddings(model).float().cpu().numpy(), classes=list(classifier.vocabulary),
+                 **origin(classifier))
+
+
+def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: bool = False,
+                open_vocabulary: bool = False, shape: tuple[int, int, int] | None = None, **metadata: str) -> None:
+    """Write a model as ONNX and compare the file with the model on random pictures.
+
+    Inputs: ``images``, RGB pictures as they are, uint8, (B, H, W, 3), and for an open vocabulary ``text``, float32,
+    (V, C, D), see :func:`text_embeddings`. Outputs: ``labels``, int64, (B, H, W), and on request ``scores``, the logits
+    in the pictures' size, float32, (B, C, H, W). Pictures are taken whole, in the size that the network is to see.
+
+    Args:
+        model (BaseModel): A segmentor with a text classifier, in eval mode, on the CPU.
+        path (str | Path): New file, ``.onnx``.
+        opset (int): Version of ONNX's operators, 14 to 20.
+        scores (bool): Whether the file gives the scores as well.
+        open_vocabulary (bool): Whether the file takes the embeddings of the classes as an input.
+        shape (tuple[int, int, int], optional): Batch, height and width that the file is fixed to; None leaves all open.
+        **metadata (str): Further entries of the file's metadata.
+
+    Raises:
+        UserError: If a package is missing, the opset is not supported, the model can't be exported, or the file does
+            not do what the model does.
+    """
+    check_onnx(opset)
+    check_new_file(path)
+    if open_vocabulary:
+        check_one_row_a_class(model, 'an open vocabulary')
+    exported = Exported(model, scores).eval()
+    text = (exported.text.weights, ) if open_vocabulary else ()
+    with written_whole(path) as part:
+        _trace(exported, text, part, opset, shape)
+        _add_metadata(part, dict(_describe(model, exported, open_vocabulary), **metadata))
+        _compare(part, model, exported, text, shape)
+
+
+def check_onnx(opset: int) -> None:
+    """Refuse what can't be exported whatever the model is, before one is built.
+
+    Args:
+        opset (int): Version of ONNX's operators.
+
+    Raises:
+        UserError: If a package is missing, or the opset is not supported.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UserError(f'{error.name} is not installed, which the ONNX export needs: in the checkout, run pip install '
+                        f'-e ".[export]" -c requirements/tested.txt') from error
+    if opset not in OPSETS:
+        raise UserError(f'ONNX opset {opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}')
+
+
+def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int, shape: tuple | None) -> None:
+    """Write the file by PyTorch's exporter."""
+    unit = max(exported.multiple, 32 if exported.multiple == 1 else 1)
+    # A grid that no tower was trained on, so that the resizing of position embeddings is part of the file.
+    images = random_images(*(shape or (2, 5 * unit, 7 * unit)))
+    inputs = ['images', 'text'][:1 + len(text)]
+    outputs = ['labels', 'scores'][:1 + exported.scores]
+    axes = {} if shape else {name: {axis: title for axis, title in enumerate(NAMES[name]) if title}
+                             for name in (*inputs, *outputs)}
+    # The tracing exporter: 20 times faster than the one by torch.export, and fewer of the models fail in it.
+    exporter = dict(dynamo=False) if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of each branch on a size; the comparison tells whether one matters
+            torch.onnx.export(exported, (images, *text), str(path), input_names=inputs, output_names=outputs,
+                              dynamic_axes=axes, opset_version=opset, **exporter)
+    except (RuntimeError, ValueError) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(f'{type(exported.model.backbone).__name__} with {type(exported.model.decode_head).__name__} '
+                        f'can\'t be exported at opset {opset} ({reason}): try --opset {OPSETS[-1]}, or fix the size '
+                        f'with --shape BATCH HEIGHT WIDTH') from error
+
+
+def _describe(model: BaseModel, exported: Exported, open_vocabulary: bool) -> dict[str, str]:
+    """Metadata of the file."""
+    classifier = text_classifier(model)
+    entries = dict(origin(classifier), images='RGB, uint8, (batch, height, width, 3), not normalised',
+                   labels='index of the class, (batch, height, width)')
+    if open_vocabulary:
+        views, _, size = exported.text.weights.shape
+        return dict(entries, text=f'({views}, classes, {size}), by tools/export.py --format embeddings')
+    return dict(entries, classes=as_json(list(classifier.vocabulary)))
+
+
+def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
+    import onnx
+    file = onnx.load(str(path))
+    onnx.helper.set_model_props(file, metadata)
+    onnx.save(file, str(path))
+
+
+def _compare(path: Path, model: BaseModel, exported: Exported, text: tuple[Tensor, ...], shape: tuple | None) -> None:
+    """Run the file on other sizes than the traced one, and hold it against the model."""
+    import onnxruntime
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
+    feeds = {'text': text[0].numpy()} if text else {}
+    for size in [shape] if shape else dynamic_shapes(exported.multiple):
+        images = random_images(*size)
+        try:
+            found = session.run(None, dict(feeds, images=images.numpy()))
+        except Exception as error:  # onnxruntime's own exceptions are no subclasses of one of theirs
+            raise _not_dynamic(model, size, type(error).__name__, shape) from error
+        expected = _whole(model, images)
+        same = (torch.from_numpy(found[0]) == label_maps(expected)).float().mean().item()
+        if same < AGREEMENT:
+            raise _not_dynamic(model, size, f'{100 * (1 - same):.2f} % of the labels differ', shape)
+        if exported.scores:
+            logits = torch.stack([sample.low_res_logits.resize() for sample in expected])
+            error = float((torch.from_numpy(found[1]) - logits).abs().max() / logits.abs().max().clamp(min=1))
+            if not error < TOLERANCE:
+                raise _not_dynamic(model, size, f'the scores differ by {error:.1e}', shape)
+
+
+def _whole(model: BaseModel, images: Tensor) -> list:
+    """Predictions for whole pictures, whatever the model's ``test_cfg.mode``."""
+    mode, model.test_cfg.mode = model.test_cfg.mode, 'whole'
+    try:
+        return predictions(model, images)
+    finally:
+        model.test_cfg.mode = mode
+
+
+def _not_dynamic(model: BaseModel, size: tuple, found: str, shape: tuple | None) -> UserError:
+    advice = ('this model can\'t be exported' if shape else 'fix them with --shape BATCH HEIGHT WIDTH, or set '
+              'model.size_divisor to the stride of the backbone')
+    return UserError(f'The ONNX file of {type(model.backbone).__name__} with {type(model.decode_head).__name__} does '
+                     f'not do what the model does for batch, height and width {size} ({found}): {advice}')

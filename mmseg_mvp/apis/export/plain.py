@@ -1,0 +1,124 @@
+"""A segmentor in plain operations, which an exporter can follow."""
+import copy
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmseg_mvp.clip import Frozen
+from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
+from mmseg_mvp.models.text import TextLayer
+
+from .common import text_classifier
+from .traceable import make_traceable
+
+
+class GivenText(nn.Module):
+    """Stands in the place of a ``TextClassifier``: embeddings that are there, or that come with the pictures.
+
+    Args:
+        weights (Tensor): What the head scores with, (V, S, D).
+        sizes (list[int]): Wordings of each class, S in all; all 1 if the embeddings come with the pictures.
+    """
+    label_lists = None
+    row_names = ()
+
+    def __init__(self, weights: Tensor, sizes: list[int]) -> None:
+        super().__init__()
+        self.register_buffer('weights', weights)
+        self.sizes = sizes
+        self.given = None
+
+    def fused_weights(self) -> Tensor:
+        """Embeddings in use, (V, S, D)."""
+        return self.weights if self.given is None else self.given
+
+    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Class maps (B, V, C, h, w) of features (B, D, h, w), as the classifier's."""
+        maps = torch.einsum('bdhw,vsd->bvshw', features, weights)
+        if max(self.sizes) == 1:
+            return maps
+        return torch.stack([group.amax(dim=2) for group in maps.split(self.sizes, dim=2)], dim=2)
+
+
+class Exported(nn.Module):
+    """A segmentor in plain operations, from pictures as they are to label maps of their size.
+
+    Args:
+        model (BaseModel): The segmentor; it stays as it is.
+        scores (bool): Whether the scores are wanted as well.
+    """
+
+    def __init__(self, model: BaseModel, scores: bool = False) -> None:
+        super().__init__()
+        weights, sizes = text_embeddings(model), _wordings(model)
+        self.model = _plain_copy(model)
+        head = self.model.decode_head
+        self.text = GivenText(weights, sizes)
+        (head.conv_seg if isinstance(getattr(head, 'conv_seg', None), TextLayer) else head).classifier = self.text
+        self.scores, self.multiple = scores, pad_multiple(model)
+
+    def forward(self, images: Tensor, text: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Segment whole pictures.
+
+        Args:
+            images (Tensor): RGB, uint8, (B, H, W, 3).
+            text (Tensor, optional): Embeddings of the classes, (V, C, D).
+
+        Returns:
+            Tensor | tuple[Tensor, Tensor]: Label maps (B, H, W), int64; with ``scores`` also the logits (B, C, H, W).
+        """
+        self.text.given = text
+        height, width = images.shape[1:3]
+        x = F.pad(self._normalised(images), (0, -width % self.multiple, 0, -height % self.multiple))
+        logits = self.model.decode_head(self.model.extract_feat(x))
+        logits = F.interpolate(logits, size=x.shape[2:], mode='bilinear', align_corners=self.model.align_corners)
+        logits = logits[..., :height, :width]
+        labels = logits.argmax(dim=1)
+        return (labels, logits) if self.scores else labels
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """What mmseg's data preprocessor makes of them, (B, 3, H, W); it gets BGR from mmseg's pipelines."""
+        preprocessor, x = self.model.data_preprocessor, images.permute(0, 3, 1, 2).float()
+        x = x if preprocessor._channel_conversion else x.flip(1)
+        return (x - preprocessor.mean) / preprocessor.std if preprocessor._enable_normalize else x
+
+
+def _plain_copy(model: BaseModel) -> BaseModel:
+    """A copy in eval mode whose frozen parts are ordinary ones and whose layers can be traced."""
+    model = copy.deepcopy(model).eval()
+    make_traceable(model)
+    if isinstance(getattr(model.backbone, 'tower', None), Frozen):
+        model.backbone.tower = model.backbone.tower.module
+    if hasattr(model.backbone, 'autocast'):
+        model.backbone.autocast = None
+    return model
+
+
+def pad_multiple(model: BaseModel) -> int:
+    """What the sides of pictures are padded to multiples of."""
+    return model.backbone.stride if isinstance(model, CLIPEncoderDecoder) else getattr(model, 'size_divisor', 1)
+
+
+def _wordings(model: BaseModel) -> list[int]:
+    """Rows of the embeddings that each class has."""
+    names = text_classifier(model).row_names
+    return [names.count(name) for name in dict.fromkeys(names)]
+
+
+@torch.no_grad()
+def text_embeddings(model: BaseModel) -> Tensor:
+    """What the head of a model scores with: ``[sum_i t_i]``, with GPR ``[sum_i t_i, t_0]``; a learned background in it.
+
+    Args:
+        model (BaseModel): A segmentor with a text classifier, in eval mode.
+
+    Returns:
+        Tensor: (1 or 2, S, D), a row for each wording.
+    """
+    head = model.decode_head
+    if isinstance(getattr(head, 'conv_seg', None), TextLayer):
+        return head.conv_seg.weights()[None].clone()
+    weights = text_classifier(model).fused_weights()
+    return (weights if head.gpr is not None else weights[:1]).clone()

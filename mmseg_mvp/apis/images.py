@@ -1,0 +1,133 @@
+"""Reads whatever a user calls an image."""
+from os import PathLike
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mmseg_mvp.errors import UserError
+
+ImageSource = Union[str, PathLike, np.ndarray, Image.Image]
+
+MAX_PIXELS = 2**26  # 8192 x 8192
+SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
+
+
+class UnreadableImage(UserError):
+    """An image, not the call, is at fault: a run over many may go on without it."""
+
+
+def allow_pixels(max_pixels: int) -> None:
+    """Move the limit up from which Pillow itself refuses an image as an attack, for the whole process.
+
+    Args:
+        max_pixels (int): Pixels that an image may have.
+
+    Raises:
+        UserError: If it is not positive.
+    """
+    if max_pixels < 1:
+        raise UserError(f'max_pixels (--max-pixels) is {max_pixels}, but an image has at least one pixel: {MAX_PIXELS} '
+                        f'is the default.')
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+
+
+def list_images(folder: str | PathLike) -> list[Path]:
+    """The images of a folder by their endings, sorted; not those of its subfolders, and no hidden files.
+
+    Raises:
+        UserError: If there is none.
+    """
+    paths = sorted(path for path in Path(folder).iterdir()
+                   if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file())
+    if not paths:
+        raise UserError(f'Folder {folder} holds no image: expected files that end in {", ".join(SUFFIXES)}, in the '
+                        f'folder itself.')
+    return paths
+
+
+def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Read an image as one sees it: turned as its EXIF orientation says, transparent parts over white.
+
+    Args:
+        source (str | PathLike | np.ndarray | Image.Image): A file; an array as OpenCV has it and mmseg's
+            ``inference_model`` takes it, (H, W), (H, W, 1), (H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or
+            uint16; or a Pillow image of any mode. Of 16 bits the higher 8 are taken.
+        max_pixels (int): Largest number of pixels.
+
+    Returns:
+        np.ndarray: RGB, (H, W, 3) uint8.
+
+    Raises:
+        UnreadableImage: If a file is missing, damaged, no image, or larger than that.
+        UserError: If an array is not of such a shape and type, or the source is something else.
+    """
+    if isinstance(source, np.ndarray):
+        picture, name = _from_array(source), 'The array'
+    elif isinstance(source, Image.Image):
+        picture, name = source, 'The Pillow image'
+    elif isinstance(source, (str, PathLike)):
+        return _read_file(Path(source), max_pixels)
+    else:
+        raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, or '
+                        f'a Pillow image.')
+    _check_size(picture, name, max_pixels)
+    return _to_rgb(picture, name)
+
+
+def _read_file(path: Path, max_pixels: int) -> np.ndarray:
+    """Pixels of a file, whose size is looked at before it is decoded."""
+    if not path.is_file():
+        raise UnreadableImage(f'Image {path} does not exist, or is no file.')
+    try:
+        with Image.open(path) as picture:
+            _check_size(picture, f'Image {path}', max_pixels)
+            return _to_rgb(picture, f'Image {path}')
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage(f'Image {path} is too large for max_pixels (--max-pixels) = {max_pixels} ({error}): '
+                              f'raise it if you trust the file.') from error
+    except Exception as error:  # each decoder has exceptions of its own
+        reason = str(error).partition('\n')[0].partition(' file \'')[0] or type(error).__name__
+        raise UnreadableImage(f'Image {path} can\'t be read ({reason}): it is truncated, or no image.') from error
+
+
+def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise UnreadableImage(f'{name} has {width} x {height} = {width * height} pixels, but max_pixels (--max-pixels) '
+                              f'is {max_pixels}: raise it, or make the image smaller.')
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    """A Pillow image of an array in OpenCV's order of channels."""
+    channels = array.shape[2] if array.ndim == 3 else array.ndim == 2
+    if channels not in (1, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected (H, W), '
+                        f'(H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
+    array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+    if channels == 1:
+        return Image.fromarray(np.ascontiguousarray(array.reshape(array.shape[:2])))
+    return Image.fromarray(np.ascontiguousarray(array[..., [2, 1, 0, 3][:channels]]))
+
+
+def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 of a Pillow image of any mode."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith(('I', 'F')):  # Pillow would clip such values at 255
+        return _higher_bits(np.asarray(picture), name)
+    if picture.has_transparency_data:
+        picture = picture.convert('RGBA')
+        picture = Image.alpha_composite(Image.new('RGBA', picture.size, 'white'), picture)
+    return np.asarray(picture.convert('RGB'))
+
+
+def _higher_bits(grey: np.ndarray, name: str) -> np.ndarray:
+    """The higher 8 of 16 bits (H, W), which Pillow may hold in 32, as (H, W, 3) uint8."""
+    if grey.dtype.kind == 'f' or grey.min() < 0 or grey.max() > 0xFFFF:
+        raise UnreadableImage(f'{name} has values of more than 16 bits, from {grey.min()} to {grey.max()}, whose white '
+                              f'nobody knows: save it with 8 or 16 bits a channel.')
+    return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,149 @@
+"""Finds the config of a model that a user names by a config, by a checkpoint, or by a CLIP alone."""
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.infer import BaseInferencer
+from mmengine.runner.checkpoint import _load_checkpoint
+from mmseg.registry import TRANSFORMS
+from mmcv.transforms import Compose
+
+from mmseg_mvp.cli import check_checkpoint, describe, read_config, root_cause
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.without_cuda import replace_sync_bn
+
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
+DEFAULT_CLIP = dict(model='ViT-B-16-quickgelu', weights='openai')
+
+
+def find_config(model: str | Path | Config | dict | None, weights: str | None,
+                clip: dict | None) -> tuple[Config, str | None]:
+    """The config of a model, ready for inference in one process, and its checkpoint.
+
+    Args:
+        model (str | Path | Config | dict, optional): A config, its file, or a checkpoint that holds its config. None
+            and no ``weights``: MaskCLIP.
+        weights (str, optional): A checkpoint, by path or URL.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP that takes the place of the config's.
+
+    Returns:
+        tuple[Config, str | None]: The config, a copy, and the checkpoint's path, if there is one.
+
+    Raises:
+        UserError: If a file is missing, unreadable or holds no config, or the config has no place for a CLIP.
+    """
+    if isinstance(model, (str, Path)) and Path(model).suffix not in CONFIG_SUFFIXES:
+        if weights is not None:
+            raise UserError(f'{model} is no config (its name would end in {", ".join(CONFIG_SUFFIXES)}), and there is '
+                            f'the checkpoint {weights} besides: give one checkpoint.')
+        model, weights = None, str(model)
+    if weights is not None:
+        check_checkpoint(weights)
+    cfg = _read(model, weights, clip or DEFAULT_CLIP)
+    if clip is not None and not _put_clip(cfg.model, clip):
+        raise UserError(f'The model {cfg.model.type} of the config has no clip that {clip} could take the place of: '
+                        f'leave clip away.')
+    replace_sync_bn(cfg)  # one process: the same in eval mode, and SyncBN wants CUDA even there
+    return cfg, weights
+
+
+def _read(model: str | Path | Config | dict | None, weights: str | None, clip: dict) -> Config:
+    if isinstance(model, (str, Path)):
+        return read_config(str(model))
+    if isinstance(model, dict):  # mmengine's Config is none
+        return Config(model)
+    if model is not None:
+        return Config(model.to_dict())
+    return maskclip(clip) if weights is None else config_of(weights)
+
+
+def maskclip(clip: dict) -> Config:
+    """MaskCLIP (arXiv 2112.01071), which needs no training, on any CLIP.
+
+    Its names go into one sentence, ``'a photo of a {}.'``: the 85 that the shipped configs take need 85 times as long
+    to encode, which whoever changes names wants to wait for only by choice.
+
+    Args:
+        clip (dict): ``model`` and ``weights`` of the CLIP.
+
+    Returns:
+        Config: The shipped config with that CLIP; the toy CLIP has one of its own, for small pictures.
+    """
+    name = 'toy_zs' if clip['model'] == 'toy-rn' else 'voc_zs_vit-b16'
+    cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/maskclip/{name}.py')
+    cfg.model.clip = clip
+    cfg.model.decode_head.prompts.templates = 'single'
+    return cfg
+
+
+def config_of(checkpoint: str) -> Config:
+    """The config that mmengine stores in a checkpoint; as the config itself it is code, so trust where it comes from.
+
+    Raises:
+        UserError: If there is none, or it can't be read.
+    """
+    content = _load_checkpoint(checkpoint, 'cpu', logger='silent')  # the model's loading is told
+    text = content.get('meta', {}).get('cfg')
+    if text is None:
+        raise UserError(f'checkpoint {checkpoint} holds no config, as those do that tools/train.py writes: give the '
+                        f'config as well.')
+    try:
+        return Config.fromstring(text, '.py')
+    except Exception as error:  # whatever its code may raise
+        raise UserError(f'The config in checkpoint {checkpoint} can\'t be read ({describe(root_cause(error))}): give the '
+                        f'config as well.') from error
+
+
+def _put_clip(part: Any, clip: dict) -> bool:
+    """Put a CLIP in the place of every ``clip`` in a part of a config, in place; whether there was any."""
+    if isinstance(part, (list, tuple)):
+        return any([_put_clip(child, clip) for child in part])
+    if not isinstance(part, dict):
+        return False
+    if found := 'clip' in part:
+        part['clip'] = dict(clip)
+    return any([_put_clip(child, clip) for key, child in part.items() if key != 'clip']) or found
+
+
+def inference_pipeline(cfg: Config) -> Compose:
+    """The config's test pipeline for images that are read already and have neither labels nor a list of them.
+
+    Args:
+        cfg (Config): With a ``test_pipeline``, as mmseg's ``inference_model`` wants it, or a ``test_dataloader``.
+
+    Returns:
+        Compose: Takes ``dict(img=...)``, (H, W, 3) uint8 in BGR order.
+
+    Raises:
+        UserError: If there is no pipeline.
+    """
+    loader = cfg.get('test_dataloader') or {}
+    steps = cfg.get('test_pipeline') or loader.get('dataset', {}).get('pipeline')
+    if not steps:
+        raise UserError('The config has neither a test_pipeline nor a test_dataloader: test_pipeline = '
+                        '[dict(type=\'Resize\', ...), dict(type=\'PackSegInputs\')] says how images are resized.')
+    kept = [step for step in steps if not _name(step).startswith('Load')]
+    kept = [dict(type='PackSegInputs') if _name(step) == 'PackLabelList' else step for step in kept]
+    return Compose([TRANSFORMS.build(dict(step)) for step in (dict(type='LoadImageFromNDArray'), *kept)])
+
+
+def _name(step: dict) -> str:
+    """Name of a transform, by which or as which a config holds it."""
+    return getattr(step['type'], '__name__', step['type']).rpartition('.')[2]
+
+
+def usable_device(device: str | None) -> str:
+    """A device that computes here; None takes the best that there is.
+
+    Raises:
+        UserError: If there is no such device.
+    """
+    device = get_device() if device is None else str(device)
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f'Device \'{device}\' can\'t be used here ({str(error).partition(chr(10))[0]}): leave it away, '
+                        f'or take \'cpu\'.') from error
+    return device

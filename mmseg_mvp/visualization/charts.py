@@ -1,0 +1,126 @@
+"""What each prompt attends to, and which names the image seems to hold: pictures made of axes."""
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mmseg_mvp.errors import UserError
+
+from .fonts import drawable
+from .legend import shortened
+
+COLUMNS = 5  # panels beside each other
+DPI = 110
+BAR, RULE = '#0072b2', '#d9d9d9'
+
+
+def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[str] | None = None) -> np.ndarray:
+    """Draw the maps of one class under several prompts beside their image, in one colour scale.
+
+    Args:
+        image (np.ndarray): RGB, (H, W, 3) uint8.
+        maps (np.ndarray): Scores of the class under each prompt, ``m_1 .. m_k``, (k, h, w); they cover the image.
+        name (str): Of the class.
+        titles (Sequence[str], optional): Of the maps; None counts the prompts.
+
+    Returns:
+        np.ndarray: RGB, (H', W', 3) uint8. The colour map (viridis) is perceptually uniform.
+
+    Raises:
+        UserError: If there is no map, or the number of titles is another.
+    """
+    maps = np.asarray(maps, np.float32)
+    if maps.ndim != 3 or not len(maps):
+        raise UserError(f'draw_views got maps of shape {maps.shape}: expected (k, h, w) with a map for each prompt.')
+    titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
+    if len(titles) != len(maps):
+        raise UserError(f'draw_views got {len(titles)} titles for {len(maps)} maps: give one for each.')
+    rows, columns = grid(1 + len(maps))
+    height, width = image.shape[:2]
+    side = 2.6 * min(max(height / width, 0.4), 2.5)  # inches
+    figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.35)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    axes[0].imshow(image)
+    axes[0].set_title('image', fontsize=10)
+    limits = dict(vmin=np.nanmin(maps), vmax=np.nanmax(maps), cmap='viridis', extent=(0, width, height, 0))
+    for axis, one, title in zip(axes[1:], maps, titles):
+        heat = axis.imshow(one, interpolation='bilinear', **limits)
+        text, style = words(title)
+        axis.set_title(text, fontsize=10, **style)
+    figure.colorbar(heat, ax=list(axes), fraction=0.03, pad=0.01, label='cosine')
+    text, style = words(name)
+    figure.suptitle(text, fontsize=12, **style)
+    return to_array(figure)
+
+
+def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) -> np.ndarray:
+    """Draw how likely each name is in the image as bars, the likeliest first.
+
+    Args:
+        names (Sequence[str]): Of the N classes.
+        scores (Sequence[float]): GPR's ``g`` of each, 0..1, (N,).
+        top (int): Bars that are drawn at most.
+
+    Returns:
+        np.ndarray: RGB, (H', W', 3) uint8.
+
+    Raises:
+        UserError: If there is nothing to draw, or the numbers of names and scores differ.
+    """
+    scores = np.asarray(scores, np.float64)
+    if scores.shape != (len(names),) or not len(names) or top < 1:
+        raise UserError(f'draw_presence got {len(names)} names, scores of shape {scores.shape} and top={top}: expected '
+                        f'a score for each name, and at least one bar.')
+    order = np.argsort(-scores, kind='stable')[:top]
+    texts, styles = zip(*(words(names[index]) for index in order))
+    figure = new_figure(5 + 0.08 * max(map(len, texts)), 0.9 + 0.26 * len(order))
+    axis = figure.subplots()
+    _bars(axis, texts, styles, scores[order])
+    rest = f', the first {len(order)} of {len(names)}' * (len(order) < len(names))
+    axis.set_xlabel(f'how likely the name is in the image: g of GPR{rest}')
+    return to_array(figure)
+
+
+def _bars(axis, texts: Sequence[str], styles: Sequence[dict], scores: np.ndarray) -> None:
+    """A bar for each score (n,), the first one above, with its name on the left and its value on the right."""
+    places = np.arange(len(scores))
+    axis.barh(places, scores, height=0.7, color=BAR, zorder=2)
+    for place, score in zip(places, scores):
+        axis.text(score + 0.01, place, f'{score:.2f}', va='center', fontsize=8)
+    axis.set_yticks(places, texts)
+    for tick, style in zip(axis.get_yticklabels(), styles):
+        tick.set(**style)
+    axis.set(xlim=(0, 1.08), ylim=(len(scores) - 0.4, -0.6), xticks=np.linspace(0, 1, 6))
+    axis.tick_params(left=False)
+    axis.spines[['top', 'right', 'left']].set_visible(False)
+    axis.grid(axis='x', color=RULE, zorder=0)
+
+
+def grid(count: int) -> tuple[int, int]:
+    """Rows and columns of `count` panels: as few rows as fit, evenly filled."""
+    rows = -(-count // COLUMNS)
+    return rows, -(-count // rows)
+
+
+def words(text: str) -> tuple[str, dict]:
+    """A user's text for matplotlib: what to write, and the keyword arguments of the artist that writes it."""
+    text, path = drawable(shortened(text))
+    return text, dict(font=Path(path), parse_math=False)
+
+
+def new_figure(width: float, height: float):
+    """A matplotlib figure, in inches, that no pyplot knows of."""
+    from matplotlib.figure import Figure  # takes half a second, which only those who draw should wait for
+
+    return Figure((width, height), dpi=DPI, layout='constrained')
+
+
+def to_array(figure) -> np.ndarray:
+    """Pixels of a figure, RGB, (H, W, 3) uint8."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

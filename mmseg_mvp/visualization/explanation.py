@@ -1,0 +1,56 @@
+"""All pictures that explain one prediction."""
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.models.segmentors.explanation import Explanation
+
+from .charts import draw_presence, draw_views
+from .overlay import draw_overlay
+from .side_by_side import classes_present
+
+VIEW_SIDE = 640  # px: more than a panel shows
+
+
+def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colours: np.ndarray | None,
+                     explanation: Explanation | None, ignore_index: int = IGNORE) -> Iterator[tuple[str, np.ndarray]]:
+    """Draw a prediction and what the prompts have to do with it.
+
+    Args:
+        image (np.ndarray): RGB, (H, W, 3) uint8.
+        labels (np.ndarray): Predicted indices into ``names``, (H, W) integers.
+        names (Sequence[str]): Of the classes.
+        colours (np.ndarray, optional): RGB of each class, (N, 3).
+        explanation (Explanation, optional): From ``CLIPEncoderDecoder.explain``; None for a model without prompts of
+            its own.
+        ignore_index (int): Label of pixels without a class.
+
+    Yields:
+        tuple[str, np.ndarray]: What a picture shows, fit for a file name, and the picture, (H', W', 3) uint8:
+        'overlay'; 'presence', if there is GPR; 'views_<index>_<name>' of each predicted class.
+    """
+    yield 'overlay', draw_overlay(image, labels, names, colours, ignore_index=ignore_index)
+    if explanation is None:
+        return
+    if explanation.presence is not None:
+        yield 'presence', draw_presence(names, explanation.presence.cpu().numpy())
+    step = -(-max(labels.shape) // VIEW_SIDE)
+    for index in classes_present([labels[labels != ignore_index]], len(names)):
+        maps = list(explanation.views(index, step))
+        titles = prompt_titles(len(maps), explanation.has_global)
+        if explanation.has_global:
+            maps.insert(0, explanation.global_view(index, step))
+        picture = draw_views(image, np.stack([one.cpu().numpy() for one in maps]), names[index], titles)
+        yield file_name(f'views_{index:02d}_{names[index][:60]}'), picture
+
+
+def prompt_titles(num_views: int, has_global: bool) -> list[str]:
+    """What prompts are called, the global one first if there is one."""
+    return ['global prompt'] * has_global + [f'prompt {1 + view}' for view in range(num_views)]
+
+
+def file_name(text: str) -> str:
+    """A text with an underscore for all that a file name should not hold."""
+    return re.sub(r'[^\w.-]+', '_', text)

@@ -1,0 +1,118 @@
+"""A label map over its image: colours, names on the regions, and a legend."""
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import IGNORE
+
+from .fonts import drawable, load_font
+from .legend import TEXT, draw_legend, resize, shortened, stack
+from .palette import distinct_colours, to_linear
+from .places import place_boxes
+from .side_by_side import classes_present
+
+SIDES = (320, 4096)  # px: an image whose short side is below the first is enlarged, one with a longer side is reduced
+PAD = 3  # px between a name and the border of its box
+
+
+def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colours: np.ndarray | None = None,
+                 alpha: float = 0.55, ignore_index: int = IGNORE) -> np.ndarray:
+    """Lay the colours of a label map over its image.
+
+    Each name stands once on the picture, in the largest connected region of its class, where that has room for it.
+
+    Args:
+        image (np.ndarray): RGB, (H, W, 3) uint8.
+        labels (np.ndarray): Indices into ``names``, (H, W) integers. Pixels with other values are left as they are.
+        names (Sequence[str]): Of the N classes, in any script, see :func:`mmseg_mvp.visualization.fonts.drawable`.
+        colours (np.ndarray, optional): RGB of each class, (N, 3), 0..255; None takes :func:`distinct_colours`.
+        alpha (float): Share of the colour in a pixel, 0..1.
+        ignore_index (int): Label of pixels without a class, even where there are so many names.
+
+    Returns:
+        np.ndarray: RGB, (H', W', 3) uint8: the picture at the top left, enlarged by a whole factor where it is small,
+        and below it the legend of the labels present, largest area first.
+
+    Raises:
+        UserError: If the sizes of image and labels or the numbers of names and colours differ.
+    """
+    image, labels = np.asarray(image), np.asarray(labels).astype(np.int32)
+    if image.shape[:2] != labels.shape or image.shape[2:] != (3,):
+        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: '
+                        f'expected (H, W, 3) and (H, W) of the same size.')
+    colours = distinct_colours(len(names)) if colours is None else np.asarray(colours)
+    if len(colours) != len(names):
+        raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')
+    labels[(labels >= len(names)) | (labels == ignore_index)] = -1
+    present = classes_present([labels], len(names))
+    size = picture_size(*labels.shape)
+    image, labels = resize(image, size, smooth=True), resize(labels, size)
+    scale = max(1, max(size) / 1000)
+    picture = outline(blend(image, labels, colours, alpha), labels, colours, round(scale))
+    texts = {index: drawable(shortened(names[index])) for index in present}
+    picture = write_names(picture, labels, texts, colours, round(scale * TEXT))
+    return stack(picture, draw_legend([(names[i], colours[i]) for i in present], size[1], scale=scale))
+
+
+def picture_size(height: int, width: int) -> tuple[int, int]:
+    """(height, width) in the picture: whole enlargement of small images, reduction of huge ones."""
+    smallest, largest = SIDES
+    if max(height, width) > largest:
+        return tuple(max(1, round(side * largest / max(height, width))) for side in (height, width))
+    factor = max(1, min(-(-smallest // min(height, width)), largest // 2 // max(height, width)))
+    return height * factor, width * factor
+
+
+def blend(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, alpha: float) -> np.ndarray:
+    """Mix an image (H, W, 3) with the colours (N, 3) of its labels (H, W), but where these are below 0."""
+    table = np.array([*colours, (0, 0, 0)], np.uint8)  # the last one is for -1
+    return np.where(labels[..., None] < 0, image, cv2.addWeighted(image, 1 - alpha, table[labels], alpha, 0))
+
+
+def outline(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, width: int) -> np.ndarray:
+    """Draw a line of the pure colour (N, 3), `width` px wide, inside the border of each region, into the picture."""
+    edge = np.zeros(labels.shape, bool)
+    for one, border in ((labels, edge), (labels.T, edge.T)):
+        change = one[width:] != one[:-width]
+        border[width:] |= change
+        border[:-width] |= change
+    edge &= labels >= 0
+    picture[edge] = colours[labels[edge]]
+    return picture
+
+
+def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[str, str]], colours: np.ndarray,
+                size: int) -> np.ndarray:
+    """Write names into the regions that have room for them, in boxes of their colours.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        labels: (H, W) integers.
+        texts: What to write and the file of its font, by label; earlier ones choose their place first.
+        colours: (N, 3), RGB.
+        size: Of the letters, in px.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    fonts = {index: load_font(path, size) for index, (_, path) in texts.items()}
+    boxes = {index: (sum(fonts[index].getmetrics()) + 2, round(fonts[index].getlength(text)) + 2 * PAD)
+             for index, (text, _) in texts.items()}
+    page = Image.fromarray(picture)
+    pen = ImageDraw.Draw(page)
+    for index, (top, left) in place_boxes(labels, boxes).items():
+        height, width = boxes[index]
+        box = (left, top, left + width - 1, top + height - 1)
+        colour = tuple(int(channel) for channel in colours[index])
+        pen.rounded_rectangle(box, PAD, colour, ink_on(colour))
+        pen.text((left + PAD, top + 1), texts[index][0], ink_on(colour), fonts[index])
+    return np.asarray(page)
+
+
+def ink_on(colour: Sequence[int]) -> tuple[int, int, int]:
+    """Black or white, whichever contrasts more with a colour: 4.5 to 1 at least (WCAG 2, relative luminance)."""
+    luminance = float(to_linear(colour) @ (0.2126, 0.7152, 0.0722))
+    return (0, 0, 0) if (luminance + 0.05)**2 > 0.05 * 1.05 else (255, 255, 255)

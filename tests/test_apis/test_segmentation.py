@@ -1,0 +1,114 @@
+"""What a result holds, draws and writes, against logits made by hand."""
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmseg_mvp.apis import Segmentation
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.segmentors.label_map import LowResLogits
+from mmseg_mvp.visualization import distinct_colours, draw_overlay
+
+NAMES = ['cat', 'dog', 'sky']
+PROBABILITIES = np.array([[[.7, .2], [.1, .3]], [[.2, .7], [.3, .3]], [[.1, .1], [.6, .4]]], np.float32)  # (3, 2, 2)
+IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20
+
+
+def result(threshold=None, classes=NAMES, labels=None, explain=lambda: None):
+    """A 2 x 2 image whose logits are the logarithms of PROBABILITIES, not resized."""
+    sample = SegDataSample(metainfo=dict(image=IMAGE, img_path=None))
+    labels = torch.tensor(PROBABILITIES.argmax(0) if labels is None else labels)
+    logits = LowResLogits(logits=torch.tensor(PROBABILITIES).log() + 5, rows=torch.eye(2), columns=torch.eye(2))
+    sample.set_data(dict(pred_sem_seg=PixelData(data=labels[None]), low_res_logits=logits))
+    return Segmentation(sample, classes, explain, threshold)
+
+
+def test_labels_and_probabilities():
+    out = result()
+    assert out.label_map.tolist() == [[0, 1], [2, 2]] and out.label_map.dtype == np.int64
+    assert out.present() == ['sky', 'cat', 'dog'] and out.classes == tuple(NAMES)
+    np.testing.assert_allclose(out.scores(), PROBABILITIES, rtol=1e-5)
+    for index, name in enumerate(NAMES):
+        np.testing.assert_allclose(out.score(name), PROBABILITIES[index], rtol=1e-5)
+
+
+@pytest.mark.parametrize('threshold, expected, present', [
+    (0., [[0, 1], [2, 2]], ['sky', 'cat', 'dog']), (.5, [[0, 1], [2, 255]], ['cat', 'dog', 'sky']),
+    (.65, [[0, 1], [255, 255]], ['cat', 'dog']), (1., [[255, 255], [255, 255]], [])])
+def test_pixels_below_the_threshold_are_unknown(threshold, expected, present):
+    out = result(threshold)
+    assert out.label_map.tolist() == expected and out.unknown == 255
+    assert out.present() == present
+
+
+def test_unknown_is_no_class_where_there_are_many():
+    assert result(classes=[str(i) for i in range(255)]).unknown == 255
+    assert result(classes=[str(i) for i in range(256)]).unknown == 65535
+
+
+def test_unknown_names_are_told():
+    with pytest.raises(UserError, match='no class \'fish\'.*cat, dog, sky'):
+        result().score('fish')
+    with pytest.raises(UserError, match='views need MVP-SEG or MaskCLIP'):
+        result().views('cat')
+    assert result().presence is None
+
+
+def test_the_model_runs_again_at_most_once_and_only_when_asked():
+    calls = []
+    out = result(explain=lambda: calls.append(1))
+    out.draw(), out.scores()
+    assert not calls
+    assert out.presence is None and out.presence is None and len(calls) == 1
+
+
+def test_picture_is_the_overlay_of_the_image_in_the_format_that_the_name_says(tmp_path):
+    out = result(.5)
+    picture = draw_overlay(IMAGE, out.label_map, NAMES, distinct_colours(3))
+    out.save(tmp_path / 'new' / 'a.png')
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'new' / 'a.png')), picture)
+    out.save(str(tmp_path / 'a.JPG'))
+    with Image.open(tmp_path / 'a.JPG') as written:
+        assert written.format == 'JPEG' and written.size == picture.shape[1::-1]
+
+
+def test_nothing_is_overwritten_unasked(tmp_path):
+    for save in (result().save, result().save_mask):
+        (tmp_path / 'a.png').write_text('mine')
+        with pytest.raises(UserError, match='exists already'):
+            save(tmp_path / 'a.png')
+        assert (tmp_path / 'a.png').read_text() == 'mine'
+        save(tmp_path / 'a.png', overwrite=True)
+        assert Image.open(tmp_path / 'a.png').format == 'PNG'
+
+
+def test_other_endings_are_told(tmp_path):
+    with pytest.raises(UserError, match=r'a\.txt does not end in .*\.png'):
+        result().save(tmp_path / 'a.txt')
+    with pytest.raises(UserError, match=r'a\.jpg does not end in \.png'):
+        result().save_mask(tmp_path / 'a.jpg')
+    assert not list(tmp_path.iterdir())
+
+
+def test_mask_is_the_label_map_in_colour(tmp_path):
+    out = result(.5)
+    out.save_mask(tmp_path / 'a.png')
+    with Image.open(tmp_path / 'a.png') as mask:
+        assert mask.mode == 'P'
+        np.testing.assert_array_equal(np.asarray(mask), out.label_map)
+        shown = np.asarray(mask.convert('RGB'))
+    np.testing.assert_array_equal(shown[0, 0], out.colours[0])
+    np.testing.assert_array_equal(shown[1, 0], out.colours[2])
+    assert tuple(shown[1, 1]) == (128, 128, 128)
+
+
+def test_mask_of_many_classes_has_sixteen_bits(tmp_path):
+    out = result(.5, classes=[str(i) for i in range(3000)], labels=[[0, 255], [2999, 7]])
+    out.save_mask(tmp_path / 'a.png')
+    with Image.open(tmp_path / 'a.png') as mask:
+        assert mask.mode.startswith('I')
+        assert np.asarray(mask).tolist() == [[0, 255], [2999, 65535]]
+    with pytest.raises(UserError, match='65535 classes at most'):
+        result(classes=[str(i) for i in range(2**16)]).save_mask(tmp_path / 'b.png')

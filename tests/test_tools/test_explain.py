@@ -1,0 +1,100 @@
+"""The explanation of a prediction on the toy world, file by file."""
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fixtures.tools import load_tool
+from mmseg.apis import inference_model, init_model
+from PIL import Image
+
+from mmseg_mvp.datasets.toy.scenes import draw_scene
+from mmseg_mvp.visualization import draw_overlay
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+MVP_SEG, MASKCLIP = (str(CONFIGS / method / 'toy_zs.py') for method in ('mvp_seg', 'maskclip'))
+
+
+@pytest.fixture
+def explain(monkeypatch, tmp_path):
+    tool = load_tool('analysis_tools/explain.py')
+
+    def run(*arguments, folder=tmp_path / 'why'):
+        argv = ['explain.py', *map(str, arguments), '--out-dir', str(folder), '--device', 'cpu']
+        monkeypatch.setattr(sys, 'argv', argv)
+        with tool.cli.user_errors():
+            tool.main()
+        return folder
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / 'photo.png'
+    Image.fromarray(draw_scene(2, 'test', 64).image).save(path)
+    return path
+
+
+def test_mvp_seg_on_its_test_data(explain, tmp_path):
+    model = init_model(MVP_SEG, device='cpu')
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'learned.pth')
+    folder = explain(MVP_SEG, tmp_path / 'learned.pth', '--index', 1, '--top', 2, '--classes', 'tree, house, boat')
+    names = {path.name for path in folder.iterdir()}
+    assert {'overlay.png', 'presence.png', 'nearest_words.csv', 'nearest_words.md', 'nearest_words.png'} < names
+    assert any(name.startswith('views_') for name in names)
+    contexts, tower = model.decode_head.classifier.prompts.contexts.detach(), model.decode_head.classifier.tower.module
+    rows = list(csv.DictReader((folder / 'nearest_words.csv').open()))
+    titles = ['global prompt', 'prompt 1', 'prompt 2', 'prompt 3']
+    assert [row['prompt'] for row in rows[::12]] == titles
+    tokens = {word: token for token, word in tower.words().items()}
+    for row in rows:
+        vector = contexts[titles.index(row['prompt']), int(row['vector']) - 1]
+        word = tower.embed(torch.tensor(tokens[row['word']]))
+        assert float(row['distance']) == pytest.approx(float((vector - word).norm()), abs=1e-4)
+    table = (folder / 'nearest_words.md').read_text().splitlines()
+    assert len(table) == 2 + 6 and table[2].startswith(f'| v1 | {rows[0]["word"]} (')
+
+
+def test_maskclip_on_an_image_says_what_there_is_none_of(explain, photo, capsys):
+    key, templates = 'model.decode_head.prompts.templates', 'single'  # 85 take long to encode
+    folder = explain(MASKCLIP, photo, '--classes', 'tree, house, boat', '--cfg-options', f'{key}={templates}')
+    said = capsys.readouterr().out
+    for sentence in ('one view of each class', 'no presence bars: the model has no GPR',
+                     'no nearest words: the prompts are sentences (TemplatePrompts)'):
+        assert sentence in said
+    names = {path.name for path in folder.iterdir()}
+    model = init_model(MASKCLIP, device='cpu', cfg_options={key: templates})
+    model.set_classes(['tree', 'house', 'boat'])
+    labels = inference_model(model, str(photo)).pred_sem_seg.data[0].numpy()
+    present = {f'views_{index:02d}_{("tree", "house", "boat")[index]}.png' for index in np.unique(labels)}
+    assert names == {'overlay.png', *present}
+    expected = draw_overlay(np.asarray(Image.open(photo)), labels, ['tree', 'house', 'boat'])
+    assert np.array_equal(np.asarray(Image.open(folder / 'overlay.png')), expected)
+
+
+def test_of_a_model_without_views_there_is_the_overlay(explain, photo, capsys):
+    folder = explain(CONFIGS / 'lseg' / 'toy_zs.py', photo, '--classes', 'tree, house')
+    assert [path.name for path in folder.iterdir()] == ['overlay.png']
+    assert 'no views: only MVP-SEG and MaskCLIP' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('arguments, message', [
+    ((MVP_SEG, '--index', 1000), '--index is 1000, but the test data have the pictures 0 to 499'),
+    ((MVP_SEG, 'nowhere.pth'), 'checkpoint nowhere.pth does not exist'),
+    ((MASKCLIP, 'nowhere.png'), 'nowhere.png does not exist'),
+    ((MVP_SEG, '--top', 0), 'top=0'),
+    ((MASKCLIP, '--classes', 'tree'), 'Unknown label set')])
+def test_mistakes_are_one_sentence_and_write_nothing(explain, capsys, tmp_path, arguments, message):
+    with pytest.raises(SystemExit, match='2'):
+        explain(*arguments)
+    assert message in capsys.readouterr().err and not (tmp_path / 'why').exists()
+
+
+def test_nothing_is_overwritten(explain, capsys, tmp_path):
+    (tmp_path / 'old.txt').touch()
+    with pytest.raises(SystemExit, match='2'):
+        explain(MASKCLIP, folder=tmp_path)
+    assert 'exists and is not an empty folder' in capsys.readouterr().err

@@ -1,0 +1,121 @@
+"""tools/export.py: what its arguments lead to, and every mistake in one sentence."""
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from fixtures.exports import maps, toy_images
+from mmengine.config import Config
+from mmengine.runner.checkpoint import save_checkpoint
+from mmseg.apis import init_model
+from mmseg.registry import MODELS
+from safetensors import safe_open
+
+ROOT = Path(__file__).parents[2]
+TOOL, CONFIGS = ROOT / 'tools' / 'export.py', ROOT / 'configs'
+MASKCLIP, MVP_SEG = CONFIGS / 'maskclip' / 'toy_zs.py', CONFIGS / 'mvp_seg' / 'toy_zs.py'
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the tool in a new folder; what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['export.py', *map(str, arguments)])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def refuse(run, capsys, tmp_path):
+    """The sentence of a run that ends with code 2 and leaves no file."""
+
+    def refuse(*arguments):
+        files = sorted(tmp_path.rglob('*'))
+        with pytest.raises(SystemExit) as end:
+            run(*arguments)
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and sorted(tmp_path.rglob('*')) == files
+        return said[said.index('error: '):]
+
+    return refuse
+
+
+@pytest.mark.parametrize('classes', ['red house, tree,boat', 'names.txt'])
+def test_onnx_of_ones_own_classes(classes, run, tmp_path):
+    (tmp_path / 'names.txt').write_text('red house\ntree\nboat\n')
+    said = run(MASKCLIP, '--format', 'onnx', '--out', 'new/toy.onnx', '--classes', classes).out
+    assert "'scale': (64, 64)" in said and said.endswith('Written to new/toy.onnx.\n')
+    model = MODELS.build(Config.fromfile(MASKCLIP).model).eval()
+    model.set_classes(['red house', 'tree', 'boat'])
+    labels, = onnxruntime.InferenceSession('new/toy.onnx').run(None, dict(images=toy_images().numpy()))
+    assert (labels == maps(model, toy_images())[0].numpy()).mean() > 0.999
+    assert {entry.key: entry.value for entry in onnx.load('new/toy.onnx').metadata_props}['classes'] == (
+        '["red house", "tree", "boat"]')
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Of MVP-SEG on the toy world, with prompts that are not those of a new model."""
+    torch.manual_seed(7)
+    model = MODELS.build(Config.fromfile(MVP_SEG).model).eval()
+    save_checkpoint(dict(meta={}, state_dict=model.state_dict()), str(tmp_path / 'learned.pth'))
+    return model
+
+
+def test_open_vocabulary_with_embeddings(run, checkpoint):
+    run(MVP_SEG, 'learned.pth', '--format', 'onnx', '--out', 'open.onnx', '--open-vocabulary', '--scores',
+        '--opset', 18)
+    run(MVP_SEG, 'learned.pth', '--format', 'embeddings', '--out', 'names.npz', '--classes', 'tree, bird, blue car')
+    names = np.load('names.npz')
+    labels, scores = onnxruntime.InferenceSession('open.onnx').run(
+        None, dict(images=toy_images().numpy(), text=names['text']))
+    checkpoint.set_classes(['tree', 'bird', 'blue car'])
+    expected, logits = maps(checkpoint, toy_images())
+    assert (labels == expected.numpy()).mean() > 0.999 and np.abs(scores - logits.numpy()).max() < 1e-3
+
+
+def test_prompts(run, checkpoint):
+    run(MVP_SEG, 'learned.pth', '--format', 'prompts', '--out', 'p.safetensors')
+    with safe_open('p.safetensors', 'pt') as file:
+        assert torch.equal(file.get_tensor('contexts'), checkpoint.decode_head.classifier.prompts.contexts)
+
+
+def test_baked_without_gpr(run, tiny_vit, tmp_path):
+    options = ['--cfg-options', f'model.clip.model={tiny_vit["model"]}', 'model.clip.weights=None']
+    said = run(MVP_SEG, '--format', 'baked', '--out', 'toy.pth', '--classes', 'cat, dog', '--no-gpr', *options)
+    assert '100.00 % of the labels' in said.out and 'parameters are exported at their untrained start' in said.err
+    model = init_model('toy.py', 'toy.pth', device='cpu')
+    assert type(model).__name__ == 'EncoderDecoder' and model.dataset_meta['classes'] == ['cat', 'dog']
+
+
+class TestRefused:
+
+    @pytest.mark.parametrize('arguments, sentence', [
+        ([MVP_SEG, '--format', 'baked', '--out', 'x.pth'], 'GPR looks at the whole picture'),
+        ([MVP_SEG, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], "ResNet of CLIP's own"),
+        ([MASKCLIP, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], 'has no GPR as configured'),
+        ([MASKCLIP, '--format', 'onnx', '--opset', '3', '--out', 'x.onnx'], 'ONNX opset 3 is not supported'),
+        ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
+        ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),
+        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree'], "Unknown label set 'tree'"),
+        ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'A single class'),
+        ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'of which nothing is learned'),
+        ([MASKCLIP, 'none.pth', '--format', 'prompts', '--out', 'x.safetensors'], 'none.pth does not exist'),
+        (['none.py', '--format', 'onnx', '--out', 'x.onnx'], 'none.py does not exist'),
+        ([MASKCLIP, '--format', 'onnx', '--out', '/proc/x.onnx'], "x.onnx can't be written")], ids=lambda _: '')
+    def test_in_one_sentence(self, arguments, sentence, refuse):
+        said = refuse(*arguments)
+        assert sentence in said and said.count('\n') == 1
+
+    def test_a_file_that_is_there(self, refuse, tmp_path):
+        (tmp_path / 'x.onnx').write_text('precious')
+        assert 'x.onnx exists already: name a new file' in refuse(MASKCLIP, '--format', 'onnx', '--out', 'x.onnx')
+        assert (tmp_path / 'x.onnx').read_text() == 'precious'

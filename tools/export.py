@@ -1,0 +1,128 @@
+"""Export a model: python tools/export.py CONFIG [CHECKPOINT] --format FORMAT --out FILE [--classes NAMES]; see --help.
+
+baked       NAME.pth and NAME.py that run in MMSegmentation alone, for one list of classes
+onnx        the whole model, pictures in and label maps out, for one list of classes or with --open-vocabulary for any
+embeddings  a list of classes as NAME.npz, for an ONNX file with an open vocabulary
+prompts     what the prompts have learned as NAME.safetensors, for mmseg_mvp.apis.load_prompts and from_pretrained
+"""
+import argparse
+import sys
+
+try:
+    from mmseg_mvp import apis, cli
+    from mmseg_mvp.apis.export import check_onnx, difference
+    from mmseg_mvp.apis.export.common import as_json
+    from mmseg_mvp.apis.files import check_new_file
+    from mmseg_mvp.errors import UserError
+except ImportError as error:
+    sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
+except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+    sys.exit(f'error: {error}')
+
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
+
+from mmseg_mvp.without_cuda import replace_sync_bn
+
+FORMATS = ('baked', 'onnx', 'embeddings', 'prompts')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is exported as built')
+    parser.add_argument('--format', choices=FORMATS, required=True)
+    parser.add_argument('--out', metavar='FILE', required=True, help='new file')
+    parser.add_argument('--classes', metavar='NAMES',
+                        help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
+                             'synonyms after commas, or a label set such as ade20k (default: the config\'s test classes)')
+    parser.add_argument('--no-gpr', action='store_true', help='leave Global Prompt Refining out')
+    parser.add_argument('--opset', type=int, default=17, help='onnx: version of the operators')
+    parser.add_argument('--scores', action='store_true', help='onnx: give the logits as well')
+    parser.add_argument('--open-vocabulary', action='store_true', help='onnx: take the embeddings as an input')
+    parser.add_argument('--shape', type=int, nargs=3, metavar=('BATCH', 'HEIGHT', 'WIDTH'),
+                        help='onnx: fix the input (default: any)')
+    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
+                        help='override settings of the config')
+    parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
+    return parser.parse_args()
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse what --format onnx alone takes, and what it can't do, before anything is built."""
+    given = [name for name in ('scores', 'open_vocabulary', 'shape') if getattr(args, name)]
+    if args.format == 'onnx':
+        check_onnx(args.opset)
+    elif given:
+        raise UserError(f'--{given[0].replace("_", "-")} belongs to --format onnx, not to {args.format}; leave it away')
+    if args.shape and min(args.shape) < 1:
+        raise UserError(f'--shape {" ".join(map(str, args.shape))}: batch, height and width must be at least 1')
+
+
+def build(cfg, args: argparse.Namespace):
+    """The model in eval mode on the CPU, with its checkpoint and the classes wanted."""
+    init_default_scope('mmseg')
+    replace_sync_bn(cfg)
+    model = MODELS.build(cfg.model).eval()
+    if args.checkpoint:
+        load_checkpoint(model, args.checkpoint, map_location='cpu')
+    elif learned := [name for name, parameter in model.named_parameters() if parameter.requires_grad]:
+        print(f'No checkpoint was given, so {len(learned)} parameters are exported at their untrained start, such as '
+              f'{learned[0]}.', file=sys.stderr)
+    if args.classes:
+        if not hasattr(model, 'set_classes'):
+            raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder '
+                            f'or CLIPEncoderDecoder, or leave --classes away')
+        model.set_classes(args.classes)
+    if args.no_gpr:
+        remove_gpr(model)
+    return model
+
+
+def remove_gpr(model) -> None:
+    """Leave Global Prompt Refining out."""
+    if getattr(model.decode_head, 'gpr', None) is None:
+        raise UserError(f'--no-gpr: {type(model.decode_head).__name__} has no GPR as configured; leave the flag away')
+    model.decode_head.gpr = None
+
+
+def export(cfg, model, args: argparse.Namespace) -> None:
+    """Write the file, and say what it holds."""
+    if args.format == 'prompts':
+        apis.save_prompts(model, args.out)
+    elif args.format == 'embeddings':
+        apis.save_embeddings(model, args.out)
+    elif args.format == 'onnx':
+        export_onnx(cfg, model, args)
+    else:
+        same = apis.export_baked(cfg, model, args.out)
+        reason = difference(model)
+        print(f'{100 * same:.2f} % of the labels of random pictures are those of the model'
+              f'{f", since {reason}" if reason else ""}.')
+    print(f'Written to {args.out}.')
+
+
+def export_onnx(cfg, model, args: argparse.Namespace) -> None:
+    """Write the model as ONNX, with what its user must do to pictures before."""
+    resizes = [dict(step) for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
+    apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary,
+                     args.shape and tuple(args.shape), resize=as_json(resizes))
+    windows = f', not in windows of {model.test_cfg.crop_size} pixels' if model.test_cfg.mode == 'slide' else ''
+    print(f'The file does what the model does with random pictures. It takes them whole{windows}, as RGB bytes, in the '
+          f'size that the test pipeline makes: {resizes or "their own"}.')
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = cli.load_config(args)
+    check_new_file(args.out)
+    if args.checkpoint:
+        cli.check_checkpoint(args.checkpoint)
+    check_flags(args)
+    export(cfg, build(cfg, args), args)
+
+
+if __name__ == '__main__':
+    with cli.user_errors():
+        main()

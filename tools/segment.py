@@ -1,0 +1,175 @@
+"""Segment images by names: python tools/segment.py IMAGE|FOLDER|VIDEO --classes "red house, tree, sky"; see --help."""
+import argparse
+import os
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+try:
+    from mmseg_mvp import cli
+    from mmseg_mvp.errors import UserError
+except ImportError as error:
+    sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
+except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+    sys.exit(f'error: {error}')
+
+import torch
+from mmengine.utils import track_iter_progress
+
+from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
+from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer
+from mmseg_mvp.apis.files import written_whole
+from mmseg_mvp.apis.images import list_images
+from mmseg_mvp.apis.segmentation import save_picture
+from mmseg_mvp.apis.video import SUFFIXES as VIDEOS
+from mmseg_mvp.apis.video import segment_video
+from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.vocabularies import class_entries, load_vocabulary
+
+CLASS_LIST = 'seg_classes.txt'  # in the folder of the results: the names of their labels, in their order
+
+
+class Outcome(NamedTuple):
+    """What became of a process's share of the files."""
+    done: int
+    kept: int
+    unreadable: list[str]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Segment an image, the images of a folder or a video by names')
+    parser.add_argument('source', metavar='IMAGE|FOLDER|VIDEO')
+    parser.add_argument('--classes', required=True, metavar='NAMES',
+                        help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
+                             'synonyms after commas, or a label set such as ade20k')
+    add_model_arguments(parser)
+    parser.add_argument('--out-dir', default='segmented', metavar='DIR', help='folder of the results (default: %(default)s)')
+    parser.add_argument('--masks', action='store_true',
+                        help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
+    parser.add_argument('--views', action='store_true', help='also what each prompt sees, and GPR\'s presence scores')
+    parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best, under torchrun one GPU a process)')
+    parser.add_argument('--overwrite', action='store_true', help='make results again that are there already')
+    return parser.parse_args()
+
+
+def find_files(args: argparse.Namespace) -> list[Path]:
+    """The file that was named, or the images of the folder.
+
+    Raises:
+        UserError: There is none, the results would lie among the images, or are of a kind that videos don't have.
+    """
+    source = Path(args.source)
+    if not source.exists():
+        raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
+    if is_video(source) and (args.masks or args.views):
+        raise UserError('--masks and --views are for images: leave them away for a video, or extract its frames')
+    if source.is_dir() and source.resolve() == Path(args.out_dir).resolve():
+        raise UserError(f'--out-dir {args.out_dir} is the folder of the images; name another one')
+    return list_images(source) if source.is_dir() else [source]
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEOS and path.is_file()
+
+
+def plan(files: list[Path], args: argparse.Namespace) -> dict[Path, dict[str, Path]]:
+    """Results of each file, by kind, the picture last; images whose names differ in their endings alone keep these."""
+    taken = Counter(name for path in files for name in (path.stem, path.name))
+    kinds = ['mask'] * args.masks + ['views'] * args.views + ['seg']
+    jobs = {}
+    for path in files:
+        stem = path.stem if taken[path.stem] == 1 else path.name
+        ending = '.mp4' if is_video(path) else '.png'
+        jobs[path] = {kind: Path(args.out_dir, f'{stem}_{kind}{ending}') for kind in kinds}
+    return jobs
+
+
+def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None:
+    """See that the folder takes results and holds none for other classes; the first process notes the classes there.
+
+    Raises:
+        UserError: It can't be written to, or holds results for other classes.
+    """
+    path, text = Path(args.out_dir, CLASS_LIST), '\n'.join(class_entries(vocabulary)) + '\n'
+    others = path.is_file() and path.read_text('utf-8') != text
+    if others and not args.overwrite and len(os.listdir(args.out_dir)) > 1:
+        raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name another '
+                        'folder, or make them again with --overwrite')
+    if first:
+        with written_whole(path, overwrite=True) as temporary:
+            temporary.write_text(text, 'utf-8')
+
+
+def build(args: argparse.Namespace) -> OpenVocabInferencer:
+    """The model of the command line, on the process's own GPU under torchrun.
+
+    Raises:
+        UserError: As of the inferencer; or --views don't fit it.
+    """
+    device = args.device
+    if device is None and 'LOCAL_RANK' in os.environ and torch.cuda.is_available():
+        device = f'cuda:{os.environ["LOCAL_RANK"]}'
+    seg = build_inferencer(args, device)
+    if args.views and not seg.can_explain:
+        raise UserError('--views needs a model that tells its prompts apart, MVP-SEG or MaskCLIP; leave it away')
+    return seg
+
+
+def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], vocabulary: dict,
+                 args: argparse.Namespace) -> None:
+    """Make those results of a file that are missing, or all of them."""
+    if is_video(path):
+        segment_video(seg, path, targets['seg'], vocabulary, args.threshold, overwrite=True)
+        return
+    out = seg(path, vocabulary, args.threshold)
+    writers = dict(mask=partial(out.save_mask, overwrite=True), seg=partial(out.save, overwrite=True),
+                   views=lambda target: save_picture(out.draw_views(), target, overwrite=True))
+    for kind, target in targets.items():
+        if args.overwrite or not target.exists():
+            writers[kind](target)
+
+
+def run(jobs: dict[Path, dict[str, Path]], vocabulary: dict, args: argparse.Namespace, rank: int, size: int) -> Outcome:
+    """Do a process's share of the files, those of which results are missing."""
+    share = list(jobs)[rank::size]
+    todo = [path for path in share if args.overwrite or not all(target.exists() for target in jobs[path].values())]
+    seg = build(args) if todo else None
+    unreadable = []
+    for path in track_iter_progress(todo) if rank == 0 and len(todo) > 1 else todo:
+        try:
+            segment_file(seg, path, jobs[path], vocabulary, args)
+        except UnreadableImage as error:
+            unreadable.append(str(error))
+    return Outcome(len(todo) - len(unreadable), len(share) - len(todo), unreadable)
+
+
+def report(outcomes: list[Outcome], args: argparse.Namespace, num_classes: int) -> None:
+    """Print the summary; unreadable files and why they are on stderr."""
+    done, kept = sum(one.done for one in outcomes), sum(one.kept for one in outcomes)
+    unreadable = [sentence for one in outcomes for sentence in one.unreadable]
+    print(f'\n{done} segmented, {kept} kept from before, {len(unreadable)} unreadable; results are in {args.out_dir}')
+    if args.masks and num_classes > IGNORE:
+        print(f'The masks have 16 bits and no palette, as there are {num_classes} classes.')
+    for sentence in unreadable:
+        print(f'unreadable: {sentence}', file=sys.stderr)
+
+
+def main() -> None:
+    args = parse_args()
+    rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
+    vocabulary = load_vocabulary(args.classes)
+    jobs = plan(find_files(args), args)
+    open_folder(args, vocabulary, first=rank == 0)
+    outcomes = cli.gather(run(jobs, vocabulary, args, rank, size))
+    if rank == 0 or len(outcomes) < size:
+        report(outcomes, args, len(vocabulary))
+    if any(one.unreadable for one in outcomes):
+        raise SystemExit(1)
+
+
+if __name__ == '__main__':
+    with cli.user_errors():
+        main()
