@@ -9,8 +9,8 @@ from mmseg.utils import register_all_modules
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # test helpers live in tests/fixtures
 
-# A stray second thread pool per test process only gets in the way of two cores.
-torch.set_num_threads(2)
+# Workers share the cores; a thread that waits for one that was preempted only gets in the way.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope='session')
