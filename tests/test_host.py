@@ -4,13 +4,21 @@ import sys
 
 import pytest
 
-from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import HostError, check_host
 
 FORK = {'torch': '2.15.0', 'open_clip_torch': '3.3.0', 'onedl-mmcv': '2.3.6', 'onedl-mmengine': '0.10.12',
         'onedl-mmsegmentation': '1.4.2'}
-UPSTREAM = {'torch': '2.1.2+cpu', 'open_clip_torch': '3.3.0', 'mmcv': '2.1.0', 'mmengine': '0.10.7',
-            'mmsegmentation': '1.2.2'}
+UPSTREAM = {'torch': '2.1.2+cpu', 'numpy': '1.26.4', 'open_clip_torch': '3.3.0', 'mmcv': '2.1.0',
+            'mmengine': '0.10.7', 'mmsegmentation': '1.2.2'}
+MAINTAINED_LINE = 'pip install -e ".[host]" -c requirements/tested.txt'
+
+
+def sentence(installed):
+    """What an environment is told, with `installed` the version of each distribution; one line, and a HostError."""
+    with pytest.raises(HostError) as caught:
+        check_host(installed.get)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize('installed', [FORK, UPSTREAM], ids=['fork', 'upstream'])
@@ -23,23 +31,44 @@ def test_this_environment_passes():
 
 
 @pytest.mark.parametrize('change, expected', [
-    ({'onedl-mmcv': None}, 'mmcv is not installed'),
-    ({'open_clip_torch': None}, 'open_clip is not installed'),
-    ({'torch': '1.13.1'}, 'torch is 1.13.1, but >=2.0 is supported'),
-    ({'onedl-mmsegmentation': '2.0.0'}, 'onedl-mmsegmentation is 2.0.0, but >=1.4.2,<2 is supported'),
-    ({'mmengine': '0.10.7'}, 'mmengine is installed twice (onedl-mmengine 0.10.12 and mmengine 0.10.7'),
+    ({'onedl-mmcv': None}, 'onedl-mmcv is not installed'),
+    ({'open_clip_torch': None}, 'open_clip_torch is not installed'),
+    ({'torch': '2.2.2'}, 'torch is 2.2.2, but >=2.3 is supported'),
+    ({'onedl-mmsegmentation': '2.0.0'}, 'onedl-mmsegmentation is 2.0.0, but >=1.4.0,<2 is supported'),
 ])
 def test_a_fault_is_named_with_its_mend(change, expected):
-    with pytest.raises(HostError) as caught:
-        check_host({**FORK, **change}.get)
-    assert expected in str(caught.value)
-    assert str(caught.value).endswith('pip install -e ".[host]" -c requirements/tested.txt')
-    assert '\n' not in str(caught.value)
+    told = sentence({**FORK, **change})
+    assert expected in told and told.endswith('; in its checkout, run: ' + MAINTAINED_LINE)
+
+
+def test_two_stacks_in_one_environment_are_told_with_all_their_parts():
+    told = sentence({**FORK, 'mmengine': '0.10.7', 'mmcv': '2.1.0'})
+    parts = ['onedl-mmcv', 'onedl-mmengine', 'onedl-mmsegmentation', 'mmcv', 'mmengine']
+    assert f"({', '.join(parts)})" in told and 'overwrite each other' in told
+    assert told.endswith(f"run: pip uninstall {' '.join(parts)} && {MAINTAINED_LINE}")
+
+
+def test_upstream_under_a_torch_that_it_can_not_load_checkpoints_with():
+    """mmengine 0.10.7 fails to resume and to test from torch 2.6 on; its compiled mmcv fits no other torch."""
+    told = sentence({**UPSTREAM, 'torch': '2.6.0'})
+    assert 'torch is 2.6.0, but >=2.1,<2.6 is supported' in told
+    assert told.endswith(f'run: pip uninstall mmcv mmengine mmsegmentation && {MAINTAINED_LINE}')
+
+
+@pytest.mark.parametrize('change, expected', [
+    ({'numpy': '2.4.6'}, 'numpy is 2.4.6, but <2 is supported'),
+    ({'mmcv': '2.2.0'}, 'mmcv is 2.2.0, but >=2.1.0,<2.2.0 is supported'),
+    ({'mmengine': None}, 'mmengine is not installed'),
+])
+def test_a_fault_of_upstream_is_mended_by_upstream(change, expected):
+    told = sentence({**UPSTREAM, **change})
+    assert expected in told and 'onedl' not in told
+    assert told.endswith('-r requirements/mminstall.txt -c requirements/upstream.txt')
 
 
 def test_all_faults_are_told_at_once():
-    with pytest.raises(UserError, match='mmcv is not installed; mmengine is not installed; mmseg is not installed'):
-        check_host({name: FORK[name] for name in ('torch', 'open_clip_torch')}.get)
+    told = sentence({name: FORK[name] for name in ('torch', 'open_clip_torch')})
+    assert all(f'onedl-{name} is not installed' in told for name in ('mmcv', 'mmengine', 'mmsegmentation'))
 
 
 @pytest.mark.slow
@@ -49,9 +78,9 @@ def test_sentence_survives_custom_imports(tmp_path):
     config.write_text("custom_imports = dict(imports=['mmseg_mvp'], allow_failed_imports=False)\n")
     program = ('from importlib import metadata\n'
                'real = metadata.version\n'
-               "metadata.version = lambda name: '2.0.0' if name == 'onedl-mmcv' else real(name)\n"
+               "metadata.version = lambda name: '2.9.0' if name == 'open_clip_torch' else real(name)\n"
                'from mmengine.config import Config\n'
                f'Config.fromfile({str(config)!r})\n')
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("mmseg_mvp.host.HostError: MMSeg-MVP can't start: onedl-mmcv is 2.0.0, but")
+    assert last.startswith("mmseg_mvp.host.HostError: MMSeg-MVP can't start: open_clip_torch is 2.9.0, but")

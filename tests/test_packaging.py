@@ -8,6 +8,11 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+from mmseg_mvp.host import MAINTAINED, UPSTREAM
 
 ROOT = Path(__file__).parents[1]
 PARTS = ('mmseg_mvp', 'configs', 'tools', 'requirements')
@@ -26,6 +31,12 @@ def wheel(tmp_path_factory):
                     '--wheel-dir', out, source], check=True)
     with zipfile.ZipFile(next(out.glob('mmseg_mvp-*.whl'))) as archive:
         yield archive
+
+
+def requirements(name: str) -> list[Requirement]:
+    """The requirements of requirements/NAME.txt."""
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [Requirement(line.split(' #')[0]) for line in lines if line and not line.startswith('#')]
 
 
 def files_below(folder: Path, *endings: str) -> set[str]:
@@ -57,32 +68,21 @@ def test_runtime_needs_no_mmseg_stack(wheel):
     metadata = message_from_bytes(wheel.read(next(n for n in wheel.namelist() if n.endswith('METADATA'))))
     required = metadata.get_all('Requires-Dist')
     assert not [line for line in required if re.match('(onedl-)?mm', line) and 'extra ==' not in line]
-    assert {'onedl-mmcv', 'onedl-mmengine', 'onedl-mmsegmentation'} == {
+    assert {'onedl-mmcv', 'onedl-mmengine', 'onedl-mmsegmentation', 'torch'} == {
         re.match('[a-z-]+', line).group() for line in required if 'extra == "host"' in line}
 
 
-def test_tested_versions_fit_the_ranges():
-    """requirements/tested.txt pins every direct requirement of the host install to a version that is allowed."""
-    from packaging.requirements import Requirement
-    lines = (ROOT / 'requirements/tested.txt').read_text().splitlines()
-    pins = {name.lower().replace('-', '_'): version for name, version in
-            (line.split('==') for line in lines if not line.startswith('#'))}
-    for name in ('runtime', 'host', 'export', 'web', 'tests'):
-        for line in (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines():
-            if line and not line.startswith('#'):
-                requirement = Requirement(line)
-                assert requirement.specifier.contains(pins[requirement.name.lower().replace('-', '_')]), line
+@pytest.mark.parametrize('pins, stack', [('tested', 'host'), ('minimum', 'host'), ('upstream', 'mminstall')])
+def test_pinned_versions_fit_the_ranges(pins, stack):
+    """The pins of a lane hold every direct requirement to a version that is allowed."""
+    pinned = {canonicalize_name(one.name): next(iter(one.specifier)) for one in requirements(pins)}
+    for one in (one for name in ('runtime', stack, 'export', 'web', 'tests') for one in requirements(name)):
+        pin = pinned[canonicalize_name(one.name)]
+        assert pin.operator == '==' and one.specifier.contains(pin.version), one
 
 
-def test_host_check_and_requirements_agree():
-    """The ranges that `import mmseg_mvp` accepts are those that the extra installs."""
-    from packaging.requirements import Requirement
-    from packaging.specifiers import SpecifierSet
-
-    from mmseg_mvp.host import SUPPORTED
-    accepted = {name: SpecifierSet(text) for ranges in SUPPORTED.values() for name, text in ranges.items()}
-    for file in ('host.txt', 'mminstall.txt'):
-        for line in (ROOT / 'requirements' / file).read_text().splitlines():
-            if line and not line.startswith('#'):
-                requirement = Requirement(line)
-                assert accepted[requirement.name] == requirement.specifier, line
+@pytest.mark.parametrize('file, stack', [('host', MAINTAINED), ('mminstall', UPSTREAM)])
+def test_host_check_and_requirements_agree(file, stack):
+    """The ranges that `import mmseg_mvp` accepts are those that are installed."""
+    ranges = {one.name: one.specifier for one in requirements('runtime') + requirements(file)}
+    assert {name: ranges[name] for name in stack} == {name: SpecifierSet(text) for name, text in stack.items()}

@@ -19,6 +19,16 @@ def test_the_two_commands_are_what_ci_runs():
         assert command in ci, command
 
 
+def test_the_support_table_is_what_ci_pins():
+    rows = re.findall(r'requirements/(\w+)\.txt\) \| [\d.]+ \| (.+?) \| (.+?) \| (.+?) \| (.+?) \| toy demo', README)
+    assert [lane for lane, *_ in rows] == ['tested', 'minimum', 'upstream']
+    for lane, *versions in rows:
+        pins = (ROOT / f'requirements/{lane}.txt').read_text().splitlines()
+        for name, version in zip(('torch', 'mmcv', 'mmengine', 'mmsegmentation'), versions):
+            *fork, number = version.split()
+            assert '-'.join([*fork, f'{name}=={number}']) in pins, (lane, name, version)
+
+
 def test_files_and_links_exist():
     for target in re.findall(r'\]\((?!http)([^)#]+)\)', README) + re.findall(r'(?:configs|tools)/[\w/-]+\.py', README):
         assert (ROOT / target).exists(), target

@@ -14,6 +14,7 @@ from torch import nn
 
 import mmseg_mvp
 from mmseg_mvp.apis import export_onnx, save_embeddings
+from mmseg_mvp.apis.export.onnx_file import OPSETS
 from mmseg_mvp.errors import UserError
 
 SIZES = [(2, 64, 64), (1, 33, 130), (3, 97, 50)]
@@ -92,7 +93,7 @@ def test_what_the_file_says(tiny_rn, tmp_path):
     assert [dim.dim_param for dim in file.graph.input[0].type.tensor_type.shape.dim] == ['batch', 'height', 'width', '']
 
 
-@pytest.mark.parametrize('opset', [14, 20])
+@pytest.mark.parametrize('opset', [OPSETS[0], OPSETS[-1]])
 def test_both_ends_of_the_opsets(opset, tiny_vit, tmp_path):
     _, model = mvp_seg(tiny_vit)
     export_onnx(model, tmp_path / 'model.onnx', opset=opset)
@@ -139,7 +140,7 @@ class TestRefused:
 
     @pytest.mark.parametrize('opset', [13, 99])
     def test_opset(self, opset, tiny_rn, tmp_path):
-        with pytest.raises(UserError, match=f'ONNX opset {opset} is not supported: expected 14 to 20'):
+        with pytest.raises(UserError, match=f'ONNX opset {opset} is not supported: expected 14 to (17|20)'):
             export_onnx(mvp_seg(tiny_rn)[1], tmp_path / 'model.onnx', opset=opset)
 
     @pytest.mark.parametrize('package', ['onnx', 'onnxruntime'])

@@ -90,7 +90,7 @@ def test_validation_within_a_step_leaves_the_sum_alone(tiny_rn, training):
     model.loss(1).backward()
     (expected.loss(0) + expected.loss(1)).backward()
     grads = [one.classifier.prompts.contexts.grad for one in (model, expected)]
-    assert torch.allclose(*grads, atol=1e-5)
+    assert torch.allclose(*grads, atol=1e-4)  # of gradients up to 32: some versions of torch sum in another order
 
 
 def test_it_works_in_a_registered_head(tiny_rn):

@@ -72,7 +72,7 @@ def checkpoint(tmp_path):
 
 def test_open_vocabulary_with_embeddings(run, checkpoint):
     run(MVP_SEG, 'learned.pth', '--format', 'onnx', '--out', 'open.onnx', '--open-vocabulary', '--scores',
-        '--opset', 18)
+        '--opset', 16)
     run(MVP_SEG, 'learned.pth', '--format', 'embeddings', '--out', 'names.npz', '--classes', 'tree, bird, blue car')
     names = np.load('names.npz')
     labels, scores = onnxruntime.InferenceSession('open.onnx').run(

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
+from torch.onnx._constants import ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET
 
 from mmseg_mvp.errors import UserError
 
@@ -15,8 +16,8 @@ from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, 
                      random_images, text_classifier)
 from .plain import Exported, text_embeddings
 
-# Attention is there from 14 on; torch's exporter ends at 20.
-OPSETS = range(14, 21)
+# Attention is there from 14 on; torch's tracing exporter ends at 20, at 17 before torch 2.5.
+OPSETS = range(14, ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET + 1)
 # Largest difference to PyTorch's scores, relative where they exceed 1.
 TOLERANCE = 1e-3
 NAMES = dict(images=('batch', 'height', 'width'), text=(None, 'classes'), labels=('batch', 'height', 'width'),
@@ -53,7 +54,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
     Args:
         model (BaseModel): A segmentor with a text classifier, in eval mode, on the CPU.
         path (str | Path): New file, ``.onnx``.
-        opset (int): Version of ONNX's operators, 14 to 20.
+        opset (int): Version of ONNX's operators, 14 to 20 (17 with an older torch).
         scores (bool): Whether the file gives the scores as well.
         open_vocabulary (bool): Whether the file takes the embeddings of the classes as an input.
         shape (tuple[int, int, int], optional): Batch, height and width that the file is fixed to; None leaves all open.
