@@ -72,7 +72,7 @@ class ArchiveUnpickler(PlainUnpickler):
             raise zipfile.BadZipFile('There is no data.pkl in it')
         self.archive, self.folder = archive, os.path.dirname(names[0])
         self.device, self.stand_in_for, self.storages = device, stand_in_for, {}
-        super().__init__(archive.read(names[0]))
+        super().__init__(self._record('data.pkl'))
 
     def find_class(self, module: str, name: str) -> object:
         if module.startswith(self.stand_in_for):
@@ -81,15 +81,18 @@ class ArchiveUnpickler(PlainUnpickler):
 
     def persistent_load(self, pid: tuple) -> Tensor:
         """A tensor's memory, (N,), which several may share."""
-        _, dtype, key, _, size = pid
+        _, dtype, key, *_ = pid
         if key not in self.storages:
-            data = self.archive.getinfo(f'{self.folder}/data/{key}')
-            if data.compress_type != zipfile.ZIP_STORED:  # a small file could fill the memory
-                raise zipfile.BadZipFile(f'{data.filename} is compressed')
-            memory = bytearray(self.archive.read(data))
+            memory = bytearray(self._record(f'data/{key}'))
             storage = torch.frombuffer(memory, dtype=torch.uint8).view(dtype) if memory else torch.empty(0, dtype=dtype)
             self.storages[key] = storage.to(self.device)
         return self.storages[key]
+
+    def _record(self, name: str) -> bytes:
+        info = self.archive.getinfo(f'{self.folder}/{name}')
+        if info.compress_type != zipfile.ZIP_STORED:  # a small file could fill the memory
+            raise zipfile.BadZipFile(f'{name} is compressed')
+        return self.archive.read(info)
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, requires_grad: bool = False, *_) -> Tensor:
