@@ -1,4 +1,4 @@
-"""The host: what makes up either mmseg stack, in which versions, and one sentence when an environment has neither."""
+"""The host: what makes up either mmseg stack, one sentence when an environment has neither, and where the two differ."""
 from collections.abc import Callable
 from importlib import metadata
 
@@ -76,3 +76,9 @@ def check_host(version_of: Callable[[str], str | None] = installed_version) -> N
         install = f'pip uninstall {" ".join(upstream)} && {INSTALL}'
     if faults:
         raise HostError(f'MMSeg-MVP can\'t start: {"; ".join(faults.values())}; in its checkout, run: {install}')
+
+
+def swaps_channels(data_preprocessor: object) -> bool:
+    """Whether mmseg's `SegDataPreProcessor` turns BGR into RGB or back: an attribute that each stack names otherwise."""
+    name = 'channel_conversion' if hasattr(data_preprocessor, 'channel_conversion') else '_channel_conversion'
+    return getattr(data_preprocessor, name)
