@@ -5,7 +5,7 @@ import json
 import open_clip
 import pytest
 import torch
-from mmengine.utils import digit_version
+from fixtures.lanes import CPU_FLOAT16
 
 from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, load_clip, shared_prefix
 from mmseg_mvp.clip.text_tower import encode_in_full
@@ -98,9 +98,7 @@ def test_progress_counts_every_sentence(tiny_rn, monkeypatch):
 
 
 @pytest.mark.parametrize('dtype, error, cosine', [
-    (torch.bfloat16, 0.03, 0.999),
-    pytest.param(torch.float16, 0.004, 0.9999, marks=pytest.mark.skipif(
-        digit_version(torch.__version__) < digit_version('2.3'), reason='this torch has no float16 autocast on a CPU'))])
+    (torch.bfloat16, 0.03, 0.999), pytest.param(torch.float16, 0.004, 0.9999, marks=CPU_FLOAT16)])
 def test_autocast_errs_as_the_precision_does(tiny_rn, dtype, error, cosine):
     tower = build_tower(tiny_rn, torch.float32)
     contexts = torch.randn(4, 8, tower.module.width)

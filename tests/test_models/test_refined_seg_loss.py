@@ -1,11 +1,11 @@
 """The loss in tiles against the printed formula, resize and cross-entropy, mmseg's own loss and finite differences."""
 import pytest
 import torch
+from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
 from mmseg.models.losses import CrossEntropyLoss
 from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.host import installed_version
 from mmseg_mvp.models import RefinedSegLoss
 from mmseg_mvp.models.losses import banded_cross_entropy as module
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
@@ -81,8 +81,7 @@ def test_far_apart_logits_stay_finite(several_tiles):
 @pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
 @pytest.mark.parametrize('settings', [
     dict(avg_non_ignore=True), dict(avg_non_ignore=False),
-    pytest.param(dict(class_weight=[0.2, 3., 1., 0.], avg_non_ignore=False), marks=pytest.mark.skipif(
-        installed_version('mmsegmentation') is not None, reason='upstream\'s loss looks up the weight of label 255')),
+    pytest.param(dict(class_weight=[0.2, 3., 1., 0.], avg_non_ignore=False), marks=WEIGHTED_CROSS_ENTROPY),
     dict(avg_non_ignore=True, loss_weight=0.3)])
 @pytest.mark.parametrize('pixel_weights', [False, True])
 def test_means_are_those_of_mmseg(settings, pixel_weights):

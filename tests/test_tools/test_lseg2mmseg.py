@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from fixtures.lanes import NAMES_CLASSES_IN_FILES
 from fixtures.official_lseg import FULL, HEADS, HOOKS, KINDS, SMALL, forward, random_state
 from fixtures.tools import TOOLS, load_tool
 from mmengine.config import Config, ConfigDict
@@ -20,7 +21,6 @@ EMBED_DIM = 32  # of the tiny CLIPs
 NAMES = ['sheep', 'cat', 'tree', 'traffic light']
 FOLDER = TOOLS / 'model_converters'
 CLASS_OF_LIGHTNING = 'pytorch_lightning.callbacks.model_checkpoint'
-NAMES_CLASSES = 'get_unsafe_globals_in_checkpoint'  # in torch from 2.6 on: which classes a file would have built
 TRAINING = dict(epoch=3, global_step=99, optimizer_states=[dict(state={}, param_groups=[dict(lr=0.004)])])
 
 
@@ -190,7 +190,7 @@ class TestLightningBefore15:
         module.AttributeDict = type('AttributeDict', (dict,), dict(__module__=CLASS_OF_LIGHTNING))
         return module
 
-    @pytest.mark.skipif(not hasattr(torch.serialization, NAMES_CLASSES), reason='a torch before 2.6 reads no such file')
+    @NAMES_CLASSES_IN_FILES
     def test_is_read_without_lightning(self, lightning, run, tmp_path, monkeypatch):
         state, safe = random_state('rn101', EMBED_DIM), set(torch.serialization.get_safe_globals())
         hyper = lightning.AttributeDict(backbone='clip_resnet101')
@@ -264,7 +264,7 @@ class TestRefused:
         content = dict(state_dict=random_state('rn101', EMBED_DIM), hyper_parameters=Payload())
         torch.save(content, tmp_path / 'evil.ckpt', _use_new_zipfile_serialization=zipped)
         said = refuse(tmp_path / 'evil.ckpt')
-        named = zipped and hasattr(torch.serialization, NAMES_CLASSES)
+        named = zipped and hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
         assert f'holds {os.name}.mkdir beside tensors' in said if named else "can't be read as plain data" in said
         assert not (tmp_path / 'it_ran').exists()
 
