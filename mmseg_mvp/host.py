@@ -1,4 +1,4 @@
-"""The host: what makes up either mmseg stack, in which versions, and one sentence when an environment has neither."""
+"""The host: what makes up either mmseg stack, one sentence when an environment has neither, and how they differ."""
 from collections.abc import Callable
 from importlib import metadata
 
@@ -68,11 +68,18 @@ def check_host(version_of: Callable[[str], str | None] = installed_version) -> N
                             for stack in (MAINTAINED, UPSTREAM))
     if maintained and upstream:
         both = maintained + upstream
-        raise HostError(f"MMSeg-MVP can't start: parts of two mmseg stacks are installed ({', '.join(both)}), which overwrite "
-                        f"each other's files; in its checkout, run: pip uninstall {' '.join(both)} && {INSTALL}")
+        raise HostError(f"MMSeg-MVP can't start: parts of two mmseg stacks are installed ({', '.join(both)}), which "
+                        f"overwrite each other's files; in its checkout, run: "
+                        f"pip uninstall {' '.join(both)} && {INSTALL}")
     stack, install = (UPSTREAM, INSTALL_UPSTREAM) if upstream else (MAINTAINED, INSTALL)
     faults = find_faults(stack, version_of)
     if upstream and 'torch' in faults:  # mmcv was compiled for this torch: rather another mmseg than another torch
         install = f'pip uninstall {" ".join(upstream)} && {INSTALL}'
     if faults:
         raise HostError(f'MMSeg-MVP can\'t start: {"; ".join(faults.values())}; in its checkout, run: {install}')
+
+
+def swaps_channels(data_preprocessor: object) -> bool:
+    """Whether mmseg's `SegDataPreProcessor` turns BGR into RGB or back: the stacks name the attribute otherwise."""
+    name = 'channel_conversion' if hasattr(data_preprocessor, 'channel_conversion') else '_channel_conversion'
+    return getattr(data_preprocessor, name)

@@ -3,8 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from mmseg.models import SegDataPreProcessor
 
-from mmseg_mvp.host import HostError, check_host
+from mmseg_mvp.host import HostError, check_host, swaps_channels
 
 FORK = {'torch': '2.15.0', 'open_clip_torch': '3.3.0', 'onedl-mmcv': '2.3.6', 'onedl-mmengine': '0.10.12',
         'onedl-mmsegmentation': '1.4.2'}
@@ -69,6 +70,12 @@ def test_a_fault_of_upstream_is_mended_by_upstream(change, expected):
 def test_all_faults_are_told_at_once():
     told = sentence({name: FORK[name] for name in ('torch', 'open_clip_torch')})
     assert all(f'onedl-{name} is not installed' in told for name in ('mmcv', 'mmengine', 'mmsegmentation'))
+
+
+@pytest.mark.parametrize('settings, expected', [
+    ({}, False), (dict(bgr_to_rgb=True), True), (dict(rgb_to_bgr=True), True)])
+def test_either_stacks_data_preprocessor_tells_whether_it_swaps_channels(settings, expected):
+    assert swaps_channels(SegDataPreProcessor(**settings)) is expected
 
 
 @pytest.mark.slow

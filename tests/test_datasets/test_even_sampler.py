@@ -3,15 +3,14 @@ from itertools import islice
 
 import mmengine.dataset.sampler
 import pytest
-from mmengine.dataset import BaseDataset, ConcatDataset, InfiniteSampler
+from fixtures.lanes import SAMPLER_SKIP
+from mmengine.dataset import BaseDataset, ConcatDataset
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmseg_mvp.datasets import EvenSampler
 from mmseg_mvp.errors import UserError
 
-# An mmengine before onedl 0.10.12, upstream's too, resumes by going through the loader: its samplers can't skip.
-needs_skip = pytest.mark.skipif(not hasattr(InfiniteSampler, 'skip'), reason='this mmengine has no sampler.skip')
 SIZES = (2, 7, 3)
 STARTS = (0, 2, 9)
 
@@ -68,7 +67,7 @@ def test_the_seed_decides():
     assert draw(60) == draw(60, seed=0) != draw(60, seed=1)
 
 
-@pytest.mark.parametrize('skip', [0, pytest.param(17, marks=needs_skip)])
+@pytest.mark.parametrize('skip', [0, pytest.param(17, marks=SAMPLER_SKIP)])
 @pytest.mark.parametrize('world', [2, 3])
 def test_processes_share_the_stream(monkeypatch, world, skip):
     whole = draw(60 * world)

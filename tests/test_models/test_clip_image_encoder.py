@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import torch
+from fixtures.lanes import CPU_FLOAT16
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 from torch import nn
@@ -42,7 +43,7 @@ def test_a_trainable_resnet_keeps_its_batch_norm_and_learns(tiny_rn):
 
 
 @pytest.mark.parametrize('frozen', [True, False])
-@pytest.mark.parametrize('precision', ['bfloat16', 'float16'])
+@pytest.mark.parametrize('precision', ['bfloat16', pytest.param('float16', marks=CPU_FLOAT16)])
 def test_autocast_gives_float32_features_of_that_precision(tiny_clip, precision, frozen):
     images = torch.randn(2, 3, 64, 64)
     exact, = encoder(tiny_clip, frozen=frozen).eval()(images)
@@ -52,6 +53,17 @@ def test_autocast_gives_float32_features_of_that_precision(tiny_clip, precision,
     assert torch.equal(found, found.to(dtype).float())  # each value is one of that precision
     step = torch.finfo(dtype).eps
     assert 0 < (found - exact).abs().max() < 5 * step * exact.abs().max()
+
+
+def test_a_precision_that_torch_lacks_on_the_device(tiny_vit, monkeypatch):
+    """As torch 2.1 does with float16 on a CPU."""
+    def refuse(device, dtype):
+        raise RuntimeError(f'Currently, AutocastCPU only support Bfloat16, not {dtype}')
+
+    model = encoder(tiny_vit, autocast='float16').eval()
+    monkeypatch.setattr(torch, 'autocast', refuse)
+    with pytest.raises(UserError, match="autocast='float16' .* not torch.float16.*: take 'bfloat16'"):
+        model(torch.randn(1, 3, 32, 32))
 
 
 def test_reduced_precision_is_told_once_and_only_in_eval_mode(tiny_vit):

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
 from fixtures.payloads import write_pickle
 from mmseg.models.losses import CrossEntropyLoss
 from torch.nn import functional as F
@@ -81,7 +82,8 @@ def test_far_apart_logits_stay_finite(several_tiles):
 
 @pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
 @pytest.mark.parametrize('settings', [
-    dict(avg_non_ignore=True), dict(avg_non_ignore=False), dict(class_weight=[0.2, 3., 1., 0.], avg_non_ignore=False),
+    dict(avg_non_ignore=True), dict(avg_non_ignore=False),
+    pytest.param(dict(class_weight=[0.2, 3., 1., 0.], avg_non_ignore=False), marks=WEIGHTED_CROSS_ENTROPY),
     dict(avg_non_ignore=True, loss_weight=0.3)])
 @pytest.mark.parametrize('pixel_weights', [False, True])
 def test_means_are_those_of_mmseg(settings, pixel_weights):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_mvp.clip import Frozen
+from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.models.text import TextLayer
 
@@ -81,7 +82,7 @@ class Exported(nn.Module):
     def _normalised(self, images: Tensor) -> Tensor:
         """What mmseg's data preprocessor makes of them, (B, 3, H, W); it gets BGR from mmseg's pipelines."""
         preprocessor, x = self.model.data_preprocessor, images.permute(0, 3, 1, 2).float()
-        x = x if preprocessor._channel_conversion else x.flip(1)
+        x = x if swaps_channels(preprocessor) else x.flip(1)
         return (x - preprocessor.mean) / preprocessor.std if preprocessor._enable_normalize else x
 
 

@@ -86,7 +86,12 @@ class CLIPImageEncoder(BaseModule):
             self._warned = True
             print_log(f'Image features are computed in {self.autocast} (CLIPImageEncoder.autocast): name it beside any '
                       f'figure, or set it to None for those that you report.', 'current', logging.WARNING)
-        with torch.autocast(images.device.type, getattr(torch, self.autocast)):
+        try:
+            autocast = torch.autocast(images.device.type, getattr(torch, self.autocast))
+        except RuntimeError as error:
+            raise UserError(f"CLIPImageEncoder(autocast='{self.autocast}') is not possible on "
+                            f"{images.device.type} with torch {torch.__version__} ({error}): take 'bfloat16', or None") from error
+        with autocast:
             features = self._extract(images)
         return tuple(feature.to(images.dtype) for feature in features)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import class_names, split_names
 
@@ -154,7 +155,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         """Images (B, 3, H, W) normalised by the teacher's mean and deviation instead of the student's."""
         own, other = self.data_preprocessor, self.teacher.module.data_preprocessor
         images = inputs * own.std + own.mean if own._enable_normalize else inputs
-        images = images if own._channel_conversion == other._channel_conversion else images.flip(1)
+        images = images if swaps_channels(own) == swaps_channels(other) else images.flip(1)
         return (images - other.mean) / other.std if other._enable_normalize else images
 
     def _own_scores(self, inputs: Tensor, logits: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
