@@ -68,7 +68,7 @@ def read_config(path: str) -> Config:
     Raises:
         UserError: The file is missing or can't be parsed.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
     try:
         return Config.fromfile(path)
@@ -114,7 +114,7 @@ def check_checkpoint(path: str) -> None:
     """
     if '://' in path:
         return
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f'checkpoint {path} does not exist')
     if not zipfile.is_zipfile(path):
         raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
