@@ -53,6 +53,10 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
                  loss_presence: dict | None = None, loss_oc: dict | None = None, in_channels: int | None = None,
                  **kwargs) -> None:
         check_number('MultiPromptTextHead.scale, k * tau_1,', scale, above=0)
+        if 'num_classes' in kwargs:
+            raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes say how many '
+                            'there are: leave it away.')
+        check_number('MultiPromptTextHead.ignore_index', kwargs.get('ignore_index', 255), whole=True)
         if in_channels is not None:
             check_number('MultiPromptTextHead.in_channels', in_channels, least=1, whole=True)
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
