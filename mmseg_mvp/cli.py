@@ -102,7 +102,7 @@ def check_new_folder(path: str, flag: str) -> None:
         UserError: `path` is a file, or a folder that is not empty.
     """
     folder = Path(path)
-    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
         raise UserError(f'{flag} {path} exists and is not an empty folder; name a new one, nothing is overwritten')
 
 

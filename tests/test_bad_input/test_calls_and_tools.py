@@ -9,7 +9,7 @@ import pytest
 import torch
 from fixtures.refusals import refused
 
-from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis import OpenVocabInferencer, from_pretrained, load_prompts, save_embeddings, save_prompts
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,20 @@ def test_results_saved_as(seg, method, path, tmp_path, monkeypatch):
     refused(lambda: getattr(out, method)(path))
 
 
+@pytest.mark.parametrize('source', ['nowhere', 'nowhere.safetensors', '', '\0', LONG, '..', None, 3])
+def test_prompts_of_a_source_that_is_none(seg, source):
+    refused(lambda: from_pretrained(source, 'tree, boat'))
+    refused(lambda: load_prompts(seg.model, source))
+
+
+@pytest.mark.parametrize('path', ['out.safetensors', 'out.pt', LONG + '.npz', '\0.npz'])
+def test_exports_of_what_is_not_there(seg, path, tmp_path, monkeypatch):
+    """MaskCLIP has no prompts to save; embeddings are .npz files."""
+    monkeypatch.chdir(tmp_path)
+    refused(lambda: save_prompts(seg.model, path))
+    refused(lambda: save_embeddings(seg.model, path))
+
+
 @pytest.mark.parametrize('tool, arguments', TOOLS)
 def test_tools_end_with_a_sentence_and_code_2(tool, arguments, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
@@ -90,4 +104,4 @@ def test_tools_end_with_a_sentence_and_code_2(tool, arguments, tmp_path, monkeyp
         runpy.run_path(str(ROOT / 'tools' / f'{tool}.py'), run_name='__main__')
     said = capfd.readouterr().err
     assert end.value.code == 2 and 'error: ' in said and 'Traceback' not in said
-    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
+    assert {path.name for path in tmp_path.rglob('*') if path.is_file()} <= {'seg_classes.txt'}

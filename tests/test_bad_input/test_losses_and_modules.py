@@ -43,7 +43,7 @@ CALLS = [
 
 @pytest.mark.parametrize('kind, key, value', [(kind, key, value) for kind, key, values in BUILDS for value in values])
 def test_built_with(kind, key, value):
-    refused(lambda: MODELS.build({'type': kind, key: value}), repr(value).strip("'"))
+    refused(lambda: MODELS.build({'type': kind, key: value}), repr(value).strip("[]'"))
 
 
 @pytest.mark.parametrize('kind, arguments', CALLS)
