@@ -69,7 +69,7 @@ def read_config(path: str) -> Config:
     Raises:
         UserError: The file is missing or can't be parsed.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
     try:
         return Config.fromfile(path)
@@ -103,7 +103,7 @@ def check_new_folder(path: str, flag: str) -> None:
         UserError: `path` is a file, or a folder that is not empty.
     """
     folder = Path(path)
-    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
         raise UserError(f'{flag} {path} exists and is not an empty folder; name a new one, nothing is overwritten')
 
 
@@ -115,7 +115,7 @@ def check_checkpoint(path: str) -> None:
     """
     if '://' in path:
         return
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f'checkpoint {path} does not exist')
     if not zipfile.is_zipfile(path):
         raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '

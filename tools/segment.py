@@ -62,7 +62,7 @@ def find_files(args: argparse.Namespace) -> list[Path]:
         UserError: There is none, the results would lie among the images, or are of a kind that videos don't have.
     """
     source = Path(args.source)
-    if not source.exists():
+    if not os.path.exists(source):  # Path.exists raises where a name is too long
         raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
     if is_video(source) and (args.masks or args.views):
         raise UserError('--masks and --views are for images: leave them away for a video, or extract its frames')

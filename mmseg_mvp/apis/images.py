@@ -1,4 +1,5 @@
 """Reads whatever a user calls an image."""
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Union
@@ -6,6 +7,7 @@ from typing import Union
 import numpy as np
 from PIL import Image, ImageOps
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 ImageSource = Union[str, PathLike, np.ndarray, Image.Image]
@@ -27,9 +29,7 @@ def allow_pixels(max_pixels: int) -> None:
     Raises:
         UserError: If it is not positive.
     """
-    if max_pixels < 1:
-        raise UserError(f'max_pixels (--max-pixels) is {max_pixels}, but an image has at least one pixel: {MAX_PIXELS} '
-                        f'is the default.')
+    check_number('max_pixels (--max-pixels), of which an image has at least one pixel,', max_pixels, least=1, whole=True)
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
@@ -38,8 +38,10 @@ def list_images(folder: str | PathLike) -> list[Path]:
     """The images of a folder by their endings, sorted; not those of its subfolders, and no hidden files.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or no such folder.
     """
+    if not isinstance(folder, (str, PathLike)) or not os.path.isdir(folder):
+        raise UserError(f'{folder!r} is no folder of images: expected the path of one.')
     paths = sorted(path for path in Path(folder).iterdir()
                    if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file())
     if not paths:
@@ -79,7 +81,7 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 def _read_file(path: Path, max_pixels: int) -> np.ndarray:
     """Pixels of a file, whose size is looked at before it is decoded."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise UnreadableImage(f'Image {path} does not exist, or is no file.')
     try:
         with Image.open(path) as picture:

@@ -1,4 +1,5 @@
 """Segments images by any names: the three lines of Python."""
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
@@ -18,6 +19,7 @@ from mmseg.utils import SampleList
 from PIL import Image
 from torch import nn
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors.explanation import Explanation
 from mmseg_mvp.vocabularies import load_vocabulary
@@ -133,8 +135,9 @@ class OpenVocabInferencer(BaseInferencer):
         Raises:
             UserError: As in a call.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise UserError(f'threshold (--threshold) is {threshold}, but probabilities are between 0 and 1.')
+        if threshold is not None:
+            check_number('threshold (--threshold), a probability between 0 and 1,', threshold, least=0, most=1)
+        check_number('batch_size', batch_size, least=1, whole=True)
         vocabulary = self.classes if classes is None else load_vocabulary(classes)
         if vocabulary is None:
             raise UserError('No classes were given, and there is no config that would name some: classes=\'cat, dog, '
@@ -217,7 +220,7 @@ class OpenVocabInferencer(BaseInferencer):
 
 
 def _is_folder(inputs: object) -> bool:
-    return isinstance(inputs, (str, PathLike)) and Path(inputs).is_dir()
+    return isinstance(inputs, (str, PathLike)) and os.path.isdir(inputs)
 
 
 def _is_image(inputs: object) -> bool:

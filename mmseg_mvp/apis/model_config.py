@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmseg.registry import TRANSFORMS
 from mmcv.transforms import Compose
 
+from mmseg_mvp.clip import check_clip
 from mmseg_mvp.cli import check_checkpoint, read_config
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.without_cuda import replace_sync_bn
@@ -36,12 +37,17 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
     Raises:
         UserError: If a file is missing, unreadable or holds no config, or the config has no place for a CLIP.
     """
+    for name, value, kinds in (('model', model, (str, Path, dict, Config)), ('weights', weights, (str, Path))):
+        if value is not None and not isinstance(value, kinds) or value == '':
+            raise UserError(f'The {name} is {value!r}, a {type(value).__name__}: expected the path of a file, or None.')
+    clip = None if clip is None else check_clip(clip)
     if isinstance(model, (str, Path)) and Path(model).suffix not in CONFIG_SUFFIXES:
         if weights is not None:
             raise UserError(f'{model} is no config (its name would end in {", ".join(CONFIG_SUFFIXES)}), and there is '
                             f'the checkpoint {weights} besides: give one checkpoint.')
         model, weights = None, str(model)
     if weights is not None:
+        weights = str(weights)
         check_checkpoint(weights)
     cfg = _read(model, weights, clip or DEFAULT_CLIP)
     if not isinstance(cfg.get('model'), dict):  # mmengine would run the config in the checkpoint

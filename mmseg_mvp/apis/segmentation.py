@@ -170,7 +170,7 @@ class Segmentation:
         else:
             mask = Image.fromarray(self.label_map.astype(np.uint8))
             mask.putpalette(self._palette().tobytes())
-        _write(mask, Path(path), overwrite, ('.png',))
+        _write(mask, path, overwrite, ('.png',))
 
     def _palette(self) -> np.ndarray:
         """RGB of the 256 values of a mask, (256, 3) uint8: black for those without a class."""
@@ -185,10 +185,13 @@ def save_picture(picture: np.ndarray, path: str | Path, overwrite: bool = False)
     Raises:
         UserError: As in :meth:`Segmentation.save`.
     """
-    _write(Image.fromarray(picture), Path(path), overwrite, PICTURES)
+    _write(Image.fromarray(picture), path, overwrite, PICTURES)
 
 
-def _write(picture: Image.Image, path: Path, overwrite: bool, endings: tuple[str, ...]) -> None:
+def _write(picture: Image.Image, path: str | Path, overwrite: bool, endings: tuple[str, ...]) -> None:
+    if not isinstance(path, (str, Path)):
+        raise UserError(f'A picture can\'t be saved as {path!r}: expected the path of a file.')
+    path = Path(path)
     if path.suffix.lower() not in endings:
         raise UserError(f'{path} does not end in {" or ".join(endings)}, which would say the format of the file.')
     with written_whole(path, overwrite) as temporary:

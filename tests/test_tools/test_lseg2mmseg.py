@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from fixtures.lanes import NAMES_CLASSES_IN_FILES
 from fixtures.official_lseg import FULL, HEADS, HOOKS, KINDS, SMALL, forward, random_state
 from fixtures.tools import TOOLS, load_tool
 from mmengine.config import Config, ConfigDict

@@ -54,7 +54,11 @@ class HideClasses(BaseTransform):
                 neither a class nor 255, above all one that is hidden already.
         """
         self._check_data_set(results)
-        labels = results['gt_seg_map']
+        labels = np.asarray(results['gt_seg_map'])
+        if labels.dtype.kind not in 'biu':
+            raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: expected '
+                            'integers.')
+        labels = labels if labels.dtype.itemsize <= 4 else labels.clip(-1, _STRAY)  # 2**32 must not become 0
         # As unsigned numbers, labels below 0 are beyond the table like those above it; its last value is a stray.
         hidden = np.take(self._table, labels.astype(np.uint32), mode='clip')
         if (hidden == _STRAY).any():

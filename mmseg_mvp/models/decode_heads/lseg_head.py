@@ -5,6 +5,7 @@ from mmseg.models.decode_heads import DPTHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 from .low_res_loss import LowResLossMixin
@@ -56,8 +57,10 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
                  align_corners: bool = True, dropout_ratio: float = 0., norm_cfg: dict = dict(type='BN'),
                  prompts: dict = dict(type='TemplatePrompts', templates='name'), in_index: Sequence[int] = (0, 1, 2, 3),
                  **kwargs) -> None:
-        in_channels = [in_channels] * 4 if isinstance(in_channels, int) else list(in_channels)
-        strides = list(strides) if readout_type is None else [patch_size] * 4
+        in_channels = list(in_channels) if isinstance(in_channels, Sequence) else [in_channels] * 4
+        if readout_type is not None:
+            strides = [patch_size] * 4
+        strides = list(strides) if isinstance(strides, Sequence) else [strides]
         _check(readout_type, strides, in_channels)
         super().__init__(
             embed_dims=in_channels[0], readout_type=readout_type or 'ignore', patch_size=patch_size, channels=channels,
@@ -101,5 +104,7 @@ def _check(readout_type: str | None, strides: list[int], in_channels: list[int])
         key = 'strides' if readout_type is None else 'patch_size'
         raise UserError(f"LSegHead's maps have the strides {strides} (its {key}): expected four of "
                         f'{", ".join(map(str, STRIDES))}.')
+    for width in in_channels:
+        check_number('A width of LSegHead.in_channels', width, least=1, whole=True)
     if len(in_channels) != 4 or readout_type is not None and len(set(in_channels)) > 1:
         raise UserError(f'LSegHead.in_channels is {in_channels}: expected those of four maps, all the same for a ViT.')
