@@ -56,8 +56,8 @@ class HideClasses(BaseTransform):
         self._check_data_set(results)
         labels = np.asarray(results['gt_seg_map'])
         if labels.dtype.kind not in 'biu':
-            raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: expected '
-                            'integers.')
+            raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: '
+                            'expected integers.')
         labels = labels if labels.dtype.itemsize <= 4 else labels.clip(-1, _STRAY)  # 2**32 must not become 0
         # As unsigned numbers, labels below 0 are beyond the table like those above it; its last value is a stray.
         hidden = np.take(self._table, labels.astype(np.uint32), mode='clip')
