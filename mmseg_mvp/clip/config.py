@@ -21,5 +21,6 @@ def check_clip(clip: dict) -> dict:
                         f"weights='openai'), of which weights may be missing.")
     for key, value in clip.items():
         if not isinstance(value, (str, Path)) and (key, value) != ('weights', None):
-            raise UserError(f'clip.{key} is {value!r}, a {type(value).__name__}: expected a name or the path of a file.')
+            raise UserError(f'clip.{key} is {value!r}, a {type(value).__name__}: expected a name or the path of a '
+                            f'file.')
     return {key: str(value) if isinstance(value, Path) else value for key, value in clip.items()}

@@ -46,7 +46,7 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
     colours = _checked_colours(colours, names)
     check_number('The alpha of draw_overlay', alpha, least=0, most=1)
     none = (labels < 0) | (labels >= len(names)) | (labels == ignore_index)  # before they are cut to 32 bits
-    labels = np.where(none, -1, labels).astype(np.int32)
+    labels = np.where(none, -1, labels.astype(np.int64)).astype(np.int32)
     present = classes_present([labels], len(names))
     size = picture_size(*labels.shape)
     image, labels = resize(image, size, smooth=True), resize(labels, size)

@@ -27,7 +27,7 @@ VIEWS = [(IMAGE, MAPS[0], 'a'), (IMAGE, MAPS[:0], 'a'), (IMAGE, MAPS[:, :0], 'a'
 PRESENCES = [(['a'], [NAN]), (['a'], [INF]), (['a'], [2]), (['a'], [-1]), (['a'], ['x']), (['a'], None), (None, [1]),
              ([], []), (['a'], [.5, .5]), (['a'], [.5], 0), (['a'], [.5], 'x'), (['a'], [.5], 1.5)]
 TRANSFORM_SETTINGS = [
-    *[dict(type='LoadCheckedAnnotations', num_classes=value) for value in ('a', None, 0, -1, 1.5, 300)],
+    *[dict(type='LoadCheckedAnnotations', num_classes=value) for value in ('a', None, 0, -1, 1.5, 257)],
     *[dict(type='CountingRandomCrop', crop_size=value) for value in (0, -1, (0, 4), 'a', None, (3, 4, 5), (1.5, 2))],
     *[dict(type='CountingRandomCrop', crop_size=4, cat_max_ratio=value) for value in ('a', None, NAN, -1, 0, 2)],
     *[dict(type='CountingRandomCrop', crop_size=4, ignore_index=value) for value in ('x', None, -1, 256)],
@@ -61,7 +61,8 @@ def test_transforms_built_with(settings):
     refused(lambda: TRANSFORMS.build(settings))
 
 
-@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32])
+@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32, LABELS - 2**32,
+                                  LABELS.astype(np.uint64) + 2**63])
 def test_hidden_masks(mask):
     hide = TRANSFORMS.build(dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'))
     refused(lambda: hide(dict(gt_seg_map=mask, img_path='x.jpg')), 'x.jpg')

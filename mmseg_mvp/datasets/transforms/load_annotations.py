@@ -26,12 +26,12 @@ class LoadCheckedAnnotations(LoadAnnotations):
         **kwargs: Passed on to :class:`mmseg.datasets.transforms.LoadAnnotations`.
 
     Raises:
-        UserError: If the number of classes is not one that 8 bits and label 255 leave room for.
+        UserError: If the number of classes is not one of 1 to 256.
     """
 
     def __init__(self, num_classes: int, **kwargs) -> None:
         super().__init__(**kwargs)
-        check_number('LoadCheckedAnnotations.num_classes', num_classes, least=1, most=IGNORE, whole=True)
+        check_number('LoadCheckedAnnotations.num_classes', num_classes, least=1, most=256, whole=True)
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:
