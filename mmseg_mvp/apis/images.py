@@ -29,7 +29,8 @@ def allow_pixels(max_pixels: int) -> None:
     Raises:
         UserError: If it is not positive.
     """
-    check_number('max_pixels (--max-pixels), of which an image has at least one pixel,', max_pixels, least=1, whole=True)
+    check_number(f'max_pixels (--max-pixels; {MAX_PIXELS} by default, and at least one pixel)', max_pixels, least=1,
+                 whole=True)
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 

@@ -33,7 +33,7 @@ class GPR(BaseModule):
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         check_number('GPR.gamma', gamma)
-        check_number('GPR.tau, a temperature,', tau, least=1e-30, most=1e30)  # its powers of e stay in float32
+        check_number('GPR.tau', tau, least=1e-30, most=1e30)  # its powers of e stay in float32
         self.gamma = gamma
         # The logarithm keeps the temperature positive, and a step of a given size changes it by a given factor.
         self.log_tau = nn.Parameter(torch.tensor(math.log(tau)), requires_grad=bool(learnable))
