@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from fixtures.lanes import UINT16
 
 from mmseg_mvp.labels import HIDDEN, IGNORE, UNKNOWN, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import label_sets, load_vocabulary
@@ -15,8 +16,9 @@ def test_values_fit_16_bits_and_reach_no_class():
     assert max(len(load_vocabulary(name)) for name in label_sets()) <= IGNORE < UNKNOWN
 
 
-@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
-@pytest.mark.parametrize('dtype', WIDE)
+@pytest.mark.parametrize('kind, dtype', [
+    *((np.asarray, dtype) for dtype in WIDE), (torch.as_tensor, np.int32), (torch.as_tensor, np.int64),
+    pytest.param(torch.as_tensor, np.uint16, marks=UINT16)])
 def test_hidden_labels_and_their_truth(kind, dtype):
     labels = kind(np.array(LABELS, dtype))
     before = labels.tolist()

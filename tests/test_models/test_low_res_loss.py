@@ -1,6 +1,7 @@
 """The mixin on a stock head of mmseg: same losses, accuracy and gradients as the head without it."""
 import pytest
 import torch
+from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
 from mmseg.structures import SegDataSample
@@ -21,8 +22,10 @@ def build(cls, loss, align_corners=False, **kwargs):
 
 @pytest.mark.parametrize('align_corners', [False, True])
 @pytest.mark.parametrize('several', [False, True])
-def test_losses_and_gradients_are_those_of_the_stock_head(align_corners, several):
-    ce = dict(type='CrossEntropyLoss', class_weight=[1., 2., 1., 0.5, 1.], loss_name='loss_seg')
+@pytest.mark.parametrize('settings', [
+    dict(avg_non_ignore=True), pytest.param(dict(class_weight=[1., 2., 1., 0.5, 1.]), marks=WEIGHTED_CROSS_ENTROPY)])
+def test_losses_and_gradients_are_those_of_the_stock_head(settings, align_corners, several):
+    ce = dict(type='CrossEntropyLoss', loss_name='loss_seg', **settings)
     ours = dict(ce, type='RefinedSegLoss')
     stock = build(FCNHead, [ce, dict(ce, loss_weight=0.4)] if several else ce, align_corners)
     head = build(LowResFCNHead, [ours, dict(ours, loss_weight=0.4)] if several else ours, align_corners)
