@@ -68,7 +68,8 @@ def train(method: str, iterations: int) -> list[float]:
 
 def infer(inferences: int) -> tuple[list[float], int]:
     """Resident memory after each inference, in MiB, and the most class lists that the classifier held at a time."""
-    seg, names, draw = OpenVocabInferencer(CONFIGS / 'maskclip' / 'toy_zs.py', device='cpu'), class_names('toy'), random.Random(0)
+    seg, names, draw = (OpenVocabInferencer(CONFIGS / 'maskclip' / 'toy_zs.py', device='cpu'), class_names('toy'),
+                        random.Random(0))
     image = draw_scene(0, 'test').image
     mib, held = [], 0
     for _ in range(inferences):
@@ -107,7 +108,8 @@ def summary(what: str, mib: list[float]) -> dict:
     """A row of the table, which is printed as well."""
     begin = int(len(mib) * WARM_UP)
     row = dict(what=what, steps=len(mib), warm_mib=round(mib[begin], 1), last_mib=round(mib[-1], 1),
-               most_mib=round(max(mib[begin:]), 1), slope_mib_per_1000=round(slope(mib), 3), **harness.environment('cpu'))
+               most_mib=round(max(mib[begin:]), 1), slope_mib_per_1000=round(slope(mib), 3),
+               **harness.environment('cpu'))
     print(', '.join(f'{key} {value}' for key, value in row.items()), flush=True)
     return row
 

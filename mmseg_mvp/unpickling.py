@@ -158,8 +158,8 @@ _STORAGES = dict(
     Double=torch.float64, Float=torch.float32, Half=torch.float16, BFloat16=torch.bfloat16, Long=torch.int64,
     Int=torch.int32, Short=torch.int16, Char=torch.int8, Byte=torch.uint8, Bool=torch.bool,
     ComplexDouble=torch.complex128, ComplexFloat=torch.complex64)
-# All that an archive can have called; nothing else is within its reach. It can't change the classes: those of ours have a
-# __setstate__, which takes two arguments, the others are fixed.
+# All that an archive can have called; nothing else is within its reach. It can't change the classes: those of ours have
+# a __setstate__, which takes two arguments, the others are fixed.
 KNOWN = {
     ('collections', 'OrderedDict'): OrderedDict,
     ('torch', 'Size'): torch.Size,

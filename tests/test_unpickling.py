@@ -23,8 +23,8 @@ TENSORS = dict(
     bool=torch.tensor([True, False]), half=torch.randn(3).half(), bfloat=torch.randn(3).bfloat16(),
     complex=torch.randn(2, dtype=torch.complex64), grad=torch.randn(2, requires_grad=True))
 VALUES = dict(
-    size=torch.Size([2, 3]), device=torch.device('cpu'), dtype=torch.float16, text='ä', bytes=b'\xff\0', no_bytes=b'', none=None,
-    set={1, 2}, complex=1j, nested=[{'a': (1, 2.5)}], many=list(range(1000)))
+    size=torch.Size([2, 3]), device=torch.device('cpu'), dtype=torch.float16, text='ä', bytes=b'\xff\0', no_bytes=b'',
+    none=None, set={1, 2}, complex=1j, nested=[{'a': (1, 2.5)}], many=list(range(1000)))
 ARRAYS = dict(
     matrix=np.arange(6.).reshape(2, 3), fortran=np.asfortranarray(np.arange(6.).reshape(2, 3)), empty=np.zeros((0, 2)),
     other_end=np.arange(3, dtype='>i4'), flags=np.array([True, False]))

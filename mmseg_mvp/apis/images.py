@@ -74,8 +74,8 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     elif isinstance(source, (str, PathLike)):
         return _read_file(Path(source), max_pixels)
     else:
-        raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, or '
-                        f'a Pillow image.')
+        raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, '
+                        f'or a Pillow image.')
     _check_size(picture, name, max_pixels)
     return _to_rgb(picture, name)
 
@@ -109,8 +109,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     """A Pillow image of an array in OpenCV's order of channels."""
     channels = array.shape[2] if array.ndim == 3 else array.ndim == 2
     if channels not in (1, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected (H, W), '
-                        f'(H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
+        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected '
+                        f'(H, W), (H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
     array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
     if channels == 1:
         return Image.fromarray(np.ascontiguousarray(array.reshape(array.shape[:2])))

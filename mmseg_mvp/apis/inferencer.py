@@ -54,7 +54,8 @@ class OpenVocabInferencer(BaseInferencer):
             where neither was given.
 
     Raises:
-        UserError: If a file is missing or does not fit, the model does not classify by text, or there is no such device.
+        UserError: If a file is missing or does not fit, the model does not classify by text, or there is no such
+            device.
     """
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
@@ -81,8 +82,8 @@ class OpenVocabInferencer(BaseInferencer):
         if checkpoint is not None:
             super()._load_weights_to_model(model, checkpoint, cfg)
         elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
-            print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} are at their '
-                      f'untrained start.', 'current', level=30)
+            print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} are at '
+                      f'their untrained start.', 'current', level=30)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         return inference_pipeline(cfg)

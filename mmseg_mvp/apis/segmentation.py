@@ -121,7 +121,8 @@ class Segmentation:
         return draw_overlay(self.image, self.label_map, self.classes, self.colours, ignore_index=self.unknown)
 
     def draw_views(self) -> np.ndarray:
-        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below the other.
+        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below
+        the other.
 
         Returns:
             np.ndarray: RGB, (H', W', 3) uint8.
@@ -130,8 +131,8 @@ class Segmentation:
             UserError: If the model can't tell its prompts apart.
         """
         self._check_explained()
-        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours, self.explanation,
-                                                self.unknown), 2 + SHOWN_VIEWS))
+        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours,
+                                                self.explanation, self.unknown), 2 + SHOWN_VIEWS))
         views = [picture for kind, picture in pictures.items() if kind.startswith('views')][:SHOWN_VIEWS]
         presence = [pictures['presence']] if 'presence' in pictures else []
         return reduce(stack, views + presence or [self.image])
@@ -163,8 +164,8 @@ class Segmentation:
                 16 bits hold.
         """
         if len(self.classes) > 2**16 - 1:
-            raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save label_map '
-                            f'by numpy.save.')
+            raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save '
+                            f'label_map by numpy.save.')
         if self.unknown > IGNORE:
             mask = Image.fromarray(self.label_map.astype(np.uint16))
         else:

@@ -1,8 +1,8 @@
 """Reads the config that mmengine stores in a checkpoint, as data.
 
 A config is code by its nature: Python that mmengine runs, with modules to import and components to build, by any name
-that can be imported. Whoever names a config file trusts it. A checkpoint is weights to most, so of the config in it only
-values are read, and only what is registered already is built of it.
+that can be imported. Whoever names a config file trusts it. A checkpoint is weights to most, so of the config in it
+only values are read, and only what is registered already is built of it.
 """
 import ast
 import re

@@ -7,5 +7,5 @@ from .solo_model_wrapper import SoloModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
 from .whole_checkpoint_hook import WholeCheckpointHook, find_whole_checkpoint
 
-__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'SoloModelWrapper', 'TextOncePerStepHook',
-           'WholeCheckpointHook', 'find_whole_checkpoint']
+__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'SoloModelWrapper',
+           'TextOncePerStepHook', 'WholeCheckpointHook', 'find_whole_checkpoint']

@@ -72,8 +72,8 @@ class ZeroShotIoUMetric(IoUMetric):
         """
         if pred_label.shape != label.shape or pred_label.is_floating_point() or label.is_floating_point():
             raise UserError(f'A prediction {tuple(pred_label.shape)} of {pred_label.dtype} meets a ground truth '
-                            f'{tuple(label.shape)} of {label.dtype}: both must be label maps (H, W) of integers, in the '
-                            f'size of the image as it was read.')
+                            f'{tuple(label.shape)} of {label.dtype}: both must be label maps (H, W) of integers, in '
+                            f'the size of the image as it was read.')
         counted = label != ignore_index
         pred_label, label = pred_label[counted].long(), label[counted].long()
         _check_range(label, num_classes, 'The ground truth', 'mark other pixels with the ignore index')

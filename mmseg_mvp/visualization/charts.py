@@ -76,8 +76,8 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
     names, scores = list(names or ()), _numbers('draw_presence', scores)
     check_number('The top of draw_presence', top, least=1, whole=True)
     if scores.shape != (len(names),) or not names:
-        raise UserError(f'draw_presence got {len(names)} names and scores of shape {scores.shape}: expected a score for '
-                        f'each name, and at least one bar.')
+        raise UserError(f'draw_presence got {len(names)} names and scores of shape {scores.shape}: expected a score '
+                        f'for each name, and at least one bar.')
     if scores.min() < 0 or scores.max() > 1:
         raise UserError(f'draw_presence got scores from {scores.min()} to {scores.max()}: expected them between 0 and '
                         f'1, as GPR gives them.')

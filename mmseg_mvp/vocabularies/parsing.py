@@ -78,8 +78,8 @@ def class_entries(source: Source) -> list[str]:
     entries = {name: _entry(name, wordings) for name, wordings in vocabulary.items()}
     strange = [name for name, entry in entries.items() if _parse_entry(entry, '') != (name, vocabulary[name])]
     if strange:
-        raise UserError(f"The class name {strange[0]!r} can't be written as an entry of a list: name it without ' and =, "
-                        f'and without blanks at its ends.')
+        raise UserError(f"The class name {strange[0]!r} can't be written as an entry of a list: name it without ' and "
+                        f'=, and without blanks at its ends.')
     return list(entries.values())
 
 
@@ -162,5 +162,5 @@ def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:
     # Control characters but the tabulator, halves of surrogate pairs, line and paragraph separators.
     letters = {*name, *''.join(wordings)} - {'\t'}
     if any(unicodedata.category(letter) in ('Cc', 'Cs', 'Zl', 'Zp') for letter in letters):
-        raise UserError(f'Class {name!r} of {where} holds a line break or another character that can\'t be shown: write '
-                        f'each class on a line of its own, in letters.')
+        raise UserError(f'Class {name!r} of {where} holds a line break or another character that can\'t be shown: '
+                        f'write each class on a line of its own, in letters.')

@@ -26,7 +26,8 @@ TOOLS = [
     ('segment', [MASKCLIP, '--classes', 'cat, dog', '--clip', 'toy-rn']),
     ('app', ['--clip', ':']), ('app', ['--config', LONG]), ('app', ['--port', 'x']),
     ('train', [LONG]), ('test', [LONG]), ('test', [MASKCLIP, LONG]), ('test', [MASKCLIP, '--wait-time', 'x']),
-    ('export', [MASKCLIP, '--out', 'out.onnx', '--format', 'x']), ('export', [LONG, '--out', 'out.onnx', '--format', 'onnx']),
+    ('export', [MASKCLIP, '--out', 'out.onnx', '--format', 'x']),
+    ('export', [LONG, '--out', 'out.onnx', '--format', 'onnx']),
     ('analysis_tools/explain', [MASKCLIP, '--out-dir', 'out', '--index', 'x']),
     ('analysis_tools/explain', [MASKCLIP, '--out-dir', 'out', '--index', '-1']),
     ('analysis_tools/plot_curves', ['nowhere', '--out', 'out.png']),
@@ -44,8 +45,8 @@ def seg():
     *[dict(batch_size=value) for value in (0, -1, 1.5, 'a', None, NAN)],
     *[dict(classes=value) for value in (3, b'tree, boat', {'tree', 'boat'}, {'tree': None}, ['tree', None], True, 1.5,
                                         {}, 'tree\nboat, cup', ['\0', 'tree'])],
-    *[dict(inputs=value) for value in (None, 3, b'x.png', '', '\0', LONG, [None], [3], IMAGE / 2, IMAGE[:0], IMAGE[None],
-                                       torch.zeros(3, 4, 4), [LONG], {'a': 1})],
+    *[dict(inputs=value) for value in (None, 3, b'x.png', '', '\0', LONG, [None], [3], IMAGE / 2, IMAGE[:0],
+                                       IMAGE[None], torch.zeros(3, 4, 4), [LONG], {'a': 1})],
 ])
 def test_calls(seg, arguments):
     refused(lambda: seg(**dict(dict(inputs=IMAGE, classes='tree, boat'), **arguments)))

@@ -61,8 +61,8 @@ def test_transforms_built_with(settings):
     refused(lambda: TRANSFORMS.build(settings))
 
 
-@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32, LABELS - 2**32,
-                                  LABELS.astype(np.uint64) + 2**63])
+@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32,
+                                  LABELS - 2**32, LABELS.astype(np.uint64) + 2**63])
 def test_hidden_masks(mask):
     hide = TRANSFORMS.build(dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'))
     refused(lambda: hide(dict(gt_seg_map=mask, img_path='x.jpg')), 'x.jpg')

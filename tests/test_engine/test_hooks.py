@@ -90,7 +90,8 @@ def test_processes_augment_as_one_does_with_the_whole_batch(monkeypatch, world):
 
 def test_class_lists():
     compare_class_lists(('a', 'b'), ['a', 'b'], 'decode_head.test_classes')
-    compare_class_lists(('aeroplane', 'b'), ['airplane', 'b'], 'decode_head.test_classes')  # another wording is the user's right
+    # Another wording is the user's right.
+    compare_class_lists(('aeroplane', 'b'), ['airplane', 'b'], 'decode_head.test_classes')
     with pytest.raises(UserError, match="decode_head.test_classes has 3 classes, but the data set has 2 .a, b"):
         compare_class_lists(('a', 'b'), ['a', 'b', 'c'], 'decode_head.test_classes')
     with pytest.raises(UserError, match="label 1 is 'b' in the data set and 'c' in decode_head.train_classes"):

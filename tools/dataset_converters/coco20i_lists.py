@@ -1,7 +1,7 @@
 """Convert the lists of COCO-20i from pickles to JSON: python tools/dataset_converters/coco20i_lists.py data/splits/coco
 
-Each FOLDER/*/foldN.pkl gets a foldN.json beside it, which the data set reads once the pickle is deleted. The pickles are
-read as data, no code in them runs.
+Each FOLDER/*/foldN.pkl gets a foldN.json beside it, which the data set reads once the pickle is deleted. The pickles
+are read as data, no code in them runs.
 """
 import argparse
 import json

@@ -90,7 +90,8 @@ class CLIPImageEncoder(BaseModule):
             autocast = torch.autocast(images.device.type, getattr(torch, self.autocast))
         except RuntimeError as error:
             raise UserError(f"CLIPImageEncoder(autocast='{self.autocast}') is not possible on "
-                            f"{images.device.type} with torch {torch.__version__} ({error}): take 'bfloat16', or None") from error
+                            f"{images.device.type} with torch {torch.__version__} ({error}): take 'bfloat16', or "
+                            f'None') from error
         with autocast:
             features = self._extract(images)
         return tuple(feature.to(images.dtype) for feature in features)

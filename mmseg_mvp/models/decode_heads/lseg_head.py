@@ -53,10 +53,10 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     """
 
     def __init__(self, in_channels: int | Sequence[int], readout_type: str | None = 'project', patch_size: int = 16,
-                 strides: Sequence[int] = STRIDES, post_process_channels: Sequence[int] | None = None, channels: int = 256, temperature: float = 0.07,
-                 align_corners: bool = True, dropout_ratio: float = 0., norm_cfg: dict = dict(type='BN'),
-                 prompts: dict = dict(type='TemplatePrompts', templates='name'), in_index: Sequence[int] = (0, 1, 2, 3),
-                 **kwargs) -> None:
+                 strides: Sequence[int] = STRIDES, post_process_channels: Sequence[int] | None = None,
+                 channels: int = 256, temperature: float = 0.07, align_corners: bool = True, dropout_ratio: float = 0.,
+                 norm_cfg: dict = dict(type='BN'), prompts: dict = dict(type='TemplatePrompts', templates='name'),
+                 in_index: Sequence[int] = (0, 1, 2, 3), **kwargs) -> None:
         in_channels = list(in_channels) if isinstance(in_channels, Sequence) else [in_channels] * 4
         if readout_type is not None:
             strides = [patch_size] * 4
@@ -98,8 +98,8 @@ def _resize_layer(factor: float, channels: int) -> nn.Module:
 
 def _check(readout_type: str | None, strides: list[int], in_channels: list[int]) -> None:
     if readout_type not in READOUTS:
-        raise UserError(f"LSegHead.readout_type is {readout_type!r}: expected 'project', 'add', 'ignore', or None for a "
-                        f'pyramid.')
+        raise UserError(f"LSegHead.readout_type is {readout_type!r}: expected 'project', 'add', 'ignore', or None for "
+                        f'a pyramid.')
     if len(strides) != 4 or any(stride not in STRIDES for stride in strides):
         key = 'strides' if readout_type is None else 'patch_size'
         raise UserError(f"LSegHead's maps have the strides {strides} (its {key}): expected four of "

@@ -112,8 +112,8 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         features = self._transform_inputs(inputs)
         check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_tau_1)
         if features.shape[1] != self.in_channels:
-            raise UserError(f'MultiPromptTextHead.in_channels is {self.in_channels}, but the backbone gives features of '
-                            f'{features.shape[1]} channels: set in_channels to that.')
+            raise UserError(f'MultiPromptTextHead.in_channels is {self.in_channels}, but the backbone gives features '
+                            f'of {features.shape[1]} channels: set in_channels to that.')
         return F.normalize(self.projection(features), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:

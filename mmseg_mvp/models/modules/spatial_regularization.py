@@ -15,8 +15,8 @@ class SpatialRegularization(BaseModule):
     """Smooths the score map of each label by a convolution that all labels share (LSeg, arXiv 2201.03546).
 
     One 3x3 convolution of one channel, 10 parameters for any number of labels, is applied ``depth`` times, with the
-    activation after all but the last. The depthwise block is ``conv(x)``; the bottleneck block adds the highest score of
-    all labels to each: ``conv(x) + max_n x_n``. Any order of the labels gives the same maps in that order.
+    activation after all but the last. The depthwise block is ``conv(x)``; the bottleneck block adds the highest score
+    of all labels to each: ``conv(x) + max_n x_n``. Any order of the labels gives the same maps in that order.
 
     Args:
         block (str): ``'depthwise'`` or ``'bottleneck'``.

@@ -38,7 +38,8 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
     check_number('The top of nearest_words (--top)', top, least=1, whole=True)
     if words is not None and (isinstance(words, str) or not isinstance(words, Sequence) or not words
                               or not all(isinstance(word, str) for word in words)):
-        raise UserError(f'nearest_words got the words {words!r}: expected a list of words, or None for all that CLIP has.')
+        raise UserError(f'nearest_words got the words {words!r}: expected a list of words, or None for all that CLIP '
+                        f'has.')
     text = classifier.tower.module
     table = text.words() if words is None else {_token(text, word): word for word in words}
     vectors = text.embed(torch.tensor(list(table), device=contexts.device))

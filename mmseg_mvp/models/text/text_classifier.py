@@ -53,8 +53,8 @@ class TextClassifier(nn.Module):
         if synonyms not in SYNONYMS:
             raise UserError(f"There is no way '{synonyms}' to join synonyms: expected one of {', '.join(SYNONYMS)}.")
         if not isinstance(prompts, dict) or 'type' not in prompts:
-            raise UserError(f"The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts or "
-                            f'TemplatePrompts.')
+            raise UserError(f"The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts "
+                            f'or TemplatePrompts.')
         self.clip = load_clip(**check_clip(clip))
         self.synonyms = synonyms
         self.tower = Frozen(TextTower(self.clip))
