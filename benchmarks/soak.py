@@ -60,6 +60,7 @@ def train(method: str, iterations: int) -> list[float]:
     cfg.default_hooks.logger.interval = max(1, iterations // 10)
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir, cfg.experiment_name = folder, f'soak_{method}'
+        cfg.visualizer.name = cfg.experiment_name  # mmengine has one of a name in a process
         runner, hook = Runner.from_cfg(cfg), MemoryHook()
         runner.register_hook(hook)
         runner.train()
