@@ -45,7 +45,8 @@ def main() -> None:
     def differing(found: np.ndarray, expected: np.ndarray) -> float:
         return float((found != expected).mean()) if found.shape == expected.shape else 0.
 
-    harness.save(harness.compare('change classes', f'{count} names', {'anew': anew, 'ours': ours, 'encode only': encode},
+    harness.save(harness.compare('change classes', f'{count} names',
+                                 {'anew': anew, 'ours': ours, 'encode only': encode},
                                  'anew', differing, **harness.settings(args)), args)
 
 

@@ -91,7 +91,7 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
                  threads=torch.get_num_threads(), seconds=seconds.get(name),
                  speedup=_ratio(seconds.get(peer), seconds.get(name)), peak_mib=peaks.get(name),
                  memory_ratio=_ratio(peaks.get(name), peaks.get(peer)), error=errors.get(name), **columns,
-                 **_environment(device)) for name in variants]
+                 **environment(device)) for name in variants]
     for row in rows:
         print(_line(row), flush=True)
     return rows
@@ -211,7 +211,7 @@ def _ratio(above: float | None, below: float | None) -> float | None:
     return above / below if above is not None and below else None
 
 
-def _environment(device: str) -> dict[str, str]:
+def environment(device: str) -> dict[str, str]:
     return dict(machine=_machine(device), python=platform.python_version(), torch=torch.__version__,
                 mmseg=mmseg.__version__, open_clip=open_clip.__version__, date=datetime.date.today().isoformat())
 

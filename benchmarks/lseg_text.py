@@ -36,7 +36,9 @@ def segmentor(quick: bool) -> nn.Module:
 
 
 def variants(model: nn.Module, image: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """The label map of an image, with text that is constant, kept, forgotten before the image, or before each window."""
+    """The label map of an image, with text that is constant, kept, forgotten before the image, or before each
+    window.
+    """
     classifier, decode = model.decode_head.classifier, model.encode_decode
     constant = classifier.embeddings()
 

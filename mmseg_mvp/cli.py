@@ -1,4 +1,5 @@
 """What the command line tools share: arguments, configs, and a user's mistake told in one sentence."""
+import errno
 import gc
 import inspect
 import os
@@ -68,7 +69,7 @@ def read_config(path: str) -> Config:
     Raises:
         UserError: The file is missing or can't be parsed.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
     try:
         return Config.fromfile(path)
@@ -102,7 +103,7 @@ def check_new_folder(path: str, flag: str) -> None:
         UserError: `path` is a file, or a folder that is not empty.
     """
     folder = Path(path)
-    if folder.is_file() or folder.is_dir() and any(folder.iterdir()):
+    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
         raise UserError(f'{flag} {path} exists and is not an empty folder; name a new one, nothing is overwritten')
 
 
@@ -114,7 +115,7 @@ def check_checkpoint(path: str) -> None:
     """
     if '://' in path:
         return
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise UserError(f'checkpoint {path} does not exist')
     if not zipfile.is_zipfile(path):
         raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
@@ -195,7 +196,8 @@ def user_sentence(error: BaseException) -> str | None:
 
     A UserError from a DataLoader's worker arrives with the worker's traceback as its text; the sentence is what follows
     the exception's name on that traceback's last line. A TypeError or KeyError raised by mmengine's `build_from_cfg`
-    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks.
+    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks. A
+    full disk may be met by whatever writes: a log, a picture.
     """
     if isinstance(error, UserError):
         name = f'{type(error).__module__}.{type(error).__qualname__}: '
@@ -203,6 +205,8 @@ def user_sentence(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, (TypeError, KeyError)) and frames and frames[-1].name == 'build_from_cfg':
         return f'the config does not fit its components: {describe(error)}'
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f'the disk is full ({describe(error)}): make room; training goes on with --resume'
     return None
 
 

@@ -1,5 +1,6 @@
 """What a config needs on a machine without CUDA: gloo between processes, and BN where SyncBN can't be."""
 import os
+import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ from .errors import UserError
 
 SYNC_BN = ('SyncBN', 'MMSyncBN')
 RENDEZVOUS = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+SLURM = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS')
 
 
 def adapt(cfg: Config) -> list[str]:
-    """Make a config fit for a machine without CUDA, in place, and connect the processes of `--launcher pytorch`.
+    """Make a config fit for a machine without CUDA, in place, and connect the processes of torchrun or Slurm.
 
     With CUDA or another accelerator nothing happens, and mmengine connects the processes.
 
@@ -25,7 +27,7 @@ def adapt(cfg: Config) -> list[str]:
         list[str]: What was changed, a sentence each, for the log.
 
     Raises:
-        UserError: The processes were not started by torchrun.
+        UserError: The processes were not started by the launcher that the config names.
     """
     if get_device() != 'cpu':
         return []
@@ -33,7 +35,9 @@ def adapt(cfg: Config) -> list[str]:
     if replace_sync_bn(cfg):
         notes.append('SyncBN needs CUDA, which this machine lacks: BN takes its place, by the statistics of each '
                      'process.')
-    if cfg.get('launcher') == 'pytorch':
+    if cfg.get('launcher') in ('pytorch', 'slurm'):
+        if cfg.launcher == 'slurm':
+            translate_slurm()
         connect(cfg)
         notes.append(f'This machine lacks CUDA: {distributed.get_world_size()} processes compute on the CPU and '
                      'exchange by gloo.')
@@ -65,6 +69,22 @@ def _replace(part: Any) -> bool:
     if found:
         part['type'] = 'BN'
     return any([_replace(child) for child in part.values()]) or found
+
+
+def translate_slurm() -> None:
+    """Set torchrun's variables by Slurm's, as mmengine does where it can name a GPU.
+
+    Raises:
+        UserError: The processes were not started by srun.
+    """
+    if missing := [name for name in (*SLURM.values(), 'SLURM_NODELIST') if name not in os.environ]:
+        raise UserError(f'--launcher slurm needs {", ".join(missing)} in the environment, which srun sets; start with '
+                        'tools/slurm_train.sh or tools/slurm_test.sh')
+    os.environ.update({name: os.environ[own] for name, own in SLURM.items()})
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        hosts = ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']]
+        os.environ['MASTER_ADDR'] = subprocess.run(hosts, capture_output=True, text=True, check=True).stdout.split()[0]
 
 
 def connect(cfg: Config) -> None:

@@ -229,7 +229,8 @@ def test_what_needs_no_data_runs(page, checkout):
     outputs = [run(block, checkout) for block in blocks(page)
                if block.runs and (block.language in ('bash', 'python') or block.file)]
     assert outputs
-    for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)", ''.join(block.code for block in blocks(page) if block.runs)):
+    for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)",
+                                   ''.join(block.code for block in blocks(page) if block.runs)):
         assert (checkout / written_file).is_file(), written_file
     for config in checkout.glob('work_dirs/*/*.py'):
         assert Config.fromfile(config, import_custom_modules=False).model, config

@@ -1,4 +1,4 @@
-"""What travels in the wheel, and what an install must not do."""
+"""What travels in the wheel, what an install must not do, and how wide the sources are."""
 import re
 import shutil
 import subprocess
@@ -16,6 +16,7 @@ from mmseg_mvp.host import MAINTAINED, UPSTREAM
 
 ROOT = Path(__file__).parents[1]
 PARTS = ('mmseg_mvp', 'configs', 'tools', 'requirements')
+SOURCES = ('mmseg_mvp', 'configs', 'tools', 'tests', 'benchmarks', 'docs')
 FILES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'LICENSE')
 
 
@@ -86,3 +87,10 @@ def test_host_check_and_requirements_agree(file, stack):
     """The ranges that `import mmseg_mvp` accepts are those that are installed."""
     ranges = {one.name: one.specifier for one in requirements('runtime') + requirements(file)}
     assert {name: ranges[name] for name in stack} == {name: SpecifierSet(text) for name, text in stack.items()}
+
+
+def test_lines_end_at_120_characters():
+    files = [path for part in SOURCES for path in (ROOT / part).rglob('*.py')] + [ROOT / 'setup.py']
+    long = [f'{path.relative_to(ROOT)}:{number}' for path in files
+            for number, line in enumerate(path.read_text('utf-8').split('\n'), 1) if len(line) > 120]
+    assert not long

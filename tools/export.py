@@ -36,7 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', metavar='FILE', required=True, help='new file')
     parser.add_argument('--classes', metavar='NAMES',
                         help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
-                             'synonyms after commas, or a label set such as ade20k (default: the config\'s test classes)')
+                             'synonyms after commas, or a label set such as ade20k (default: the config\'s test '
+                             'classes)')
     parser.add_argument('--no-gpr', action='store_true', help='leave Global Prompt Refining out')
     parser.add_argument('--opset', type=int, default=17, help='onnx: version of the operators')
     parser.add_argument('--scores', action='store_true', help='onnx: give the logits as well')
@@ -72,8 +73,8 @@ def build(cfg, args: argparse.Namespace):
               f'{learned[0]}.', file=sys.stderr)
     if args.classes:
         if not hasattr(model, 'set_classes'):
-            raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to OpenVocabEncoderDecoder '
-                            f'or CLIPEncoderDecoder, or leave --classes away')
+            raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to '
+                            f'OpenVocabEncoderDecoder or CLIPEncoderDecoder, or leave --classes away')
         model.set_classes(args.classes)
     if args.no_gpr:
         remove_gpr(model)

@@ -45,7 +45,8 @@ def parse_args() -> argparse.Namespace:
                         help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
                              'synonyms after commas, or a label set such as ade20k')
     add_model_arguments(parser)
-    parser.add_argument('--out-dir', default='segmented', metavar='DIR', help='folder of the results (default: %(default)s)')
+    parser.add_argument('--out-dir', default='segmented', metavar='DIR',
+                        help='folder of the results (default: %(default)s)')
     parser.add_argument('--masks', action='store_true',
                         help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
     parser.add_argument('--views', action='store_true', help='also what each prompt sees, and GPR\'s presence scores')
@@ -62,7 +63,7 @@ def find_files(args: argparse.Namespace) -> list[Path]:
         UserError: There is none, the results would lie among the images, or are of a kind that videos don't have.
     """
     source = Path(args.source)
-    if not source.exists():
+    if not os.path.exists(source):  # Path.exists raises where a name is too long
         raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
     if is_video(source) and (args.masks or args.views):
         raise UserError('--masks and --views are for images: leave them away for a video, or extract its frames')
@@ -96,8 +97,8 @@ def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None
     path, text = Path(args.out_dir, CLASS_LIST), '\n'.join(class_entries(vocabulary)) + '\n'
     others = path.is_file() and path.read_text('utf-8') != text
     if others and not args.overwrite and len(os.listdir(args.out_dir)) > 1:
-        raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name another '
-                        'folder, or make them again with --overwrite')
+        raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name '
+                        'another folder, or make them again with --overwrite')
     if first:
         with written_whole(path, overwrite=True) as temporary:
             temporary.write_text(text, 'utf-8')

@@ -4,6 +4,7 @@ import sys
 
 try:
     from mmseg_mvp import cli
+    from mmseg_mvp.engine import find_whole_checkpoint
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -11,7 +12,6 @@ except ValueError as error:  # a HostError, which names the missing package and 
     sys.exit(f'error: {error}')
 
 import torch
-from mmengine.runner import find_latest_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,13 +33,19 @@ def enable_amp(cfg) -> None:
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def resume(cfg, checkpoint: str) -> None:
-    """Have training go on from a checkpoint; 'auto' is the latest of the work dir, or a fresh start without one."""
+def resume(cfg, checkpoint: str) -> list[str]:
+    """Have training go on from a checkpoint; 'auto' is the latest of the work dir, or a fresh start without one.
+
+    Returns:
+        list[str]: What the log should say of it, a sentence each.
+    """
+    passed = []
     if checkpoint == 'auto':
-        checkpoint = find_latest_checkpoint(cfg.work_dir)
+        checkpoint, passed = find_whole_checkpoint(cfg.work_dir)
     if checkpoint:
         cli.check_checkpoint(checkpoint)
         cfg.resume, cfg.load_from = True, checkpoint
+    return [f'{path} is missing or was not written to its end: training goes on from {checkpoint}.' for path in passed]
 
 
 def main() -> None:
@@ -49,9 +55,11 @@ def main() -> None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
     if args.amp:
         enable_amp(cfg)
-    if args.resume:
-        resume(cfg, args.resume)
-    cli.build_runner(cfg, ['train_dataloader', 'val_dataloader']).train()
+    notes = resume(cfg, args.resume) if args.resume else []
+    runner = cli.build_runner(cfg, ['train_dataloader', 'val_dataloader'])
+    for note in notes:
+        runner.logger.warning(note)
+    runner.train()
     cli.disconnect()
 
 

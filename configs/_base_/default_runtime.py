@@ -14,14 +14,14 @@ resume = False
 # them.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
-    logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    logger=dict(type='FirstProcessLoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
+    checkpoint=dict(type='WholeCheckpointHook', by_epoch=False, interval=2000, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 randomness = dict(seed=0)
 tta_model = dict(type='LowResSegTTAModel')
 custom_hooks = [
-    dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one would
+    dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one does
     dict(type='ClassListCheckHook'),  # labels and names must mean the same classes
     dict(type='TextOncePerStepHook')  # gradient accumulation encodes the names once
 ]

@@ -4,5 +4,5 @@ from .images import UnreadableImage
 from .inferencer import OpenVocabInferencer
 from .segmentation import Segmentation
 
-__all__ = ['OpenVocabInferencer', 'Segmentation', 'UnreadableImage', 'bake', 'export_baked', 'export_onnx', 'from_pretrained',
-           'load_prompts', 'save_embeddings', 'save_prompts']
+__all__ = ['OpenVocabInferencer', 'Segmentation', 'UnreadableImage', 'bake', 'export_baked', 'export_onnx',
+           'from_pretrained', 'load_prompts', 'save_embeddings', 'save_prompts']

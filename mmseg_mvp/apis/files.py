@@ -15,6 +15,8 @@ def check_new_file(path: str | Path) -> None:
     """
     if os.path.lexists(path):
         raise UserError(f'{path} exists already: name a new file (or overwrite it, where there is overwrite=True).')
+    if '\0' in str(path):
+        raise UserError(f'{str(path)!r} holds a null byte, which no file name has: name another.')
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent

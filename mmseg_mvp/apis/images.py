@@ -1,4 +1,5 @@
 """Reads whatever a user calls an image."""
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Union
@@ -6,6 +7,7 @@ from typing import Union
 import numpy as np
 from PIL import Image, ImageOps
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 ImageSource = Union[str, PathLike, np.ndarray, Image.Image]
@@ -27,9 +29,8 @@ def allow_pixels(max_pixels: int) -> None:
     Raises:
         UserError: If it is not positive.
     """
-    if max_pixels < 1:
-        raise UserError(f'max_pixels (--max-pixels) is {max_pixels}, but an image has at least one pixel: {MAX_PIXELS} '
-                        f'is the default.')
+    check_number(f'max_pixels (--max-pixels; {MAX_PIXELS} by default, and at least one pixel)', max_pixels, least=1,
+                 whole=True)
     if Image.MAX_IMAGE_PIXELS is not None:
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
@@ -38,8 +39,10 @@ def list_images(folder: str | PathLike) -> list[Path]:
     """The images of a folder by their endings, sorted; not those of its subfolders, and no hidden files.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or no such folder.
     """
+    if not isinstance(folder, (str, PathLike)) or not os.path.isdir(folder):
+        raise UserError(f'{folder!r} is no folder of images: expected the path of one.')
     paths = sorted(path for path in Path(folder).iterdir()
                    if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file())
     if not paths:
@@ -71,15 +74,15 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     elif isinstance(source, (str, PathLike)):
         return _read_file(Path(source), max_pixels)
     else:
-        raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, or '
-                        f'a Pillow image.')
+        raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, '
+                        f'or a Pillow image.')
     _check_size(picture, name, max_pixels)
     return _to_rgb(picture, name)
 
 
 def _read_file(path: Path, max_pixels: int) -> np.ndarray:
     """Pixels of a file, whose size is looked at before it is decoded."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise UnreadableImage(f'Image {path} does not exist, or is no file.')
     try:
         with Image.open(path) as picture:
@@ -106,8 +109,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
     """A Pillow image of an array in OpenCV's order of channels."""
     channels = array.shape[2] if array.ndim == 3 else array.ndim == 2
     if channels not in (1, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected (H, W), '
-                        f'(H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
+        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected '
+                        f'(H, W), (H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
     array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
     if channels == 1:
         return Image.fromarray(np.ascontiguousarray(array.reshape(array.shape[:2])))

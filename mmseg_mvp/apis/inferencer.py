@@ -1,4 +1,5 @@
 """Segments images by any names: the three lines of Python."""
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import groupby
@@ -18,6 +19,7 @@ from mmseg.utils import SampleList
 from PIL import Image
 from torch import nn
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors.explanation import Explanation
 from mmseg_mvp.vocabularies import load_vocabulary
@@ -52,7 +54,8 @@ class OpenVocabInferencer(BaseInferencer):
             where neither was given.
 
     Raises:
-        UserError: If a file is missing or does not fit, the model does not classify by text, or there is no such device.
+        UserError: If a file is missing or does not fit, the model does not classify by text, or there is no such
+            device.
     """
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
@@ -79,8 +82,8 @@ class OpenVocabInferencer(BaseInferencer):
         if checkpoint is not None:
             super()._load_weights_to_model(model, checkpoint, cfg)
         elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
-            print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} are at their '
-                      f'untrained start.', 'current', level=30)
+            print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} are at '
+                      f'their untrained start.', 'current', level=30)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         return inference_pipeline(cfg)
@@ -133,8 +136,9 @@ class OpenVocabInferencer(BaseInferencer):
         Raises:
             UserError: As in a call.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise UserError(f'threshold (--threshold) is {threshold}, but probabilities are between 0 and 1.')
+        if threshold is not None:
+            check_number('threshold (--threshold), a probability between 0 and 1,', threshold, least=0, most=1)
+        check_number('batch_size', batch_size, least=1, whole=True)
         vocabulary = self.classes if classes is None else load_vocabulary(classes)
         if vocabulary is None:
             raise UserError('No classes were given, and there is no config that would name some: classes=\'cat, dog, '
@@ -217,7 +221,7 @@ class OpenVocabInferencer(BaseInferencer):
 
 
 def _is_folder(inputs: object) -> bool:
-    return isinstance(inputs, (str, PathLike)) and Path(inputs).is_dir()
+    return isinstance(inputs, (str, PathLike)) and os.path.isdir(inputs)
 
 
 def _is_image(inputs: object) -> bool:

@@ -10,9 +10,12 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from mmseg.registry import TRANSFORMS
 from mmcv.transforms import Compose
 
-from mmseg_mvp.cli import check_checkpoint, describe, read_config, root_cause
+from mmseg_mvp.clip import check_clip
+from mmseg_mvp.cli import check_checkpoint, read_config
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.without_cuda import replace_sync_bn
+
+from .stored_config import stored_config
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
 DEFAULT_CLIP = dict(model='ViT-B-16-quickgelu', weights='openai')
@@ -34,14 +37,21 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
     Raises:
         UserError: If a file is missing, unreadable or holds no config, or the config has no place for a CLIP.
     """
+    for name, value, kinds in (('model', model, (str, Path, dict, Config)), ('weights', weights, (str, Path))):
+        if value is not None and not isinstance(value, kinds) or value == '':
+            raise UserError(f'The {name} is {value!r}, a {type(value).__name__}: expected the path of a file, or None.')
+    clip = None if clip is None else check_clip(clip)
     if isinstance(model, (str, Path)) and Path(model).suffix not in CONFIG_SUFFIXES:
         if weights is not None:
             raise UserError(f'{model} is no config (its name would end in {", ".join(CONFIG_SUFFIXES)}), and there is '
                             f'the checkpoint {weights} besides: give one checkpoint.')
         model, weights = None, str(model)
     if weights is not None:
+        weights = str(weights)
         check_checkpoint(weights)
     cfg = _read(model, weights, clip or DEFAULT_CLIP)
+    if not isinstance(cfg.get('model'), dict):  # mmengine would run the config in the checkpoint
+        raise UserError(f'The config {cfg.filename or ""} has no model, but dict(type=..., ...) is expected there.')
     if clip is not None and not _put_clip(cfg.model, clip):
         raise UserError(f'The model {cfg.model.type} of the config has no clip that {clip} could take the place of: '
                         f'leave clip away.')
@@ -79,21 +89,18 @@ def maskclip(clip: dict) -> Config:
 
 
 def config_of(checkpoint: str) -> Config:
-    """The config that mmengine stores in a checkpoint; as the config itself it is code, so trust where it comes from.
+    """The config that mmengine stores in a checkpoint, read without running it.
 
     Raises:
         UserError: If there is none, or it can't be read.
     """
     content = _load_checkpoint(checkpoint, 'cpu', logger='silent')  # the model's loading is told
-    text = content.get('meta', {}).get('cfg')
-    if text is None:
+    meta = content.get('meta') if isinstance(content, dict) else None
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    if not isinstance(text, str):
         raise UserError(f'checkpoint {checkpoint} holds no config, as those do that tools/train.py writes: give the '
                         f'config as well.')
-    try:
-        return Config.fromstring(text, '.py')
-    except Exception as error:  # whatever its code may raise
-        raise UserError(f'The config in checkpoint {checkpoint} can\'t be read ({describe(root_cause(error))}): give the '
-                        f'config as well.') from error
+    return stored_config(text, checkpoint)
 
 
 def _put_clip(part: Any, clip: dict) -> bool:

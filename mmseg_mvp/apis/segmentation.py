@@ -121,7 +121,8 @@ class Segmentation:
         return draw_overlay(self.image, self.label_map, self.classes, self.colours, ignore_index=self.unknown)
 
     def draw_views(self) -> np.ndarray:
-        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below the other.
+        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below
+        the other.
 
         Returns:
             np.ndarray: RGB, (H', W', 3) uint8.
@@ -130,8 +131,8 @@ class Segmentation:
             UserError: If the model can't tell its prompts apart.
         """
         self._check_explained()
-        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours, self.explanation,
-                                                self.unknown), 2 + SHOWN_VIEWS))
+        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours,
+                                                self.explanation, self.unknown), 2 + SHOWN_VIEWS))
         views = [picture for kind, picture in pictures.items() if kind.startswith('views')][:SHOWN_VIEWS]
         presence = [pictures['presence']] if 'presence' in pictures else []
         return reduce(stack, views + presence or [self.image])
@@ -163,14 +164,14 @@ class Segmentation:
                 16 bits hold.
         """
         if len(self.classes) > 2**16 - 1:
-            raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save label_map '
-                            f'by numpy.save.')
+            raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save '
+                            f'label_map by numpy.save.')
         if self.unknown > IGNORE:
             mask = Image.fromarray(self.label_map.astype(np.uint16))
         else:
             mask = Image.fromarray(self.label_map.astype(np.uint8))
             mask.putpalette(self._palette().tobytes())
-        _write(mask, Path(path), overwrite, ('.png',))
+        _write(mask, path, overwrite, ('.png',))
 
     def _palette(self) -> np.ndarray:
         """RGB of the 256 values of a mask, (256, 3) uint8: black for those without a class."""
@@ -185,10 +186,13 @@ def save_picture(picture: np.ndarray, path: str | Path, overwrite: bool = False)
     Raises:
         UserError: As in :meth:`Segmentation.save`.
     """
-    _write(Image.fromarray(picture), Path(path), overwrite, PICTURES)
+    _write(Image.fromarray(picture), path, overwrite, PICTURES)
 
 
-def _write(picture: Image.Image, path: Path, overwrite: bool, endings: tuple[str, ...]) -> None:
+def _write(picture: Image.Image, path: str | Path, overwrite: bool, endings: tuple[str, ...]) -> None:
+    if not isinstance(path, (str, Path)):
+        raise UserError(f'A picture can\'t be saved as {path!r}: expected the path of a file.')
+    path = Path(path)
     if path.suffix.lower() not in endings:
         raise UserError(f'{path} does not end in {" or ".join(endings)}, which would say the format of the file.')
     with written_whole(path, overwrite) as temporary:

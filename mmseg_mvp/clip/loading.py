@@ -2,7 +2,6 @@
 import difflib
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import StandIn, module_tensors, read_archive
 
 from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
@@ -150,19 +150,14 @@ def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
     try:
         if path.endswith('.safetensors'):
             return load_file(path)
-        if _is_torchscript(path):
-            state = torch.jit.load(path, map_location='cpu').state_dict()
-        else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
-        state = state.get('state_dict', state)
+        state = read_archive(path, stand_in_for=('__torch__',))  # what TorchScript calls its classes
+        state = dict(module_tensors(state)) if isinstance(state, StandIn) else state.get('state_dict', state)
         return {key.removeprefix('module.'): value for key, value in state.items() if key not in _OPENAI_EXTRAS}
+    except UserError:
+        raise
     except Exception as error:  # each format has its own ways to fail on a damaged file
         raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or no "
                         f'safetensors, PyTorch state dict or TorchScript archive; fetch it again.') from error
-
-
-def _is_torchscript(path: str) -> bool:
-    return zipfile.is_zipfile(path) and any(name.endswith('constants.pkl') for name in zipfile.ZipFile(path).namelist())
 
 
 def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

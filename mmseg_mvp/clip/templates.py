@@ -30,7 +30,10 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
             raise UserError(f"There is no template set '{templates}': expected one of {', '.join(TEMPLATE_SETS)}, or a "
                             f"list of sentences with '{{}}' for the class name.")
         return TEMPLATE_SETS[templates]
-    wrong = [template for template in templates if template.count('{}') != 1]
+    if not isinstance(templates, Sequence):
+        raise UserError(f'The templates are {templates!r}: expected the name of a set, or a list of sentences.')
+    wrong = [template for template in templates if not isinstance(template, str) or template.count('{}') != 1
+             or {*'{}'} & {*template.replace('{}', '')}]  # str.format would fill or miss them
     if wrong or not templates:
         raise UserError(f"The templates {wrong or list(templates)} can't be used: each needs exactly one '{{}}' where "
                         f'the class name goes, and at least one template is needed.')

@@ -2,14 +2,13 @@
 
 Every reader returns pairs of an image's name, without its ending, and the class that is looked for in it.
 """
-import io
 import json
 import os.path as osp
-import pickle
 import re
 from typing import Any, Sequence
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import PlainUnpickler
 
 Pairs = list[tuple[str, int]]
 
@@ -105,19 +104,12 @@ def _content(path: str) -> bytes:
     return content
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Refuses whatever a pickle would import, and with it all code. Plain data import nothing."""
-
-    def find_class(self, module: str, name: str) -> None:
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}')
-
-
 def _load_plain(path: str) -> Any:
     content = _content(path)
     try:
         if path.endswith('.json'):
             return json.loads(content)
-        return _PlainUnpickler(io.BytesIO(content)).load()
+        return PlainUnpickler(content).load()
     except Exception as error:  # damaged pickles raise whatever their bytes lead to
         reason = str(error).partition('\n')[0] or type(error).__name__
         raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '

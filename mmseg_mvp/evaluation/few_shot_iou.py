@@ -11,6 +11,7 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 from .zero_shot_iou import ZeroShotIoUMetric, class_iou
@@ -36,6 +37,7 @@ class FewShotIoUMetric(IoUMetric):
     intersect_and_union = staticmethod(ZeroShotIoUMetric.intersect_and_union)
 
     def __init__(self, ignore_index: int = 255, **kwargs) -> None:
+        check_number('FewShotIoUMetric.ignore_index', ignore_index, whole=True)
         super().__init__(ignore_index=ignore_index, **kwargs)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

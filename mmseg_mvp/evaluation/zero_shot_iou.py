@@ -11,6 +11,7 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import class_names, split_names
 
@@ -39,7 +40,8 @@ class ZeroShotIoUMetric(IoUMetric):
 
     def __init__(self, unseen: Optional[Union[str, Sequence[str]]] = None, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(ignore_index=ignore_index, **kwargs)
-        self.unseen = class_names(unseen) if isinstance(unseen, str) else list(unseen or [])
+        check_number(f'{type(self).__name__}.ignore_index', ignore_index, whole=True)
+        self.unseen = class_names(unseen) if unseen else []
 
     @property
     def dataset_meta(self) -> Optional[dict]:
@@ -49,7 +51,7 @@ class ZeroShotIoUMetric(IoUMetric):
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
         # Checked here and not at the first evaluation, which may be hours away.
-        split_names(meta['classes'], self.unseen, 'the data set that is evaluated')
+        split_names((meta or {}).get('classes'), self.unseen, 'the data set that is evaluated')
         self._dataset_meta = meta
 
     @staticmethod
@@ -66,8 +68,12 @@ class ZeroShotIoUMetric(IoUMetric):
             Pixels of intersection, prediction and ground truth of each class, (3, C) int64.
 
         Raises:
-            UserError: The prediction or the ground truth holds a value outside the classes.
+            UserError: The prediction or the ground truth holds a value outside the classes, or their sizes differ.
         """
+        if pred_label.shape != label.shape or pred_label.is_floating_point() or label.is_floating_point():
+            raise UserError(f'A prediction {tuple(pred_label.shape)} of {pred_label.dtype} meets a ground truth '
+                            f'{tuple(label.shape)} of {label.dtype}: both must be label maps (H, W) of integers, in '
+                            f'the size of the image as it was read.')
         counted = label != ignore_index
         pred_label, label = pred_label[counted].long(), label[counted].long()
         _check_range(label, num_classes, 'The ground truth', 'mark other pixels with the ignore index')

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 from .fonts import drawable
@@ -27,10 +28,13 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         np.ndarray: RGB, (H', W', 3) uint8. The colour map (viridis) is perceptually uniform.
 
     Raises:
-        UserError: If there is no map, or the number of titles is another.
+        UserError: If there is no map, one is not finite, the image is none, or the number of titles is another.
     """
-    maps = np.asarray(maps, np.float32)
-    if maps.ndim != 3 or not len(maps):
+    image, maps = np.asarray(image), _numbers('draw_views', maps)
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
+        raise UserError(f'draw_views got an image of shape {image.shape} and type {image.dtype}: expected (H, W, 3) '
+                        f'uint8.')
+    if maps.ndim != 3 or not maps.size:
         raise UserError(f'draw_views got maps of shape {maps.shape}: expected (k, h, w) with a map for each prompt.')
     titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
     if len(titles) != len(maps):
@@ -44,7 +48,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         axis.set_axis_off()
     axes[0].imshow(image)
     axes[0].set_title('image', fontsize=10)
-    limits = dict(vmin=np.nanmin(maps), vmax=np.nanmax(maps), cmap='viridis', extent=(0, width, height, 0))
+    limits = dict(vmin=maps.min(), vmax=maps.max(), cmap='viridis', extent=(0, width, height, 0))
     for axis, one, title in zip(axes[1:], maps, titles):
         heat = axis.imshow(one, interpolation='bilinear', **limits)
         text, style = words(title)
@@ -67,12 +71,16 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
         np.ndarray: RGB, (H', W', 3) uint8.
 
     Raises:
-        UserError: If there is nothing to draw, or the numbers of names and scores differ.
+        UserError: If there is nothing to draw, the numbers of names and scores differ, or a score is none.
     """
-    scores = np.asarray(scores, np.float64)
-    if scores.shape != (len(names),) or not len(names) or top < 1:
-        raise UserError(f'draw_presence got {len(names)} names, scores of shape {scores.shape} and top={top}: expected '
-                        f'a score for each name, and at least one bar.')
+    names, scores = list(names or ()), _numbers('draw_presence', scores)
+    check_number('The top of draw_presence', top, least=1, whole=True)
+    if scores.shape != (len(names),) or not names:
+        raise UserError(f'draw_presence got {len(names)} names and scores of shape {scores.shape}: expected a score '
+                        f'for each name, and at least one bar.')
+    if scores.min() < 0 or scores.max() > 1:
+        raise UserError(f'draw_presence got scores from {scores.min()} to {scores.max()}: expected them between 0 and '
+                        f'1, as GPR gives them.')
     order = np.argsort(-scores, kind='stable')[:top]
     texts, styles = zip(*(words(names[index]) for index in order))
     figure = new_figure(5 + 0.08 * max(map(len, texts)), 0.9 + 0.26 * len(order))
@@ -98,6 +106,17 @@ def _bars(axis, texts: Sequence[str], styles: Sequence[dict], scores: np.ndarray
     axis.grid(axis='x', color=RULE, zorder=0)
 
 
+def _numbers(kind: str, values: object) -> np.ndarray:
+    """An array of finite numbers, float64."""
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{kind} got a {type(values).__name__} that is no array of numbers: give one.') from error
+    if not np.isfinite(array).all():
+        raise UserError(f'{kind} got values that are not finite: look at the weights that made them.')
+    return array
+
+
 def grid(count: int) -> tuple[int, int]:
     """Rows and columns of `count` panels: as few rows as fit, evenly filled."""
     rows = -(-count // COLUMNS)
@@ -106,7 +125,7 @@ def grid(count: int) -> tuple[int, int]:
 
 def words(text: str) -> tuple[str, dict]:
     """A user's text for matplotlib: what to write, and the keyword arguments of the artist that writes it."""
-    text, path = drawable(shortened(text))
+    text, path = drawable(shortened(str(text)))
     return text, dict(font=Path(path), parse_math=False)
 
 

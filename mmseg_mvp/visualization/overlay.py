@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
@@ -37,16 +38,15 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
         and below it the legend of the labels present, largest area first.
 
     Raises:
-        UserError: If the sizes of image and labels or the numbers of names and colours differ.
+        UserError: If the sizes of image and labels or the numbers of names and colours differ, or one of them is of
+            another type.
     """
-    image, labels = np.asarray(image), np.asarray(labels).astype(np.int32)
-    if image.shape[:2] != labels.shape or image.shape[2:] != (3,):
-        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: '
-                        f'expected (H, W, 3) and (H, W) of the same size.')
-    colours = distinct_colours(len(names)) if colours is None else np.asarray(colours)
-    if len(colours) != len(names):
-        raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')
-    labels[(labels >= len(names)) | (labels == ignore_index)] = -1
+    image, labels = np.asarray(image), np.asarray(labels)
+    _check_pixels(image, labels)
+    colours = _checked_colours(colours, names)
+    check_number('The alpha of draw_overlay', alpha, least=0, most=1)
+    none = (labels < 0) | (labels >= len(names)) | (labels == ignore_index)  # before they are cut to 32 bits
+    labels = np.where(none, -1, labels.astype(np.int64)).astype(np.int32)
     present = classes_present([labels], len(names))
     size = picture_size(*labels.shape)
     image, labels = resize(image, size, smooth=True), resize(labels, size)
@@ -55,6 +55,30 @@ def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], co
     texts = {index: drawable(shortened(names[index])) for index in present}
     picture = write_names(picture, labels, texts, colours, round(scale * TEXT))
     return stack(picture, draw_legend([(names[i], colours[i]) for i in present], size[1], scale=scale))
+
+
+def _check_pixels(image: np.ndarray, labels: np.ndarray) -> None:
+    if image.shape[:2] != labels.shape or image.shape[2:] != (3,) or not labels.size:
+        raise UserError(f'draw_overlay got an image of shape {image.shape} and labels of shape {labels.shape}: '
+                        f'expected (H, W, 3) and (H, W) of the same size, of a pixel at least.')
+    if image.dtype != np.uint8 or labels.dtype.kind not in 'iub':
+        raise UserError(f'draw_overlay got an image of type {image.dtype} and labels of type {labels.dtype}: expected '
+                        f'uint8 and integers.')
+
+
+def _checked_colours(colours: np.ndarray | None, names: Sequence[str]) -> np.ndarray:
+    """RGB of each class, (N, 3) uint8."""
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise UserError(f'draw_overlay got the names {names!r}: expected a list of strings.')
+    if colours is None:
+        return distinct_colours(len(names))
+    if len(colours) != len(names):
+        raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')
+    if any(np.ndim(colour) != 1 or len(colour) != 3 for colour in colours):
+        raise UserError('draw_overlay got colours that are no (N, 3): give three numbers, R, G and B, for each name.')
+    for value in (value for colour in colours for value in colour):
+        check_number('A channel of a colour of draw_overlay', value, least=0, most=255)
+    return np.asarray(colours, np.uint8).reshape(-1, 3)
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:

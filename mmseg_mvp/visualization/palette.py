@@ -3,6 +3,8 @@ import functools
 
 import numpy as np
 
+from mmseg_mvp.checking import check_number
+
 # Okabe & Ito, Color Universal Design (2008), without black, which an overlay would take for shadow.
 OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
 # What people without one kind of cone see, in linear RGB (Machado et al., 2009, severity 1): protanopia, deuteranopia,
@@ -28,7 +30,11 @@ def distinct_colours(count: int) -> np.ndarray:
 
     Returns:
         np.ndarray: RGB, (count, 3) uint8.
+
+    Raises:
+        UserError: If that is no whole number of at least 0.
     """
+    check_number('The count of distinct_colours', count, least=0, whole=True)
     chosen = _farthest_first(min(1 << max(count, 32).bit_length(), STEPS**3))  # so that few lengths are worked out
     return chosen[np.arange(count) % len(chosen)]
 

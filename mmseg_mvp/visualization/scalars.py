@@ -1,5 +1,6 @@
 """What mmengine logs while training, `vis_data/scalars.json`, as curves."""
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def read_runs(source: str | Path) -> dict[str, dict[str, Curve]]:
         UserError: If there is no log, it can't be read, or it has no value to draw.
     """
     source = Path(source)
-    files = sorted(source.rglob('vis_data/scalars.json')) if source.is_dir() else [source]
+    files = sorted(source.rglob('vis_data/scalars.json')) if os.path.isdir(source) else [source]
     if not files:
         raise UserError(f'{source} holds no vis_data/scalars.json: give the work dir of a training with '
                         f"vis_backends = [dict(type='LocalVisBackend')], or the file.")
@@ -43,7 +44,7 @@ def read_runs(source: str | Path) -> dict[str, dict[str, Curve]]:
 
 def _name(source: Path) -> str:
     """Name of the work dir, or of a file that lies in none."""
-    if source.is_dir():
+    if os.path.isdir(source):
         return source.name
     folder = source.parents[1] if source.parent.name == 'vis_data' else source.with_suffix('')
     return folder.parent.name if re.fullmatch(r'\d{8}_\d{6}', folder.name) else folder.name
@@ -53,7 +54,7 @@ def _records(file: Path) -> Iterator[dict]:
     """Lines of a log; one that a killed run left unfinished at its end does not count."""
     try:
         lines = file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f'{file} can\'t be read ({type(error).__name__}): give a work dir or its '
                         f'vis_data/scalars.json.') from error
     for number, line in enumerate(lines, 1):

@@ -6,7 +6,9 @@ name goes in quotes where blanks at its ends belong to it. In files, ``#`` start
 types, ``red house, tree, sky``, commas part the classes, so that it has no place for synonyms.
 """
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Sequence, Union
 
@@ -32,14 +34,14 @@ def load_vocabulary(source: Source) -> Vocabulary:
     Args:
         source: A shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``), the
             path of a ``.txt`` file, a sequence of strings, one class each, a string of several names parted by commas,
-            or a vocabulary.
+            or a vocabulary, whose names are taken as they stand.
 
     Returns:
         Class name to its wordings, ordered by label value. Wordings have blanks for underscores, names keep them.
 
     Raises:
-        UserError: The label set, its split or the file does not exist, or the list is empty, has an empty entry or
-            holds a name twice.
+        UserError: The label set, its split or the file does not exist, or the list is of no such type, is empty, has
+            an empty entry or a line break in a name, or holds a name twice.
     """
     if isinstance(source, Path) or (isinstance(source, str) and source.endswith('.txt')):
         return _parse(_file_entries(Path(source)), str(source))
@@ -48,7 +50,10 @@ def load_vocabulary(source: Source) -> Vocabulary:
     if isinstance(source, str):
         return _shipped(source)
     if isinstance(source, dict):
-        source = [_entry(name, tuple(wordings)) for name, wordings in source.items()]
+        return _checked([(name, _split(wordings)) for name, wordings in source.items()], 'the class list')
+    if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets have no order
+        raise UserError(f'The classes are given as {type(source).__name__}: expected names parted by commas, a list of '
+                        f'names, a dict of names and their wordings, a label set, or the path of a .txt file.')
     return _parse(list(source), 'the class list')
 
 
@@ -67,9 +72,15 @@ def class_entries(source: Source) -> list[str]:
     Each reads back as the same class, alone or in a list of others.
 
     Raises:
-        UserError: As in :func:`load_vocabulary`.
+        UserError: As in :func:`load_vocabulary`; or a name with quotation marks would read back otherwise.
     """
-    return [_entry(name, wordings) for name, wordings in load_vocabulary(source).items()]
+    vocabulary = load_vocabulary(source)
+    entries = {name: _entry(name, wordings) for name, wordings in vocabulary.items()}
+    strange = [name for name, entry in entries.items() if _parse_entry(entry, '') != (name, vocabulary[name])]
+    if strange:
+        raise UserError(f"The class name {strange[0]!r} can't be written as an entry of a list: name it without ' and "
+                        f'=, and without blanks at its ends.')
+    return list(entries.values())
 
 
 def _entry(name: str, wordings: tuple[str, ...]) -> str:
@@ -97,16 +108,22 @@ def _shipped(spec: str) -> Vocabulary:
 def _file_entries(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a path with a null byte
         raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '
                         'UTF-8 text file with one class a line.') from error
     return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
 
 
 def _parse(entries: list[str], where: str) -> Vocabulary:
-    if not entries:
+    return _checked([_parse_entry(entry, where) for entry in entries], where)
+
+
+def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary:
+    """Names and wordings as a vocabulary, if they can be one."""
+    if not pairs:
         raise UserError(f'No class in {where}: name at least one.')
-    pairs = [_parse_entry(entry, where) for entry in entries]
+    for pair in pairs:
+        _check_pair(*pair, where)
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
         raise UserError(f'Class names {twice} stand more than once in {where}: give each class one entry, its synonyms '
@@ -119,7 +136,7 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
         raise UserError(f'Entry {entry!r} of {where} is a {type(entry).__name__}: a class is given as a string.')
     named = _NAMED.match(entry.strip())
     text = (named['wordings'] or '') if named else entry
-    wordings = tuple(' '.join(wording.replace('_', ' ').split()) for wording in text.split(','))
+    wordings = _split(text)
     # A lone list entry is the name as it stands, so that METAINFO lists (ADE20K has 'bed ') pass through unchanged.
     bare = text.split(',')[0].strip() if ',' in text else text
     name = (named['quoted'] or named['bare']) if named else bare
@@ -127,3 +144,23 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
         raise UserError(f'Entry {entry!r} of {where} has an empty name or wording: write `wording, synonym` or '
                         '`name = wording, synonym`.')
     return name, wordings
+
+
+def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
+    """Wordings that commas part, or a sequence of such, without underscores and superfluous blanks."""
+    parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
+    if not all(isinstance(part, str) for part in parts):
+        raise UserError(f'The wordings {wordings!r} of a class are no strings: give each class a list of wordings.')
+    return tuple(' '.join(wording.replace('_', ' ').split()) for part in parts for wording in part.split(','))
+
+
+def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:
+    if not isinstance(name, str):
+        raise UserError(f'The class name {name!r} of {where} is a {type(name).__name__}: a name is a string.')
+    if not name.strip() or not wordings or not all(wordings):
+        raise UserError(f'Class {name!r} of {where} has an empty name or wording: give both at least one letter.')
+    # Control characters but the tabulator, halves of surrogate pairs, line and paragraph separators.
+    letters = {*name, *''.join(wordings)} - {'\t'}
+    if any(unicodedata.category(letter) in ('Cc', 'Cs', 'Zl', 'Zp') for letter in letters):
+        raise UserError(f'Class {name!r} of {where} holds a line break or another character that can\'t be shown: '
+                        f'write each class on a line of its own, in letters.')

@@ -33,8 +33,11 @@ def split_names(names: Iterable[str], unseen: Iterable[str], source: str = 'the 
         The seen names and the unseen names.
 
     Raises:
-        UserError: An unseen name is not among ``names``.
+        UserError: An unseen name is not among ``names``, or one of them is no list of names.
     """
+    for what, given in (('The classes', names), ('The unseen classes', unseen)):
+        if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+            raise UserError(f'{what} of {source} are {given!r}, a {type(given).__name__}: give a list of names.')
     names, unseen = list(names), list(unseen)
     strangers = [name for name in unseen if name not in names]
     if strangers:

@@ -66,7 +66,8 @@ def test_numbers_that_are_no_ports(port):
 def test_a_taken_port_and_a_strange_host_are_told():
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(UserError, match=f'127.0.0.1:{port} can\'t be listened on .Address already in use.: .*another --port'):
+        with pytest.raises(UserError, match=f'127.0.0.1:{port} can\'t be listened on .Address already in use.: '
+                                            f'.*another --port'):
             check_address('127.0.0.1', port)
     with pytest.raises(UserError, match='203.0.113.1:7860 can\'t be listened on .* --host'):
         check_address('203.0.113.1', 7860)

@@ -3,10 +3,11 @@ import csv
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from fixtures.tools import BENCHMARKS, load_tool
 
-SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'peers.py', 'report.py'})
+SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'peers.py', 'report.py', 'soak.py'})
 
 
 @pytest.mark.slow
@@ -25,3 +26,26 @@ def test_ten_thousand_names_are_distinct(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     names = load_tool('many_names.py', BENCHMARKS).names(10_000)
     assert len(names) == len(set(names)) == 10_000
+
+
+def test_growth_is_told_per_thousand_steps_after_the_warm_up(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    soak = load_tool('soak.py', BENCHMARKS)
+    steps = np.arange(400)
+    growing = 900 + 0.002 * steps
+    growing[:100] = 5 * steps[:100]
+    assert soak.slope(growing) == pytest.approx(2.)
+
+
+@pytest.mark.slow
+def test_soak_runs_through(tmp_path):
+    done = subprocess.run([sys.executable, BENCHMARKS / 'soak.py', '--iterations', '8', '--inferences', '40',
+                           '--out', tmp_path],
+                          cwd=BENCHMARKS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with open(tmp_path / 'soak.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['what'], row['steps']) for row in rows] == [
+        ('training mvp_seg', '8'), ('training lseg', '8'), ('inference', '40')]
+    assert all(100 < float(row['warm_mib']) <= float(row['most_mib']) for row in rows)
+    assert 1 < int(rows[-1]['lists_held']) <= 40

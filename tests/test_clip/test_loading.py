@@ -4,6 +4,7 @@ import json
 import open_clip
 import pytest
 import torch
+from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 
 from mmseg_mvp.clip import load_clip
@@ -115,7 +116,7 @@ class TestBadInput:
         path = tmp_path / name
         (save_file if name.endswith('safetensors') else torch.save)(other.state_dict(), path)
         path.write_bytes(path.read_bytes()[:5000])
-        with pytest.raises(UserError, match=f"{name}' can't be read"):
+        with pytest.raises(UserError, match=f"{name}'? can't be read"):
             load_clip(**tiny_rn, weights=str(path))
 
     def test_file_of_another_architecture(self, tmp_path, tiny_rn, tiny_vit):
@@ -129,9 +130,15 @@ class TestBadInput:
                 return open, (str(tmp_path / 'proof'), 'w')
 
         torch.save(dict(state_dict=Evil()), tmp_path / 'evil.pt')
-        with pytest.raises(UserError, match="can't be read"):
+        with pytest.raises(UserError, match='evil.pt is not read.*it asks for .*open'):
             load_clip(**tiny_rn, weights=str(tmp_path / 'evil.pt'))
         assert not (tmp_path / 'proof').exists()
+
+    def test_torchscript_with_code_is_not_run(self, tmp_path, tiny_rn):
+        proof = write_torchscript(tmp_path / 'evil.pt')
+        with pytest.raises(UserError, match="evil.pt' does not fit CLIP"):  # its one tensor is read, but nothing is run
+            load_clip(**tiny_rn, weights=str(tmp_path / 'evil.pt'))
+        assert not proof.exists()
 
     def test_tag_that_cannot_be_fetched_says_what_to_do(self, monkeypatch):
         def unreachable(*args, **kwargs):

@@ -116,7 +116,8 @@ def test_areas_are_exact_beyond_float32():
     areas = [torch.tensor([[huge, 8], [huge, 8], [huge, 8]]), torch.tensor([[0, 0], [0, 1], [1, 0]])]
     metrics = metric.compute_metrics(areas)
     assert metrics['mIoU_S'] == 100 * huge / (huge + 1) < 100
-    assert metric.intersect_and_union(torch.zeros(2, 2), torch.zeros(2, 2), 2, 255).dtype == torch.int64
+    maps = torch.zeros(2, 2, dtype=torch.uint8)
+    assert metric.intersect_and_union(maps, maps, 2, 255).dtype == torch.int64
 
 
 def test_one_image_larger_than_float32_counts():

@@ -84,7 +84,8 @@ def test_predictions_are_among_the_samples_names(tiny_rn, mode):
         logits, own = sample.low_res_logits.logits, alone.low_res_logits.logits
         assert torch.allclose(logits[:len(names)], own, atol=1e-4) and len(own) == len(names)
         assert sample.pred_sem_seg.data.max() < len(names) and (logits[len(names):] < 0.99 * NEVER).all()
-    assert model.out_channels == len(ALL) and model(images, mode='predict')[0].low_res_logits.logits.shape[0] == len(ALL)
+    assert (model.out_channels == len(ALL)
+            and model(images, mode='predict')[0].low_res_logits.logits.shape[0] == len(ALL))
 
 
 def test_each_list_is_encoded_once(tiny_rn, monkeypatch):
@@ -119,7 +120,8 @@ def test_what_can_not_be_scored_is_named(tiny_rn):
 def test_mvp_segs_head_takes_batches_of_one_list(tiny_rn):
     model = build_segmentor(
         dict(type='MultiPromptTextHead', clip=tiny_rn, train_classes=SEEN, in_channels=64, in_index=3,
-             prompts=dict(type='LearnedPrompts', num_prompts=2, context_length=4)), name='OpenVocabEncoderDecoder').eval()
+             prompts=dict(type='LearnedPrompts', num_prompts=2, context_length=4)),
+        name='OpenVocabEncoderDecoder').eval()
     images = torch.randn(2, 3, 64, 64)
     found = model(images, samples([LISTS[1]] * 2), mode='predict')
     assert found[0].low_res_logits.logits.shape[0] == len(ALL)

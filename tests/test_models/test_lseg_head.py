@@ -203,7 +203,7 @@ def test_a_checkpoint_of_another_embedding_is_refused(tiny_rn):
     (dict(strides=(4, 8, 8)), ['strides', '[4, 8, 8]', 'four of 4, 8, 16, 32']),
     (dict(in_channels=[8, 16, 32]), ['in_channels', 'four maps']),
     (dict(readout_type='project'), ['in_channels', 'all the same for a ViT']),
-    (dict(temperature=0), ['temperature', 'positive']),
+    (dict(temperature=0), ['temperature', 'is 0', 'above 0']),
     (dict(train_classes=['sky']), ['single class', 'other']),
 ])
 def test_wrong_settings_are_named(tiny_rn, kwargs, words):

@@ -1,7 +1,9 @@
 """The loss in tiles against the printed formula, resize and cross-entropy, mmseg's own loss and finite differences."""
+import numpy as np
 import pytest
 import torch
 from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
+from fixtures.payloads import write_pickle
 from mmseg.models.losses import CrossEntropyLoss
 from torch.nn import functional as F
 
@@ -146,6 +148,18 @@ def test_histogram_counts_pixels_or_their_weights():
 
 
 class TestBadInput:
+
+    def test_class_weights_in_a_pickle_are_not_read(self, tmp_path):
+        proof = write_pickle(tmp_path / 'weights.pkl')
+        with pytest.raises(UserError, match='weights.pkl.*must end in .npy or .json'):
+            RefinedSegLoss(str(tmp_path / 'weights.pkl'))
+        assert not proof.exists()
+
+    @pytest.mark.parametrize('name, write', [('w.json', lambda path: path.write_text('[1, 2.5]')),
+                                             ('w.npy', lambda path: np.save(path, [1, 2.5]))])
+    def test_class_weights_in_a_file(self, tmp_path, name, write):
+        write(tmp_path / name)
+        assert list(RefinedSegLoss(str(tmp_path / name)).class_weight) == [1, 2.5]
 
     def test_class_weights_of_another_length(self):
         with pytest.raises(UserError, match='class_weight has 3 entries, but the logits have 4 classes'):

@@ -97,7 +97,7 @@ def test_from_a_config_and_copied():
 @pytest.mark.parametrize('kwargs, words', [
     (dict(block='conv'), ['block', "'conv'", 'depthwise, bottleneck']),
     (dict(activation='gelu'), ['activation', "'gelu'", 'relu, lrelu, tanh']),
-    (dict(depth=-1), ['depth', '-1', '0 for none']),
+    (dict(depth=-1), ['depth', '-1', 'of at least 0']),
     (dict(depth=1.5), ['depth', '1.5']),
 ])
 def test_wrong_settings_are_named(kwargs, words):

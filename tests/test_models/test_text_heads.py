@@ -117,8 +117,8 @@ def test_prompts_may_learn_and_templates_hold_nothing(tiny_rn):
 @pytest.mark.parametrize('name', ['TextFCNHead', 'TextPSPHead'])  # with low-resolution losses and without
 def test_oc_loss_keeps_the_learned_prompts_apart(tiny_rn, name):
     own = dict(type=name, loss_decode=dict(type='CrossEntropyLoss')) if name == 'TextPSPHead' else {}
-    config = dict(head_config(tiny_rn, prompts=dict(FROZEN, frozen=False), loss_oc=dict(type='OCLoss', loss_weight=0.3)),
-                  **own)
+    config = dict(head_config(tiny_rn, prompts=dict(FROZEN, frozen=False),
+                              loss_oc=dict(type='OCLoss', loss_weight=0.3)), **own)
     if own:
         config.pop('num_convs')
         config['pool_scales'] = (1, 2)

@@ -139,7 +139,8 @@ class TestLearnedBackground:
 
 
 @pytest.mark.parametrize('settings, words', [
-    (dict(temperature=0), 'temperature of the text layer is 0'), (dict(temperature=-1.), 'is -1.0.*must be positive'),
+    (dict(temperature=0), 'temperature of the text layer is 0'),
+    (dict(temperature=-1.), 'is -1.0: expected a finite number above 0'),
     (dict(learn_background=True), "no training class is called 'background'")])
 def test_bad_settings(tiny_rn, settings, words):
     with pytest.raises(UserError, match=words):

@@ -74,7 +74,7 @@ class TestCLIP:
     def test_truncated_file(self, refuse, place):
         torch.save(dict(a=torch.randn(5000)), place / 'cut.pt')
         (place / 'cut.pt').write_bytes((place / 'cut.pt').read_bytes()[:3000])
-        assert "'cut.pt' can't be read" in refuse('train', **{'model.clip.weights': 'cut.pt'})
+        assert "cut.pt can't be read" in refuse('train', **{'model.clip.weights': 'cut.pt'})
 
     def test_other_architecture(self, refuse, place):
         torch.save({'visual.conv1.weight': torch.randn(1)}, place / 'vit.pt')

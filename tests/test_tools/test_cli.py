@@ -1,5 +1,6 @@
 """A user's mistake ends in one sentence and a non-zero exit code, a defect in a traceback."""
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def test_user_error_of_a_data_loader_worker_loses_its_traceback(capsys):
         next(iter(DataLoader(BrokenDataset(), num_workers=1)))
     assert 'Traceback' in str(caught.value), 'torch wraps the text: what this test is about'
     assert exit_sentence(capsys, caught.value) == 'error: image a.png is unreadable.\nExpected:\na: tree\n'
+
+
+def test_full_disk_is_told_whoever_meets_it(capsys):
+    with pytest.raises(OSError) as caught, open('/dev/full', 'w') as log:
+        log.write('loss: 1')
+    assert re.fullmatch(r'error: the disk is full \(OSError: .* No space left on device\): make room; .*--resume\n',
+                        exit_sentence(capsys, caught.value))
 
 
 @pytest.mark.parametrize('cfg, named', [(dict(type='Nobody'), 'Nobody'), (dict(type='Pair', third=3), 'third')])

@@ -1,11 +1,13 @@
 """Several processes without CUDA compute what one does; SyncBN gives way to BN there."""
+import json
 import weakref
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-from fixtures.dist import evaluate, launch, train
+from fixtures.dist import evaluate, launch, start, train, without_times
+from fixtures.srun import write_commands
 from mmengine.config import Config
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.registry import MODELS
@@ -23,7 +25,7 @@ SEVEN_IMAGES = dict(test_dataloader__dataset__num_images=7, test_dataloader__bat
 def no_cuda(monkeypatch):
     """A machine without CUDA, and without the variables that torchrun sets."""
     monkeypatch.setattr(without_cuda, 'get_device', lambda: 'cpu')
-    for name in without_cuda.RENDEZVOUS:
+    for name in (*without_cuda.RENDEZVOUS, *without_cuda.SLURM.values(), 'SLURM_NODELIST'):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -70,6 +72,12 @@ def test_launcher_without_torchrun_is_the_users_mistake(no_cuda, monkeypatch):
         without_cuda.adapt(Config(dict(model=dict(), launcher='pytorch')))
 
 
+def test_launcher_without_srun_is_the_users_mistake(no_cuda, monkeypatch):
+    monkeypatch.setenv('SLURM_NTASKS', '2')
+    with pytest.raises(UserError, match='needs SLURM_PROCID, SLURM_NODELIST in the environment, which srun sets'):
+        without_cuda.adapt(Config(dict(model=dict(), launcher='slurm')))
+
+
 def test_processes_join_by_gloo_within_the_configs_time(no_cuda, monkeypatch):
     calls = []
     monkeypatch.setattr(torch.distributed, 'init_process_group', lambda *args, **kwargs: calls.append((args, kwargs)))
@@ -111,14 +119,11 @@ def test_processes_leave_together_and_keep_no_threads_of_gloo(monkeypatch, tmp_p
 def test_two_processes_train_as_one_does_with_twice_the_batch(tmp_path):
     """The same losses in every iteration and the same prompts after the last one.
 
-    InfiniteSampler deals one permutation out to the ranks, so that 2 x 8 images are the 16 of one process. The mean of
-    ranks is exactly that of the whole batch where the ranks average over equally much: over classes and images
-    (presence), over the prompts (OC), and over pixels - all of them here (avg_non_ignore=False), since the mean over
-    labelled pixels, as shipped, gives each rank the same weight although one has more of them.
+    InfiniteSampler deals one permutation out to the ranks, so that 2 x 8 images are the 16 of one process. Their
+    labelled pixels are not as many: the mean is over those of both.
     """
     options = dict(train_cfg__max_iters=5, train_cfg__val_interval=5, default_hooks__checkpoint__interval=5,
-                   val_dataloader__dataset__num_images=4, model__decode_head__loss_decode__avg_non_ignore=False,
-                   optim_wrapper__optimizer__lr=0.2)
+                   val_dataloader__dataset__num_images=4, optim_wrapper__optimizer__lr=0.2)
     one = train(TOY, 1, tmp_path / 'one', train_dataloader__batch_size=16, **options)
     two = train(TOY, 2, tmp_path / 'two', train_dataloader__batch_size=8, **options)
     assert sorted(one) == sorted(two) == [1, 2, 3, 4, 5]
@@ -162,3 +167,35 @@ def test_two_processes_write_into_one_folder(tmp_path):
     for folder in ('maps', 'pictures'):
         assert sorted(path.name for path in (tmp_path / folder).iterdir()) == names
     assert out.count('2 processes compute on the CPU and exchange by gloo') == 1
+
+
+@pytest.mark.slow
+def test_one_process_that_fails_ends_the_run_with_its_sentence(tmp_path):
+    done = start('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, train_dataloader__batch_size=2,
+                 default_hooks__fail__type='fixtures.dist.FailingHook', default_hooks__fail__rank=1)
+    assert done.returncode != 0
+    assert done.stderr.count('error: image b.png is unreadable: copy it again.\n') == 1
+
+
+@pytest.mark.slow
+def test_slurm_starts_processes_that_learn_and_test_together(tmp_path):
+    """With an srun of ours, on one machine: what it is asked for, and that the tasks find each other."""
+    write_commands(tmp_path)
+    small = dict(train_cfg__max_iters=2, train_dataloader__batch_size=2, val_dataloader__dataset__num_images=2)
+    out = launch('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, launcher='slurm', **small)
+    assert (tmp_path / 'srun.log').read_text().split() == [
+        '-p', 'part', '--job-name=job', '--ntasks=2', '--ntasks-per-node=2', '--gres=gpu:2', '--cpus-per-task=5',
+        '--kill-on-bad-exit=1', '--mem', '2G']
+    assert out.count('2 processes compute on the CPU and exchange by gloo') == 1
+    one = evaluate(TOY, 'work/iter_2.pth', 1, tmp_path / 'one', **SEVEN_IMAGES)
+    launch('test', 2, TOY, 'work/iter_2.pth', '--work-dir', 'two', cwd=tmp_path, launcher='slurm', **SEVEN_IMAGES)
+    path, = (tmp_path / 'two').glob('*/*.json')
+    assert without_times(json.loads(path.read_text())) == one
+
+
+@pytest.mark.slow
+def test_slurm_ends_all_processes_when_one_fails(tmp_path):
+    write_commands(tmp_path)
+    done = start('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, launcher='slurm', train_dataloader__batch_size=2,
+                 default_hooks__fail__type='fixtures.dist.FailingHook', default_hooks__fail__rank=0)
+    assert done.returncode != 0 and 'error: image b.png is unreadable: copy it again.\n' in done.stderr

@@ -85,7 +85,7 @@ def test_of_a_model_without_views_there_is_the_overlay(explain, photo, capsys):
     ((MVP_SEG, '--index', 1000), '--index is 1000, but the test data have the pictures 0 to 499'),
     ((MVP_SEG, 'nowhere.pth'), 'checkpoint nowhere.pth does not exist'),
     ((MASKCLIP, 'nowhere.png'), 'nowhere.png does not exist'),
-    ((MVP_SEG, '--top', 0), 'top=0'),
+    ((MVP_SEG, '--top', 0), '(--top) is 0'),
     ((MASKCLIP, '--classes', 'tree'), 'Unknown label set')])
 def test_mistakes_are_one_sentence_and_write_nothing(explain, capsys, tmp_path, arguments, message):
     with pytest.raises(SystemExit, match='2'):

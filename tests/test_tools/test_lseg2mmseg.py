@@ -7,7 +7,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from fixtures.lanes import NAMES_CLASSES_IN_FILES
 from fixtures.official_lseg import FULL, HEADS, HOOKS, KINDS, SMALL, forward, random_state
 from fixtures.tools import TOOLS, load_tool
 from mmengine.config import Config, ConfigDict
@@ -190,9 +189,8 @@ class TestLightningBefore15:
         module.AttributeDict = type('AttributeDict', (dict,), dict(__module__=CLASS_OF_LIGHTNING))
         return module
 
-    @NAMES_CLASSES_IN_FILES
     def test_is_read_without_lightning(self, lightning, run, tmp_path, monkeypatch):
-        state, safe = random_state('rn101', EMBED_DIM), set(torch.serialization.get_safe_globals())
+        state = random_state('rn101', EMBED_DIM)
         hyper = lightning.AttributeDict(backbone='clip_resnet101')
         hyper.more = 1
         source = save(tmp_path / 'official.ckpt', state, hyper_parameters=hyper,
@@ -200,7 +198,6 @@ class TestLightningBefore15:
         monkeypatch.undo()  # the package is gone
         run(source, tmp_path / 'ours.pth')
         assert len(torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']) > 300
-        assert set(torch.serialization.get_safe_globals()) == safe
 
 
 class TestRefused:
@@ -224,11 +221,11 @@ class TestRefused:
     def test_truncated(self, part, refuse, tmp_path):
         source = save(tmp_path / 'official.ckpt', random_state('rn101', EMBED_DIM))
         source.write_bytes(source.read_bytes()[:int(part * source.stat().st_size)])
-        assert "can't be read as plain data" in refuse(source)
+        assert "official.ckpt can't be read (" in refuse(source)
 
     def test_no_checkpoint_at_all(self, refuse, tmp_path):
         (tmp_path / 'page.ckpt').write_text('<html>Virus scan warning</html>')  # what a download often is
-        assert "page.ckpt can't be read as plain data" in refuse(tmp_path / 'page.ckpt')
+        assert "page.ckpt can't be read (" in refuse(tmp_path / 'page.ckpt')
 
     def test_a_tensor(self, refuse, tmp_path):
         torch.save(torch.ones(3), tmp_path / 'tensor.pth')
@@ -264,8 +261,7 @@ class TestRefused:
         content = dict(state_dict=random_state('rn101', EMBED_DIM), hyper_parameters=Payload())
         torch.save(content, tmp_path / 'evil.ckpt', _use_new_zipfile_serialization=zipped)
         said = refuse(tmp_path / 'evil.ckpt')
-        named = zipped and hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
-        assert f'holds {os.name}.mkdir beside tensors' in said if named else "can't be read as plain data" in said
+        assert f'(it asks for {os.name}.mkdir)' in said or not zipped and 'only torch 2.6' in said
         assert not (tmp_path / 'it_ran').exists()
 
     def test_what_is_there_is_not_overwritten(self, run, tmp_path):

@@ -21,20 +21,25 @@ def test_resume_takes_the_latest_checkpoint(tool, cfg, tmp_path):
     checkpoint = tmp_path / 'iter_2.pth'
     torch.save({}, checkpoint)
     (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
-    tool.resume(cfg, 'auto')
+    assert tool.resume(cfg, 'auto') == []
     assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
 
 
 def test_resume_without_a_checkpoint_starts_as_the_config_says(tool, cfg):
-    tool.resume(cfg, 'auto')
+    assert tool.resume(cfg, 'auto') == []
     assert not cfg.get('resume') and cfg.load_from == 'start.pth'
 
 
-def test_resume_refuses_a_truncated_latest_checkpoint(tool, cfg, tmp_path):
+def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cfg, tmp_path):
     (tmp_path / 'iter_2.pth').write_bytes(b'PK half')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
-    with pytest.raises(UserError, match='iter_2.pth .* is truncated'):
+    with pytest.raises(UserError, match='No checkpoint of .* is whole .*iter_2.pth'):
         tool.resume(cfg, 'auto')
+    torch.save({}, tmp_path / 'iter_1.pth')
+    note, = tool.resume(cfg, 'auto')
+    assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'iter_1.pth'))
+    assert note == (f"{tmp_path / 'iter_2.pth'} is missing or was not written to its end: training goes on from "
+                    f"{tmp_path / 'iter_1.pth'}.")
 
 
 def test_amp_swaps_the_optimizer_wrapper(tool, cfg, monkeypatch):

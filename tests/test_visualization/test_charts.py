@@ -74,7 +74,7 @@ def test_what_does_not_fit_is_told():
         draw_views(image, np.zeros((4, 4)), 'x')
     with pytest.raises(UserError, match='2 titles for 1 maps'):
         draw_views(image, np.zeros((1, 4, 4)), 'x', ['a', 'b'])
-    with pytest.raises(UserError, match='2 names, scores of shape .3,.'):
+    with pytest.raises(UserError, match='2 names and scores of shape .3,.'):
         draw_presence(['a', 'b'], [0.1, 0.2, 0.3])
     with pytest.raises(UserError, match='0 names'):
         draw_presence([], [])

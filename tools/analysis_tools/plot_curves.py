@@ -3,8 +3,8 @@
 Losses and the validations' mIoU(S), mIoU(U) and hIoU of one or several runs, from mmengine's vis_data/scalars.json.
 """
 import argparse
+import os
 import sys
-from pathlib import Path
 
 try:
     from mmseg_mvp import cli
@@ -44,7 +44,7 @@ def collect(logs: list[str], legend: list[str] | None) -> dict[str, dict]:
 
 def main() -> None:
     args = parse_args()
-    if Path(args.out).exists():
+    if os.path.exists(args.out):  # Path.exists raises where a name is too long
         raise UserError(f'--out {args.out} exists; name a new file, nothing is overwritten')
     runs = collect(args.logs, args.legend)
     picture = draw_curves(runs, args.keys or default_keys(runs))

@@ -6,9 +6,7 @@ import argparse
 import math
 import os
 import sys
-from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +17,7 @@ try:
     import lseg_layout
     from mmseg_mvp import __version__, cli
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.unpickling import read_archive
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError, which names the missing package and the pip line itself
@@ -28,13 +27,6 @@ except ValueError as error:  # a HostError, which names the missing package and 
 CLIPS = {512: 'ViT-B-32-quickgelu', 768: 'RN50x16-quickgelu'}
 # The official scale of the cosines is a constant that no checkpoint holds.
 LOG_SCALE = {'decode_head.conv_seg.log_scale': torch.tensor(math.log(1 / 0.07))}
-
-
-class StandIn:
-    """Takes the place of Lightning's classes, which a checkpoint mentions beside the weights: its objects are dicts."""
-
-    def __new__(cls, *args, **kwargs) -> OrderedDict:
-        return OrderedDict()
 
 
 def read_checkpoint(path: str) -> dict:
@@ -51,36 +43,10 @@ def read_checkpoint(path: str) -> dict:
     """
     if not os.path.isfile(path):
         raise UserError(f'{path} does not exist: give the .ckpt file of a released LSeg')
-    foreign = _foreign_classes(path)
-    if strange := [name for name in foreign if not name.startswith(('pytorch_lightning.', 'lightning.'))]:
-        raise UserError(f'{path} is not read, since it holds {", ".join(strange)} beside tensors, which may run code: '
-                        f'give the .ckpt file of a released LSeg, or one with a state dict only')
-    try:
-        with _standing_in(foreign):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        raise UserError(f'{path} can\'t be read as plain data ({type(error).__name__}): it is truncated, no file of '
-                        f'torch.save, or of Lightning before 1.5 (that takes torch 2.6); fetch it again') from error
+    content = read_archive(path, stand_in_for=('pytorch_lightning.', 'lightning.'))
     if not isinstance(content, dict):
         raise UserError(f'{path} holds a {type(content).__name__} instead of a dict with a state_dict')
     return content
-
-
-def _foreign_classes(path: str) -> list[str]:
-    """Names of the classes and functions that the file mentions and torch does not take for plain data."""
-    try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-    except Exception:  # a torch before 2.6 can't tell, and no file that is damaged: loading has the last word
-        return []
-
-
-def _standing_in(names: list[str]) -> ExitStack:
-    """Lightning's classes, by the names that the file has for them, are plain data for a while."""
-    stack = ExitStack()
-    for module, _, name in (full.rpartition('.') for full in names):
-        stand_in = type(name, (StandIn,), dict(__module__=module, __qualname__=name))
-        stack.enter_context(torch.serialization.safe_globals([stand_in]))
-    return stack
 
 
 def official_weights(content: dict) -> tuple[dict[str, Tensor], list[str]]:

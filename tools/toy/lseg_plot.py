@@ -32,13 +32,14 @@ def draw(results: Sequence[dict], statistics: Sequence[dict], path: Path) -> Non
 def _ablation(axis, results: Sequence[dict]) -> None:
     bare = [one['mIoU_S'] for one in results if one['block'] and one['depth'] == 0]
     for block, colour in COLOURS.items():
-        values = {0: bare, **{depth: [one['mIoU_S'] for one in results if (one['block'], one['depth']) == (block, depth)]
+        values = {0: bare, **{depth: [one['mIoU_S'] for one in results
+                                      if (one['block'], one['depth']) == (block, depth)]
                               for depth in DEPTHS}}
         axis.plot(list(values), [mean(runs) for runs in values.values()], color=colour, label=block)
         for depth, runs in values.items():
             axis.scatter([depth] * len(runs), runs, color=colour, s=14)
-    axis.set(title='Toy world, seen classes', xlabel='depth (dots are seeds)', ylabel='mIoU(S) in %', xticks=(0, *DEPTHS),
-             ylim=(0, None))
+    axis.set(title='Toy world, seen classes', xlabel='depth (dots are seeds)', ylabel='mIoU(S) in %',
+             xticks=(0, *DEPTHS), ylim=(0, None))
 
 
 def _spread(axis, rows: Sequence[dict]) -> None:

@@ -99,8 +99,8 @@ def agreement(model: BaseModel, twin: BaseModel) -> float:
 def difference(model: BaseModel) -> str | None:
     """Why a twin's label maps are not quite the model's, as a sentence; None where they are the same up to rounding."""
     if not is_exact(model.decode_head):
-        return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, so '
-                'that resizing mixes them otherwise')
+        return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, '
+                'so that resizing mixes them otherwise')
     if model.test_cfg.mode == 'slide' and pad_multiple(model) > 1:
         return 'mmseg pads and stitches windows at the size of the picture, and the model at that of its features'
     return None

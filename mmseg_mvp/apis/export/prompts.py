@@ -1,5 +1,6 @@
 """Learned prompts as one small file: written by one model, read by another, from a disk or from a hub."""
 import json
+import os
 import re
 from pathlib import Path
 
@@ -135,10 +136,12 @@ def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: 
 
 def _locate(source: str | Path) -> Path:
     """The local file of a source, fetched where it is the id of a repository."""
+    if not isinstance(source, (str, Path)):
+        raise UserError(f'Prompts are read from {source!r}: expected a path or a hub id such as owner/name')
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
         path = path / FILE
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     if path.suffix == '.safetensors' or not _HUB_ID.fullmatch(str(source)):
         raise UserError(f'There are no prompts at {path}: give a file that tools/export.py --format prompts wrote, a '

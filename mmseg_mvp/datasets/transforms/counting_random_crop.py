@@ -4,6 +4,8 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
+from mmseg_mvp.checking import check_number
+from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import HIDDEN
 
 _TRIES = 10
@@ -22,7 +24,20 @@ class CountingRandomCrop(RandomCrop):
         cat_max_ratio (float): Largest share that one class may have of the labelled pixels; a crop that exceeds it is
             drawn again, up to ten times.
         ignore_index (int): Label of pixels that don't count.
+
+    Raises:
+        UserError: If the size is not one or two whole numbers of pixels, or the share is not between 0 and 1.
     """
+
+    def __init__(self, crop_size: int | tuple[int, int], cat_max_ratio: float = 1., ignore_index: int = 255) -> None:
+        sides = crop_size if isinstance(crop_size, (list, tuple)) else [crop_size] * 2
+        if len(sides) != 2:
+            raise UserError(f'CountingRandomCrop.crop_size is {crop_size!r}: expected height and width, or one number.')
+        for side in sides:
+            check_number('A side of CountingRandomCrop.crop_size', side, least=1, whole=True)
+        check_number('CountingRandomCrop.cat_max_ratio', cat_max_ratio, above=0, most=1)
+        check_number('CountingRandomCrop.ignore_index', ignore_index, least=0, most=255, whole=True)
+        super().__init__(tuple(sides), cat_max_ratio, ignore_index)
 
     @cache_randomness
     def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:

@@ -54,9 +54,15 @@ class HideClasses(BaseTransform):
                 neither a class nor 255, above all one that is hidden already.
         """
         self._check_data_set(results)
-        labels = results['gt_seg_map']
+        labels = np.asarray(results['gt_seg_map'])
+        if labels.dtype.kind not in 'biu':
+            raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: '
+                            'expected integers.')
+        known = labels
+        if labels.dtype.itemsize > 4:  # 2**32 must not become 0
+            known = np.where((labels < 0) | (labels > _STRAY), _STRAY, labels)
         # As unsigned numbers, labels below 0 are beyond the table like those above it; its last value is a stray.
-        hidden = np.take(self._table, labels.astype(np.uint32), mode='clip')
+        hidden = np.take(self._table, known.astype(np.uint32), mode='clip')
         if (hidden == _STRAY).any():
             raise UserError(self._stray(labels[hidden == _STRAY].max(), results))
         results['gt_seg_map'] = hidden

@@ -9,6 +9,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
@@ -23,10 +24,14 @@ class LoadCheckedAnnotations(LoadAnnotations):
     Args:
         num_classes: Number of classes in the data set's files (not of those trained on).
         **kwargs: Passed on to :class:`mmseg.datasets.transforms.LoadAnnotations`.
+
+    Raises:
+        UserError: If the number of classes is not one of 1 to 256.
     """
 
     def __init__(self, num_classes: int, **kwargs) -> None:
         super().__init__(**kwargs)
+        check_number('LoadCheckedAnnotations.num_classes', num_classes, least=1, most=256, whole=True)
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:

@@ -12,8 +12,8 @@ from .load_annotations import LoadCheckedAnnotations
 class LoadEpisodeAnnotations(LoadCheckedAnnotations):
     """Loads a mask as label 1, the values in the sample's ``foreground``, and label 0, all other values.
 
-    255 stays 255, unless it belongs to the foreground. Like its parent it refuses a mask that cannot be right, and passes
-    an image that has none.
+    255 stays 255, unless it belongs to the foreground. Like its parent it refuses a mask that cannot be right, and
+    passes an image that has none.
 
     Args:
         num_classes: Number of values in the data set's files, the background's included.

@@ -5,6 +5,7 @@ from mmseg.models.decode_heads import DPTHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 from .low_res_loss import LowResLossMixin
@@ -52,12 +53,14 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     """
 
     def __init__(self, in_channels: int | Sequence[int], readout_type: str | None = 'project', patch_size: int = 16,
-                 strides: Sequence[int] = STRIDES, post_process_channels: Sequence[int] | None = None, channels: int = 256, temperature: float = 0.07,
-                 align_corners: bool = True, dropout_ratio: float = 0., norm_cfg: dict = dict(type='BN'),
-                 prompts: dict = dict(type='TemplatePrompts', templates='name'), in_index: Sequence[int] = (0, 1, 2, 3),
-                 **kwargs) -> None:
-        in_channels = [in_channels] * 4 if isinstance(in_channels, int) else list(in_channels)
-        strides = list(strides) if readout_type is None else [patch_size] * 4
+                 strides: Sequence[int] = STRIDES, post_process_channels: Sequence[int] | None = None,
+                 channels: int = 256, temperature: float = 0.07, align_corners: bool = True, dropout_ratio: float = 0.,
+                 norm_cfg: dict = dict(type='BN'), prompts: dict = dict(type='TemplatePrompts', templates='name'),
+                 in_index: Sequence[int] = (0, 1, 2, 3), **kwargs) -> None:
+        in_channels = list(in_channels) if isinstance(in_channels, Sequence) else [in_channels] * 4
+        if readout_type is not None:
+            strides = [patch_size] * 4
+        strides = list(strides) if isinstance(strides, Sequence) else [strides]
         _check(readout_type, strides, in_channels)
         super().__init__(
             embed_dims=in_channels[0], readout_type=readout_type or 'ignore', patch_size=patch_size, channels=channels,
@@ -95,11 +98,13 @@ def _resize_layer(factor: float, channels: int) -> nn.Module:
 
 def _check(readout_type: str | None, strides: list[int], in_channels: list[int]) -> None:
     if readout_type not in READOUTS:
-        raise UserError(f"LSegHead.readout_type is {readout_type!r}: expected 'project', 'add', 'ignore', or None for a "
-                        f'pyramid.')
+        raise UserError(f"LSegHead.readout_type is {readout_type!r}: expected 'project', 'add', 'ignore', or None for "
+                        f'a pyramid.')
     if len(strides) != 4 or any(stride not in STRIDES for stride in strides):
         key = 'strides' if readout_type is None else 'patch_size'
         raise UserError(f"LSegHead's maps have the strides {strides} (its {key}): expected four of "
                         f'{", ".join(map(str, STRIDES))}.')
+    for width in in_channels:
+        check_number('A width of LSegHead.in_channels', width, least=1, whole=True)
     if len(in_channels) != 4 or readout_type is not None and len(set(in_channels)) > 1:
         raise UserError(f'LSegHead.in_channels is {in_channels}: expected those of four maps, all the same for a ViT.')

@@ -8,6 +8,7 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
 
 from ..losses.oc_loss import pair_cosines
@@ -51,6 +52,13 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
                  synonyms: str = 'max', gpr: dict | None = None, loss_decode: dict = dict(type='RefinedSegLoss'),
                  loss_presence: dict | None = None, loss_oc: dict | None = None, in_channels: int | None = None,
                  **kwargs) -> None:
+        check_number('MultiPromptTextHead.scale, k * tau_1,', scale, above=0)
+        if 'num_classes' in kwargs:
+            raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes say how many '
+                            'there are: leave it away.')
+        check_number('MultiPromptTextHead.ignore_index', kwargs.get('ignore_index', 255), whole=True)
+        if in_channels is not None:
+            check_number('MultiPromptTextHead.in_channels', in_channels, least=1, whole=True)
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         channels = classifier.embed_dim
         kwargs = dict(dict(dropout_ratio=0., init_cfg=None), **kwargs)
@@ -59,10 +67,8 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         del self.conv_seg  # the text embeddings are the classifier; an unused layer would break DDP
         self.classifier = classifier
         self.projection = nn.Identity() if self.in_channels == channels else nn.Conv2d(self.in_channels, channels, 1)
-        if scale <= 0:
-            raise UserError(f'MultiPromptTextHead.scale is {scale}, but k * tau_1 must be positive: 30 is the default.')
         tau_1 = torch.tensor(math.log(scale / classifier.prompts.num_views))
-        self.log_tau_1 = nn.Parameter(tau_1, requires_grad=learn_scale and classifier.prompts.learnable)
+        self.log_tau_1 = nn.Parameter(tau_1, requires_grad=bool(learn_scale) and classifier.prompts.learnable)
         if gpr is not None and not classifier.prompts.has_global:
             raise UserError('MultiPromptTextHead.gpr is set, but its prompts have no global prompt: use '
                             'LearnedPrompts with global_prompt=True, or gpr=None.')
@@ -103,7 +109,12 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
 
     def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Normalised features in CLIP's space, (B, D, h, w)."""
-        return F.normalize(self.projection(self._transform_inputs(inputs)), dim=1)
+        features = self._transform_inputs(inputs)
+        check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_tau_1)
+        if features.shape[1] != self.in_channels:
+            raise UserError(f'MultiPromptTextHead.in_channels is {self.in_channels}, but the backbone gives features '
+                            f'of {features.shape[1]} channels: set in_channels to that.')
+        return F.normalize(self.projection(features), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:
         """Refined logits ``tau_1 * sum_i m_i + log g``.

@@ -5,6 +5,10 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmseg_mvp.checking import check_tensor
+
+from .names import check_loss
+
 
 @MODELS.register_module()
 class OCLoss(BaseModule):
@@ -16,10 +20,14 @@ class OCLoss(BaseModule):
     Args:
         loss_weight (float): Factor of the loss.
         loss_name (str): Name in the log; it must contain ``loss`` to count.
+
+    Raises:
+        UserError: If the weight or the name can't be one.
     """
 
     def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_oc') -> None:
         super().__init__()
+        check_loss('OCLoss', loss_weight, loss_name)
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
@@ -31,7 +39,11 @@ class OCLoss(BaseModule):
 
         Returns:
             Tensor: A scalar (), 0 for one prompt.
+
+        Raises:
+            UserError: If they are no such tensor.
         """
+        check_tensor('OCLoss', contexts, 'k, M, width')
         return self.loss_weight * pair_cosines(contexts).abs().sum()
 
 

@@ -4,7 +4,10 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmseg_mvp.checking import check_tensor
 from mmseg_mvp.errors import UserError
+
+from .names import check_loss
 
 FORMS = ('bce', 'printed')
 
@@ -23,13 +26,14 @@ class PresenceLoss(BaseModule):
         loss_name (str): Name in the log; it must contain ``loss`` to count.
 
     Raises:
-        UserError: If the form is unknown.
+        UserError: If the form is unknown, or the weight or the name can't be one.
     """
 
     def __init__(self, form: str = 'bce', loss_weight: float = 1.0, loss_name: str = 'loss_presence') -> None:
         super().__init__()
         if form not in FORMS:
             raise UserError(f"There is no presence loss '{form}': expected one of {', '.join(FORMS)}.")
+        check_loss('PresenceLoss', loss_weight, loss_name)
         self.form = form
         self.loss_weight = loss_weight
         self.loss_name = loss_name
@@ -42,8 +46,18 @@ class PresenceLoss(BaseModule):
             present (Tensor): 1 where the class is in the image, else 0, (B, C).
 
         Returns:
-            Tensor: A scalar ().
+            Tensor: A scalar (); 0 without an image.
+
+        Raises:
+            UserError: If they are no such tensors.
         """
+        check_tensor('PresenceLoss', logits, 'B, C')
+        if not isinstance(present, Tensor) or present.shape != logits.shape:
+            raise UserError(f'PresenceLoss got logits {tuple(logits.shape)} and, as what is present, '
+                            f'{tuple(getattr(present, "shape", ())) or type(present).__name__}: expected a tensor of '
+                            f'the same shape.')
+        if not len(logits):
+            return logits.sum()
         if self.form == 'bce':
             return self.loss_weight * F.binary_cross_entropy_with_logits(logits, present.to(logits))
         return -self.loss_weight * (present * F.logsigmoid(logits)).sum(dim=1).mean()

@@ -1,13 +1,17 @@
 """Segmentation loss on GPR-refined masks of MVP-SEG (arXiv 2304.06957), in log space."""
+import numpy as np
 import torch
+from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from mmseg.models.losses.utils import get_class_weight
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
 
 from .banded_cross_entropy import banded_cross_entropy
+from .names import check_loss
 
 
 @MODELS.register_module()
@@ -21,18 +25,28 @@ class RefinedSegLoss(BaseModule):
     It takes logits at feature resolution and never holds them at the label's, so that memory does not grow with
     C x H x W. Heads of mmseg hand over low-resolution logits with :class:`LowResLossMixin`.
 
+    Several processes divide by the mean of their divisors, so that what DistributedDataParallel makes of their losses,
+    the mean, is that over the pixels of the whole batch, however unevenly they are labelled. All of them have to
+    compute the loss, which with DistributedDataParallel they do anyway.
+
     Args:
-        class_weight (list[float] | str, optional): Weight of each class, or a file of them, as in mmseg; the mean is
-            then over the weights of the labelled pixels.
+        class_weight (list[float] | str, optional): Weight of each class, or a ``.npy`` or ``.json`` file of them; the
+            mean is then over the weights of the labelled pixels.
         avg_non_ignore (bool): False divides by all pixels, as mmseg does by default, unless there are class weights.
         loss_weight (float): Factor of the loss.
         loss_name (str): Name in the log; it must contain ``loss`` to count.
+
+    Raises:
+        UserError: If the class weights can't be read or are no numbers of at least 0, or the weight or the name of the
+            loss can't be one. A file of weights ends in .npy or .json; mmseg would take pickles and YAML, which may
+            run code.
     """
 
     def __init__(self, class_weight: list[float] | str | None = None, avg_non_ignore: bool = True,
                  loss_weight: float = 1.0, loss_name: str = 'loss_seg') -> None:
         super().__init__()
-        self.class_weight = get_class_weight(class_weight)
+        check_loss('RefinedSegLoss', loss_weight, loss_name)
+        self.class_weight = _read_class_weight(class_weight)
         self.avg_non_ignore = avg_non_ignore
         self.loss_weight = loss_weight
         self.loss_name = loss_name
@@ -58,9 +72,11 @@ class RefinedSegLoss(BaseModule):
             UserError: If the shapes don't fit, a label is no class, or the class weights are not C.
         """
         _check_shapes(seg_logit, seg_label, weight)
+        seg_label = seg_label.long()  # uint8 would be a mask where it indexes
         num_classes = seg_logit.shape[1]
         if histogram is None:
             histogram = label_histogram(seg_label, num_classes, ignore_index)
+        _check_per_class(seg_logit, log_presence=log_presence, histogram=histogram)
         class_weight = self._class_weights(seg_logit)
         pixel_weight = class_weight[seg_label.clamp(0, num_classes - 1)] * (seg_label != ignore_index)
         if weight is not None:
@@ -68,10 +84,13 @@ class RefinedSegLoss(BaseModule):
         loss = banded_cross_entropy(seg_logit, seg_label, pixel_weight, align_corners)
         if log_presence is not None:
             counts = histogram if weight is None else label_histogram(seg_label, num_classes, ignore_index, weight)
+            # What is not in the labels does not count, be its presence 0.
+            log_presence = log_presence.where(counts > 0, log_presence.new_zeros(()))
             loss = loss - (counts * class_weight * log_presence).sum()
         if self.class_weight is None and not self.avg_non_ignore:
             return self.loss_weight * loss / seg_label.numel()
         divisor = (histogram * class_weight).sum()
+        all_reduce(divisor, 'mean')
         return self.loss_weight * loss / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
     def _class_weights(self, logits: Tensor) -> Tensor:
@@ -101,6 +120,7 @@ def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, we
     Raises:
         UserError: If a label is neither a class nor ignored.
     """
+    label = label.long()
     labelled = label != ignore_index
     outside = labelled & ((label < 0) | (label >= num_classes))
     if outside.any():
@@ -113,9 +133,40 @@ def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, we
 
 
 def _check_shapes(logits: Tensor, label: Tensor, weight: Tensor | None) -> None:
-    if logits.dim() != 4 or label.dim() != 3 or len(logits) != len(label):
+    check_tensor('RefinedSegLoss', logits, 'B, C, h, w')
+    if not isinstance(label, Tensor) or label.is_floating_point() or label.is_complex():
+        found = f'labels of type {label.dtype}' if isinstance(label, Tensor) else f'a {type(label).__name__} as labels'
+        raise UserError(f'RefinedSegLoss got {found}: expected integers (B, H, W).')
+    if label.dim() != 3 or len(logits) != len(label) or 0 in label.shape[1:]:
         raise UserError(f'RefinedSegLoss got logits {tuple(logits.shape)} and labels {tuple(label.shape)}, but expects '
                         f'(B, C, h, w) and (B, H, W) with the same B.')
     if weight is not None and weight.shape != label.shape:
         raise UserError(f'RefinedSegLoss got pixel weights {tuple(weight.shape)} for labels {tuple(label.shape)}: give '
                         f'one weight per pixel.')
+
+
+def _check_per_class(logits: Tensor, **values: Tensor | None) -> None:
+    """Refuse what has not one value an image and class of the logits (B, C, h, w)."""
+    for name, value in values.items():
+        if value is not None and value.shape != logits.shape[:2]:
+            raise UserError(f'RefinedSegLoss got {name} {tuple(value.shape)} for logits {tuple(logits.shape)}: give a '
+                            f'value for each image and class.')
+
+
+def _read_class_weight(class_weight: list[float] | str | None) -> list[float] | None:
+    """Class weights as mmseg reads them, each a number."""
+    if isinstance(class_weight, str) and not class_weight.endswith(('.npy', '.json')):
+        raise UserError(f'RefinedSegLoss.class_weight is the file {class_weight!r}, but it must end in .npy or .json: '
+                        f'write the weights as a JSON list, or into the config.')
+    try:
+        weights = get_class_weight(class_weight)
+    except Exception as error:  # each file format has exceptions of its own
+        raise UserError(f'RefinedSegLoss.class_weight {class_weight!r} can\'t be read ({type(error).__name__}): give a '
+                        f'list of numbers, or a .npy or .json file of one.') from error
+    if weights is None:
+        return None
+    if not isinstance(weights, (list, tuple, np.ndarray)) or not len(weights):
+        raise UserError(f'RefinedSegLoss.class_weight is {weights!r}: expected a list with a number for each class.')
+    for index, weight in enumerate(weights):
+        check_number(f'RefinedSegLoss.class_weight[{index}]', weight, least=0)
+    return weights

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.errors import UserError
+from mmseg_mvp.checking import check_number, check_tensor
 
 
 @MODELS.register_module()
@@ -26,17 +26,17 @@ class GPR(BaseModule):
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        UserError: If the temperature is not positive.
+        UserError: If a number is none, or the temperature is not positive.
     """
 
     def __init__(self, gamma: float = 10., tau: float = 0.1, learnable: bool = True,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        if tau <= 0:
-            raise UserError(f'GPR.tau is {tau}, but a temperature must be positive: 0.1 is the default.')
+        check_number('GPR.gamma', gamma)
+        check_number('GPR.tau', tau, least=1e-30, most=1e30)  # its powers of e stay in float32
         self.gamma = gamma
         # The logarithm keeps the temperature positive, and a step of a given size changes it by a given factor.
-        self.log_tau = nn.Parameter(torch.tensor(math.log(tau)), requires_grad=learnable)
+        self.log_tau = nn.Parameter(torch.tensor(math.log(tau)), requires_grad=bool(learnable))
 
     @property
     def tau(self) -> Tensor:
@@ -50,9 +50,14 @@ class GPR(BaseModule):
             class_map (Tensor): Scores of each class at each position, (B, C, h, w).
 
         Returns:
-            Tensor: (B, C).
+            Tensor: (B, C), in float32 at least: under half precision the temperature's gradient, which goes with
+            ``1 / tau ** 2``, would be infinite from ``tau = 0.003`` on.
+
+        Raises:
+            UserError: If it is no such tensor.
         """
-        scores = class_map.flatten(2)
+        check_tensor('GPR', class_map, 'B, C, h, w', self.log_tau)
+        scores = class_map.flatten(2).to(torch.promote_types(class_map.dtype, torch.float32))
         soft_maximum = (scores * (self.gamma * scores).softmax(dim=2)).sum(dim=2)
         return soft_maximum / self.tau
 

@@ -3,6 +3,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
 
 BLOCKS = ('depthwise', 'bottleneck')
@@ -14,8 +15,8 @@ class SpatialRegularization(BaseModule):
     """Smooths the score map of each label by a convolution that all labels share (LSeg, arXiv 2201.03546).
 
     One 3x3 convolution of one channel, 10 parameters for any number of labels, is applied ``depth`` times, with the
-    activation after all but the last. The depthwise block is ``conv(x)``; the bottleneck block adds the highest score of
-    all labels to each: ``conv(x) + max_n x_n``. Any order of the labels gives the same maps in that order.
+    activation after all but the last. The depthwise block is ``conv(x)``; the bottleneck block adds the highest score
+    of all labels to each: ``conv(x) + max_n x_n``. Any order of the labels gives the same maps in that order.
 
     Args:
         block (str): ``'depthwise'`` or ``'bottleneck'``.
@@ -31,10 +32,9 @@ class SpatialRegularization(BaseModule):
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         for name, value, known in (('block', block, BLOCKS), ('activation', activation, ACTIVATIONS)):
-            if value not in known:
+            if not isinstance(value, str) or value not in known:
                 raise UserError(f'SpatialRegularization.{name} is {value!r}: expected one of {", ".join(known)}.')
-        if not isinstance(depth, int) or depth < 0:
-            raise UserError(f'SpatialRegularization.depth is {depth!r}: expected a whole number, 0 for none.')
+        check_number('SpatialRegularization.depth', depth, least=0, whole=True)
         self.block = block
         self.depth = depth
         if depth:  # an unused layer would break DDP
@@ -49,7 +49,11 @@ class SpatialRegularization(BaseModule):
 
         Returns:
             Tensor: The same shape.
+
+        Raises:
+            UserError: If it is no such tensor.
         """
+        check_tensor('SpatialRegularization', scores, 'B, N, h, w', next(self.parameters(), None))
         for application in range(1, self.depth + 1):
             scores = self._apply_block(scores)
             if application < self.depth:

@@ -161,9 +161,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             ``test_cfg.keep_logits=True`` also ``seg_logits`` (C, H, W) as in mmseg.
 
         Raises:
-            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide', or the logits are not finite.
         """
         logits, covered = self.low_res_logits(inputs)
+        if not torch.isfinite(logits.sum(dtype=torch.float32)):  # an argmax would call it the first class
+            raise UserError('The model\'s logits are not finite, so it has no prediction: look for values in its '
+                            'checkpoint or in the image that are not, and compute in float32.')
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
         samples = data_samples or [SegDataSample() for _ in metas]
         for sample, maps, meta in zip(samples, logits, metas):

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 
 import torch
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 from .text_classifier import TextClassifier
@@ -34,8 +35,11 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
     if contexts is None:
         raise UserError(f'The prompts of this model are {type(classifier.prompts).__name__}, sentences without context '
                         f'vectors, so there are no nearest words: they exist for LearnedPrompts.')
-    if top < 1:
-        raise UserError(f'nearest_words got top={top}: expected at least 1.')
+    check_number('The top of nearest_words (--top)', top, least=1, whole=True)
+    if words is not None and (isinstance(words, str) or not isinstance(words, Sequence) or not words
+                              or not all(isinstance(word, str) for word in words)):
+        raise UserError(f'nearest_words got the words {words!r}: expected a list of words, or None for all that CLIP '
+                        f'has.')
     text = classifier.tower.module
     table = text.words() if words is None else {_token(text, word): word for word in words}
     vectors = text.embed(torch.tensor(list(table), device=contexts.device))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_mvp.clip import Frozen, encode_prompts, encode_sentences, resolve_templates
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 # Sentences from which on encoding takes long enough for a progress bar.
@@ -39,9 +40,11 @@ class LearnedPrompts(nn.Module):
     def __init__(self, tower: Frozen, num_prompts: int = 3, context_length: int = 16, global_prompt: bool = True,
                  init: str | Sequence[str] | None = None, std: float = 0.02, frozen: bool = False) -> None:
         super().__init__()
-        if num_prompts < 1 or context_length < 1:
-            raise UserError(f'LearnedPrompts got num_prompts={num_prompts} and context_length={context_length}: both '
-                            f'must be at least 1.')
+        check_number('LearnedPrompts.num_prompts', num_prompts, least=1, whole=True)
+        check_number('LearnedPrompts.context_length', context_length, least=1, whole=True)
+        check_number('LearnedPrompts.std', std, least=0)
+        if not isinstance(global_prompt, bool):
+            raise UserError(f'LearnedPrompts.global_prompt is {global_prompt!r}: expected True or False.')
         self.tower = tower
         self.learnable = not frozen
         self.has_global = global_prompt
@@ -55,7 +58,9 @@ class LearnedPrompts(nn.Module):
     @torch.no_grad()
     def _start_from(self, init: str | Sequence[str]) -> None:
         count = len(self.contexts)
-        phrases = [init] * count if isinstance(init, str) else list(init)
+        phrases = [init] * count if isinstance(init, str) else list(init) if isinstance(init, Sequence) else [init]
+        if not all(isinstance(phrase, str) for phrase in phrases):
+            raise UserError(f'LearnedPrompts.init is {init!r}: expected a phrase, a list of phrases, or None.')
         if len(phrases) != count:
             raise UserError(f'LearnedPrompts.init has {len(phrases)} phrases for {count} prompts (the global one '
                             f'included): give one phrase for all, or one for each.')

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, TextTower, load_clip
+from mmseg_mvp.clip import Frozen, TextTower, check_clip, load_clip
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import load_vocabulary
 
@@ -52,7 +52,10 @@ class TextClassifier(nn.Module):
         super().__init__()
         if synonyms not in SYNONYMS:
             raise UserError(f"There is no way '{synonyms}' to join synonyms: expected one of {', '.join(SYNONYMS)}.")
-        self.clip = load_clip(**clip)
+        if not isinstance(prompts, dict) or 'type' not in prompts:
+            raise UserError(f"The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts "
+                            f'or TemplatePrompts.')
+        self.clip = load_clip(**check_clip(clip))
         self.synonyms = synonyms
         self.tower = Frozen(TextTower(self.clip))
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))

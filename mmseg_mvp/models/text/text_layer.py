@@ -6,6 +6,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
 
 from .text_classifier import TextClassifier
@@ -40,7 +41,9 @@ class TextLayer(nn.Module):
                  learn_temperature: bool = False, learn_background: bool = False,
                  regularization: dict | None = None) -> None:
         super().__init__()
-        if temperature is not None and temperature <= 0 or temperature is None and learn_temperature:
+        if temperature is not None:
+            check_number('The temperature of the text layer', temperature, above=0)
+        if temperature is None and learn_temperature:
             raise UserError(f'The temperature of the text layer is {temperature}, but it must be positive, or None for '
                             f'features that are not normalised (then there is none to learn).')
         if learn_background and 'background' not in classifier.vocabularies[True]:
@@ -77,6 +80,7 @@ class TextLayer(nn.Module):
             Tensor: Logits, (B, C, h, w). Where the samples have label lists of their own, C is the length of the
             longest, and the logits beyond a sample's list are ``NEVER``.
         """
+        check_tensor(type(self).__name__, features, 'B, channels, h, w', next(self.projection.parameters(), None))
         features = self.projection(features)
         if self.log_scale is not None:
             features = F.normalize(features, dim=1)

@@ -1,0 +1,119 @@
+"""Long runs: resident memory over training and over inferences whose class lists change; it must stay flat.
+
+    python benchmarks/soak.py --iterations 2000 --inferences 1000
+
+The first quarter warms up; of the rest, the slope of a line by least squares is told, in MiB per 1000 steps.
+"""
+import argparse
+import csv
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import harness
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.datasets.toy.scenes import draw_scene
+from mmseg_mvp.vocabularies import class_names
+
+CONFIGS = harness.RESULTS.parents[1] / 'configs'
+WARM_UP = 0.25  # share of the steps
+PAGE = 4096 / harness.MIB
+
+
+def resident() -> float:
+    """Resident memory of this process in MiB, as Linux tells it."""
+    return int(Path('/proc/self/statm').read_text().split()[1]) * PAGE
+
+
+def slope(values: Sequence[float]) -> float:
+    """Growth per 1000 steps by least squares, without the first quarter."""
+    steps = np.arange(len(values))
+    begin = int(len(values) * WARM_UP)
+    return 1000 * float(np.polyfit(steps[begin:], values[begin:], 1)[0])
+
+
+class MemoryHook(Hook):
+    """Notes the resident memory after each iteration of training."""
+
+    def __init__(self) -> None:
+        self.mib = []
+
+    def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
+        """Note it."""
+        self.mib.append(resident())
+
+
+def train(method: str, iterations: int) -> list[float]:
+    """Resident memory in each iteration of a toy training without validation, in MiB."""
+    cfg = Config.fromfile(CONFIGS / method / 'toy_zs.py')
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.interval = max(1, iterations // 20)
+    cfg.default_hooks.checkpoint.max_keep_ckpts = 1
+    cfg.default_hooks.logger.interval = max(1, iterations // 10)
+    with tempfile.TemporaryDirectory() as folder:
+        cfg.work_dir, cfg.experiment_name = folder, f'soak_{method}'
+        cfg.visualizer.name = cfg.experiment_name  # mmengine has one of a name in a process
+        runner, hook = Runner.from_cfg(cfg), MemoryHook()
+        runner.register_hook(hook)
+        runner.train()
+    return hook.mib
+
+
+def infer(inferences: int) -> tuple[list[float], int]:
+    """Resident memory after each inference, in MiB, and the most class lists that the classifier held at a time."""
+    seg, names, draw = (OpenVocabInferencer(CONFIGS / 'maskclip' / 'toy_zs.py', device='cpu'), class_names('toy'),
+                        random.Random(0))
+    image = draw_scene(0, 'test').image
+    mib, held = [], 0
+    for _ in range(inferences):
+        out = seg(image, classes=draw.sample(names, draw.randint(2, len(names))))
+        out.draw()
+        held = max(held, len(seg.model.decode_head.classifier._cache))
+        mib.append(resident())
+    return mib, held
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--iterations', type=int, default=2000, help='of training (default: %(default)s)')
+    parser.add_argument('--inferences', type=int, default=1000, help='with changing class lists (default: %(default)s)')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--out', type=Path, default=harness.RESULTS, help='folder of soak.csv')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    rows = []
+    for method in ('mvp_seg', 'lseg'):
+        rows.append(summary(f'training {method}', train(method, args.iterations)))
+    mib, held = infer(args.inferences)
+    rows.append(dict(summary('inference', mib), lists_held=held))
+    args.out.mkdir(parents=True, exist_ok=True)
+    with open(args.out / 'soak.csv', 'w', newline='') as file:
+        writer = csv.DictWriter(file, list(rows[-1]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def summary(what: str, mib: list[float]) -> dict:
+    """A row of the table, which is printed as well."""
+    begin = int(len(mib) * WARM_UP)
+    row = dict(what=what, steps=len(mib), warm_mib=round(mib[begin], 1), last_mib=round(mib[-1], 1),
+               most_mib=round(max(mib[begin:]), 1), slope_mib_per_1000=round(slope(mib), 3),
+               **harness.environment('cpu'))
+    print(', '.join(f'{key} {value}' for key, value in row.items()), flush=True)
+    return row
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,225 @@
+"""Archives read as data: the same as torch reads them, whatever else is in them refused."""
+import io
+import os
+import pickle
+import random
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from fixtures.payloads import Payload, write_checkpoint, write_pickle, write_torchscript
+from mmengine.logging import HistoryBuffer
+from mmengine.utils import digit_version
+from torch import nn
+
+from mmseg_mvp import unpickling
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import module_tensors, read_archive
+
+TENSORS = dict(
+    plain=torch.randn(3, 4), turned=torch.randn(3, 4).t(), part=torch.randn(5, 6)[2:4, ::2], scalar=torch.tensor(2.5),
+    empty=torch.zeros(0, 3), spread=torch.ones(1, 3).expand(4, 3), int=torch.arange(5), byte=torch.ones(2).byte(),
+    bool=torch.tensor([True, False]), half=torch.randn(3).half(), bfloat=torch.randn(3).bfloat16(),
+    complex=torch.randn(2, dtype=torch.complex64), grad=torch.randn(2, requires_grad=True))
+VALUES = dict(
+    size=torch.Size([2, 3]), device=torch.device('cpu'), dtype=torch.float16, text='ä', bytes=b'\xff\0', no_bytes=b'',
+    none=None, set={1, 2}, complex=1j, nested=[{'a': (1, 2.5)}], many=list(range(1000)))
+ARRAYS = dict(
+    matrix=np.arange(6.).reshape(2, 3), fortran=np.asfortranarray(np.arange(6.).reshape(2, 3)), empty=np.zeros((0, 2)),
+    other_end=np.arange(3, dtype='>i4'), flags=np.array([True, False]))
+NUMBERS = dict(float=np.float64(0.1), short=np.float32(0.1), int=np.int64(-3), flag=np.bool_(True))
+
+CLASSES = [key for key, value in unpickling.KNOWN.items() if isinstance(value, type)]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """What is read of the file that torch.save writes."""
+
+    def saved(content):
+        torch.save(content, tmp_path / 'a.pth')
+        return read_archive(str(tmp_path / 'a.pth'))
+
+    return saved
+
+
+class TestContents:
+
+    def test_tensors(self, saved):
+        for name, value in saved(TENSORS).items():
+            expected = TENSORS[name]
+            assert torch.equal(value, expected) and value.dtype == expected.dtype, name
+            assert value.stride() == expected.stride() and value.requires_grad == expected.requires_grad, name
+
+    def test_a_module_and_its_parameters(self, saved):
+        weight = saved(dict(nn.Linear(2, 3).named_parameters()))['weight']
+        assert isinstance(weight, nn.Parameter) and weight.requires_grad and weight.shape == (3, 2)
+
+    def test_shared_memory_stays_shared(self, saved):
+        whole = torch.zeros(4)
+        read = saved(dict(whole=whole, part=whole[1:3]))
+        read['part'].fill_(1)
+        assert read['whole'].tolist() == [0, 1, 1, 0]
+
+    def test_plain_values(self, saved):
+        assert saved(VALUES) == VALUES
+
+    def test_arrays_and_numbers(self, saved):
+        read = saved(dict(ARRAYS, **NUMBERS))
+        for name, expected in pickle.loads(pickle.dumps(dict(ARRAYS, **NUMBERS), 2)).items():
+            assert np.array_equal(read[name], expected) and read[name].dtype == expected.dtype, name
+        assert all(type(read[name]) is type(NUMBERS[name]) for name in NUMBERS)
+        assert type(pickle.loads(pickle.dumps(read['matrix']))) is np.ndarray  # the next checkpoint is as mmengine's
+
+    def test_logs(self, saved):
+        log = HistoryBuffer([1, 2, 4], [1, 1, 2], max_length=7)
+        read = saved(log)
+        assert type(read) is HistoryBuffer and (read.mean(), read.current(), read.max_length) == (1.75, 4, 7)
+        again = pickle.loads(pickle.dumps(read))
+        assert all(type(one) is np.ndarray for one in again.data) and again.statistics('max') == 4
+
+    def test_the_device(self, tmp_path):
+        torch.save(torch.ones(3), tmp_path / 'a.pth')
+        assert read_archive(str(tmp_path / 'a.pth'), 'meta').device.type == 'meta'
+
+    def test_files_of_torch_before_16(self, tmp_path, monkeypatch):
+        torch.save(TENSORS['turned'], tmp_path / 'old.pth', _use_new_zipfile_serialization=False)
+        if digit_version(torch.__version__) >= digit_version('2.6'):
+            assert torch.equal(read_archive(str(tmp_path / 'old.pth')), TENSORS['turned'])
+        monkeypatch.setattr(torch, '__version__', '2.5.1')
+        with pytest.raises(UserError, match='only torch 2.6 and later reads'):
+            read_archive(str(tmp_path / 'old.pth'))
+
+    @pytest.mark.parametrize('write', [torch.jit.script, lambda module: torch.jit.trace(module, torch.zeros(1, 2))])
+    def test_torchscript(self, tmp_path, write):
+        module = nn.Sequential(nn.Linear(2, 3), nn.Sequential(nn.BatchNorm1d(3), nn.ReLU())).eval()
+        torch.jit.save(write(module), tmp_path / 'a.pt')
+        read = dict(module_tensors(read_archive(str(tmp_path / 'a.pt'), stand_in_for=('__torch__', ))))
+        expected = torch.jit.load(tmp_path / 'a.pt').state_dict()
+        assert read.keys() == expected.keys() and len(read) == 7
+        assert all(torch.equal(read[name], expected[name]) for name in expected)
+
+
+class TestForeign:
+
+    @pytest.mark.parametrize('write, said', [
+        (write_checkpoint, f'asks for {os.name}.system'), (write_torchscript, 'asks for __torch__'),
+        (lambda path: write_checkpoint(path, zipped=False), f'asks for {os.name}.system|only torch 2.6'),
+        (write_pickle, "can't be read")])
+    def test_payloads_do_not_run(self, tmp_path, write, said):
+        proof = write(tmp_path / 'evil.pth')
+        with pytest.raises(UserError, match=said) as error:
+            read_archive(str(tmp_path / 'evil.pth'))
+        assert not proof.exists() and 'evil.pth' in str(error.value) and '\n' not in str(error.value)
+
+    def test_torchscript_is_read_without_being_run(self, tmp_path):
+        proof = write_torchscript(tmp_path / 'evil.pth')
+        module = read_archive(str(tmp_path / 'evil.pth'), stand_in_for=('__torch__',))
+        assert not proof.exists() and not dict(module_tensors(module))
+
+    @pytest.mark.parametrize('content', [np.array([print]), np.array(['text']), np.void(b'ab'),
+                                         np.array([(1, 2.)], dtype='i4,f8'), np.datetime64('2026-01-01')])
+    def test_arrays_of_anything_but_numbers(self, saved, content):
+        with pytest.raises(UserError, match='is not read.*(asks for arrays of|builtins.print)'):
+            saved(content)
+
+    def test_functions_by_way_of_getattr(self, saved):
+        class Reach:
+            def __reduce__(self):
+                return getattr, (HistoryBuffer, 'min')
+
+        assert saved([Reach()]) == [None]  # mmengine's logs have their functions so
+
+    def test_logs_bring_no_functions_along(self, saved):
+        log = HistoryBuffer([1], [1])
+        log._statistics_methods = dict(mean='not a function')
+        saved(log)
+        assert HistoryBuffer([1, 3], [1, 1]).statistics('mean') == 2
+
+    @pytest.mark.parametrize('module, name', CLASSES)
+    def test_classes_stay_as_they_are(self, tmp_path, module, name):
+        before = dict(vars(unpickling.KNOWN[module, name]))
+        data = f'\x80\x02c{module}\n{name}\nN}}X\x0b\0\0\0__getattr__c__builtin__\ngetattr\ns\x86b.'.encode('latin1')
+        with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+            archive.writestr('a/data.pkl', data)
+        try:
+            read_archive(str(tmp_path / 'a.pth'))
+        except UserError as error:
+            assert 'TypeError' in str(error)
+        assert dict(vars(unpickling.KNOWN[module, name])) == before
+
+
+class TestDamaged:
+
+    @pytest.fixture
+    def content(self):
+        file = io.BytesIO()
+        torch.save(dict(state_dict=TENSORS, log=HistoryBuffer([1.], [1])), file)
+        return file.getvalue()
+
+    def refused(self, path, content):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="a.pth can't be read") as error:
+            read_archive(str(path))
+        assert '\n' not in str(error.value)
+
+    @pytest.mark.parametrize('part', range(20))
+    def test_truncated(self, tmp_path, content, part):
+        self.refused(tmp_path / 'a.pth', content[:len(content) * part // 20])
+
+    def test_a_flipped_bit_in_a_tensor(self, tmp_path, content):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            info = next(info for info in archive.infolist() if info.filename.endswith('data/0'))
+        place = content.index(TENSORS['plain'].numpy().tobytes(), info.header_offset)
+        self.refused(tmp_path / 'a.pth', content[:place] + bytes([content[place] ^ 1]) + content[place + 1:])
+
+    def test_a_table_of_objects_that_would_fill_the_memory(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / 'b.zip', 'w') as archive:
+            archive.writestr('a/data.pkl', b'\x80\x02}r\0\0\0\x01.')  # an empty dict is number 2 ** 24
+        self.refused(tmp_path / 'a.pth', (tmp_path / 'b.zip').read_bytes())
+
+    @pytest.mark.slow
+    def test_any_bytes_in_the_pickle(self, tmp_path):
+        torch.save(dict(state_dict=TENSORS, log=HistoryBuffer([1.], [1]), **ARRAYS, **NUMBERS), tmp_path / 'a.pth')
+        with zipfile.ZipFile(tmp_path / 'a.pth') as archive:
+            records = {info.filename: archive.read(info) for info in archive.infolist()}
+        generator, refused = random.Random(0), 0
+        for _ in range(2000):
+            data = bytearray(records['a/data.pkl'])
+            for _ in range(generator.choice([1, 1, 2, 10])):
+                data[generator.randrange(len(data))] = generator.randrange(256)
+            with zipfile.ZipFile(tmp_path / 'b.pth', 'w') as archive:
+                for name, record in records.items():
+                    archive.writestr(name, bytes(data) if name == 'a/data.pkl' else record)
+            try:
+                read_archive(str(tmp_path / 'b.pth'))
+            except UserError:
+                refused += 1
+        print(f'{refused} of 2000 refused')
+        assert 500 < refused < 2000  # the others change a name or a number
+
+    @pytest.mark.parametrize('content', [b'', b'<html>', pickle.dumps([1, 2]), pickle.dumps(Payload('never'))])
+    def test_something_else(self, tmp_path, content):
+        self.refused(tmp_path / 'a.pth', content)
+
+    def test_another_zip(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / 'b.zip', 'w') as archive:
+            archive.writestr('readme.txt', 'text')
+        self.refused(tmp_path / 'a.pth', (tmp_path / 'b.zip').read_bytes())
+
+    def test_compressed_memory(self, tmp_path, content):
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(tmp_path / 'b.zip', 'w', 8) as new:
+            for info in old.infolist():
+                new.writestr(info.filename, old.read(info))
+        self.refused(tmp_path / 'a.pth', (tmp_path / 'b.zip').read_bytes())
+
+    @pytest.mark.parametrize('size, stride, offset', [
+        ((9,), (1,), 0), ((2,), (9,), 0), ((2,), (1,), 7), ((2,), (1,), -1), ((2,), (-1,), 1)])
+    def test_tensors_beyond_their_memory(self, tmp_path, size, stride, offset):
+        class Beyond:
+            def __reduce__(self):
+                return torch._utils._rebuild_tensor_v2, (torch.zeros(4).storage(), offset, size, stride, False, None)
+
+        torch.save([Beyond()], tmp_path / 'b.pth')
+        self.refused(tmp_path / 'a.pth', (tmp_path / 'b.pth').read_bytes())

@@ -1,0 +1,56 @@
+"""Convert the lists of COCO-20i from pickles to JSON: python tools/dataset_converters/coco20i_lists.py data/splits/coco
+
+Each FOLDER/*/foldN.pkl gets a foldN.json beside it, which the data set reads once the pickle is deleted. The pickles
+are read as data, no code in them runs.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+try:
+    from mmseg_mvp import cli
+    from mmseg_mvp.datasets.episode_lists import read_coco_lists
+    from mmseg_mvp.errors import UserError
+except ImportError as error:
+    sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
+except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+    sys.exit(f'error: {error}')
+
+NUM_CLASSES = 80
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description='Convert the lists of COCO-20i from pickles to JSON')
+    parser.add_argument('folder', type=Path, help='folder with trn/fold0.pkl, val/fold0.pkl, ...')
+    return parser.parse_args()
+
+
+def find_lists(folder: Path) -> dict[Path, Path]:
+    """Pickle to the new JSON file of every list below a folder.
+
+    Raises:
+        UserError: There is no pickle, or one of the JSON files is there already.
+    """
+    jobs = {path: path.with_suffix('.json') for path in sorted(folder.rglob('*.pkl'))}
+    if not jobs:
+        raise UserError(f'{folder} holds no list: give the folder with trn/fold0.pkl and val/fold0.pkl, which is '
+                        f'data/splits/coco of the public HSNet code')
+    if there := [str(path) for path in jobs.values() if path.exists()]:
+        raise UserError(f'{", ".join(there)} exists; delete or move it, nothing is overwritten')
+    return jobs
+
+
+def main() -> None:
+    args = parse_args()
+    jobs = find_lists(args.folder)
+    contents = {path: read_coco_lists(str(path), NUM_CLASSES) for path in jobs}  # all of them, or nothing is written
+    for path, lists in contents.items():
+        names = {label: [f'{name}.jpg' for name in images] for label, images in lists.items()}
+        jobs[path].write_text(json.dumps(names), 'utf-8')
+        print(f'{jobs[path]}: {sum(map(len, names.values()))} images of {len(names)} classes')
+
+
+if __name__ == '__main__':
+    with cli.user_errors():
+        main()
