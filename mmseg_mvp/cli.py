@@ -3,6 +3,7 @@ import errno
 import gc
 import inspect
 import os
+import re
 import sys
 import traceback
 import zipfile
@@ -29,7 +30,7 @@ KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 
 
 
 class OptionsAction(DictAction):
-    """`--cfg-options KEY=VALUE ...` whose malformed pairs are a UserError instead of a traceback."""
+    """`--cfg-options KEY=VALUE ...` that keeps the blanks in a path or a name; malformed pairs are a UserError."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         try:
@@ -37,6 +38,18 @@ class OptionsAction(DictAction):
         except (ValueError, AssertionError, RecursionError) as error:
             raise UserError(f'{option_string} {" ".join(values)} is not a list of KEY=VALUE pairs with balanced '
                             'brackets, such as train_dataloader.batch_size=4') from error
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """The value as mmengine reads it, which drops all blanks, not only those beside commas and brackets."""
+        held = re.sub(r'\s*([,()\[\]])\s*', r'\1', val.strip()).replace(' ', '\0')  # no argument can hold a \0
+        return _with_blanks(DictAction._parse_iterable(held))
+
+
+def _with_blanks(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_with_blanks, value))
+    return value.replace('\0', ' ') if isinstance(value, str) else value
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
@@ -134,9 +147,13 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     Without CUDA the config is adapted first (`without_cuda.adapt`), and the log says how.
 
     Raises:
-        UserError: Data is missing, with the expected tree; or a component refuses its settings.
+        UserError: Data is missing, with the expected tree, or the checkpoint that ``load_from`` names; or a component
+            refuses its settings.
     """
     check_data(cfg, loaders)
+    weights = cfg.get('load_from')
+    if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
+        raise UserError(f'load_from {weights} does not exist: give a checkpoint to begin from, or leave load_from out')
     notes = without_cuda.adapt(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:

@@ -6,17 +6,30 @@ from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
+# In bytes: file systems take 255, of which the name of a file that is being written needs 6 more.
+LONGEST_NAME = 249
 
-def check_new_file(path: str | Path) -> None:
+
+def check_new_file(path: str | Path, ending: str | None = None) -> None:
     """Refuse a name that is taken, before anything is computed.
 
+    Args:
+        path (str | Path): Of the file.
+        ending (str, optional): What its name must end in, such as ``'.pth'``.
+
     Raises:
-        UserError: If there is such a file, or the place can't hold one.
+        UserError: If there is such a file, the place can't hold one, or it is no name of such a file.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise UserError(f'{path!r} is no name for a file: give a str or a Path.')
+    if ending and Path(path).suffix != ending:
+        raise UserError(f'{path} is no name for this file: end it in {ending}')
     if os.path.lexists(path):
         raise UserError(f'{path} exists already: name a new file (or overwrite it, where there is overwrite=True).')
     if '\0' in str(path):
         raise UserError(f'{str(path)!r} holds a null byte, which no file name has: name another.')
+    if len(os.fsencode(Path(path).name)) > LONGEST_NAME:
+        raise UserError(f'A name of {len(str(path))} letters, {str(path)[:40]}..., is too long for a file: shorten it.')
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent

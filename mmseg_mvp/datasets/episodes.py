@@ -52,6 +52,8 @@ class EpisodeDataset(BaseSegDataset):
         if split == 'train' and episodes == 'paper':
             raise UserError("episodes is 'paper', the sampling of a test, and split is 'train': set episodes='all'.")
         self.list_dir, self.split, self.episodes = list_dir, split, episodes
+        if not isinstance(list_dir, str):
+            raise UserError(f'list_dir is {list_dir!r}: name the folder of the lists, relative to the data root.')
         super().__init__(reduce_zero_label=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -227,5 +229,5 @@ class FSS1000Dataset(EpisodeDataset):
 
 
 def _check_choice(name: str, value: str, choices: Collection[str]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise UserError(f'{name} is {value!r}: set it to {", ".join(choices)}.')

@@ -5,6 +5,7 @@ import torch
 from mmengine.dataset import ConcatDataset, InfiniteSampler
 from mmseg.registry import DATA_SAMPLERS
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 
@@ -22,7 +23,7 @@ class EvenSampler(InfiniteSampler):
         seed (int, optional): Seed of the order; None takes one that the processes agree on.
 
     Raises:
-        UserError: If the data set is no ``ConcatDataset``, or one of its parts is empty.
+        UserError: If the data set is no ``ConcatDataset``, one of its parts is empty, or a setting is of a wrong type.
     """
 
     def __init__(self, dataset: ConcatDataset, shuffle: bool = True, seed: int | None = None) -> None:
@@ -30,6 +31,10 @@ class EvenSampler(InfiniteSampler):
             raise UserError(f"EvenSampler draws from the parts of a ConcatDataset, but the data set is "
                             f"{type(dataset).__name__}: put its data sets into one (type='ConcatDataset', "
                             f"datasets=[...]), or take InfiniteSampler.")
+        if not isinstance(shuffle, bool):
+            raise UserError(f'EvenSampler got shuffle={shuffle!r}: expected True or False.')
+        if seed is not None:
+            check_number('The seed of EvenSampler', seed, least=0, whole=True)
         super().__init__(dataset, shuffle, seed)
         self.sizes = [len(part) for part in dataset.datasets]
         if 0 in self.sizes:

@@ -17,6 +17,7 @@ from mmseg_mvp.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 VOC = str(ROOT / 'configs/maskclip/voc_zs.py')
+TOY = str(ROOT / 'configs/mvp_seg/toy_zs.py')
 
 
 class BrokenDataset(Dataset):
@@ -94,6 +95,20 @@ def test_options_reach_the_config(tmp_path, monkeypatch):
     assert cli.load_config(parse(VOC, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
     wrapper = cli.load_config(parse(VOC, '--cfg-options', 'model_wrapper_cfg.static_graph=True')).model_wrapper_cfg
     assert wrapper == dict(static_graph=True), 'mmengine reads it though no config of ours has it'
+
+
+@pytest.mark.parametrize('text, value', [
+    ('/my data/a b.pth', '/my data/a b.pth'), ('traffic light, red  house', ['traffic light', 'red  house']),
+    ('( 64 , 64 )', (64, 64)), ('"[a b, (1, c d)]"', ['a b', (1, 'c d')]), (' 1e-3 ', 1e-3), ('None', None), ('', '')])
+def test_blanks_in_options_stay(text, value):
+    """mmengine's own action makes /mydata/ab.pth of the first."""
+    assert parse(VOC, '--cfg-options', f'load_from={text}').cfg_options == dict(load_from=value)
+
+
+def test_load_from_must_be_there(tmp_path):
+    cfg = cli.load_config(parse(TOY, '--cfg-options', f'load_from={tmp_path}/a b.pth'))
+    with pytest.raises(UserError, match='load_from .*/a b.pth does not exist'):
+        cli.build_runner(cfg, ['train_dataloader'])
 
 
 @pytest.mark.parametrize('option, named', [

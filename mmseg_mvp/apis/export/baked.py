@@ -36,11 +36,9 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
     Raises:
         UserError: If the model can't be baked, a file is there already, or the twin does not do what the model does.
     """
+    check_new_file(path, '.pth')
     path = Path(path)
-    if path.suffix != '.pth':
-        raise UserError(f'{path} is no name for a checkpoint: end it in .pth; the config is written beside it as .py')
-    for file in (path, path.with_suffix('.py')):
-        check_new_file(file)
+    check_new_file(path.with_suffix('.py'))
     config, twin = bake(cfg, model)
     same = agreement(model, twin)
     if difference(model) is None and same < AGREEMENT:

@@ -22,9 +22,10 @@ def text_classifier(model: BaseModel) -> TextClassifier:
     Raises:
         UserError: If it has none.
     """
-    classifier = getattr(model.decode_head, 'classifier', None)
+    head = getattr(model, 'decode_head', model)
+    classifier = getattr(head, 'classifier', None)
     if classifier is None:
-        raise UserError(f'{type(model.decode_head).__name__} has no text classifier, so there is nothing to export '
+        raise UserError(f'{type(head).__name__} has no text classifier, so there is nothing to export '
                         f'here: give the config of a model whose head is one, such as MultiPromptTextHead or LSegHead')
     return classifier
 

@@ -35,8 +35,7 @@ def save_embeddings(model: BaseModel, path: str | Path) -> None:
         UserError: If a class has several wordings that count by their maximum, or the file is there already.
     """
     check_one_row_a_class(model, 'a file of embeddings')
-    if Path(path).suffix != '.npz':
-        raise UserError(f'{path} is no name for embeddings: end it in .npz')
+    check_new_file(path, '.npz')
     classifier = text_classifier(model)
     with written_whole(path) as part:
         np.savez(part, text=text_embeddings(model).float().cpu().numpy(), classes=list(classifier.vocabulary),
@@ -65,7 +64,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
             not do what the model does.
     """
     check_onnx(opset)
-    check_new_file(path)
+    check_new_file(path, '.onnx')
     if open_vocabulary:
         check_one_row_a_class(model, 'an open vocabulary')
     exported = Exported(model, scores).eval()

@@ -118,8 +118,8 @@ def text_embeddings(model: BaseModel) -> Tensor:
     Returns:
         Tensor: (1 or 2, S, D), a row for each wording.
     """
-    head = model.decode_head
+    classifier, head = text_classifier(model), model.decode_head
     if isinstance(getattr(head, 'conv_seg', None), TextLayer):
         return head.conv_seg.weights()[None].clone()
-    weights = text_classifier(model).fused_weights()
+    weights = classifier.fused_weights()
     return (weights if head.gpr is not None else weights[:1]).clone()

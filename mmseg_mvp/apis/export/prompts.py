@@ -19,7 +19,7 @@ from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.text import TextClassifier
 
-from ..files import written_whole
+from ..files import check_new_file, written_whole
 from .common import as_json, origin, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
@@ -47,6 +47,7 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
     if not hasattr(classifier.prompts, 'contexts'):
         raise UserError(f'The prompts are {type(classifier.prompts).__name__}, of which nothing is learned: give the '
                         f'config of a model with LearnedPrompts, such as those in configs/mvp_seg')
+    check_new_file(path, '.safetensors')
     tensors = {name: value.detach().cpu().contiguous() for name, value in _learned(model.decode_head).items()}
     metadata = dict(format=FORMAT, **origin(classifier), prompts=as_json(classifier.prompts.describe()),
                     train_classes=as_json(_state(classifier)['train_classes']))

@@ -4,6 +4,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
+from mmseg_mvp.checking import check_number
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, SPLIT_SEEDS, draw_scene
 from mmseg_mvp.errors import UserError
 
@@ -32,10 +33,10 @@ class ToySceneDataset(BaseSegDataset):
                  [0, 0, 128], [128, 128, 128]])
 
     def __init__(self, num_images: int, split: str = 'train', size: int = 64, **kwargs) -> None:
-        if split not in SPLIT_SEEDS:
+        if not isinstance(split, str) or split not in SPLIT_SEEDS:
             raise UserError(f'The toy world has no split {split!r}: choose one of {", ".join(SPLIT_SEEDS)}.')
-        if num_images < 1 or size < 1:
-            raise UserError(f'ToySceneDataset has num_images={num_images} and size={size}: both must be at least 1.')
+        check_number('num_images of ToySceneDataset', num_images, least=1, whole=True)
+        check_number('size of ToySceneDataset', size, least=1, whole=True)
         self.num_images, self.split, self.size = num_images, split, size
         super().__init__(**kwargs)
 
