@@ -22,6 +22,7 @@ def test_the_two_commands_are_what_ci_runs():
 def test_the_support_table_is_what_ci_pins():
     rows = re.findall(r'requirements/(\w+)\.txt\) \| [\d.]+ \| (.+?) \| (.+?) \| (.+?) \| (.+?) \| toy demo', README)
     assert [lane for lane, *_ in rows] == ['tested', 'minimum', 'upstream']
+    assert {'.ci/lane minimum', '.ci/lane upstream'} <= set((ROOT / '.ci/run').read_text().splitlines())
     for lane, *versions in rows:
         pins = (ROOT / f'requirements/{lane}.txt').read_text().splitlines()
         for name, version in zip(('torch', 'mmcv', 'mmengine', 'mmsegmentation'), versions):
