@@ -86,7 +86,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--iterations', type=int, default=2000, help='of training (default: %(default)s)')
     parser.add_argument('--inferences', type=int, default=1000, help='with changing class lists (default: %(default)s)')
     parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--out', type=Path, default=harness.RESULTS, help='folder of soak.csv')
+    parser.add_argument('--out', type=Path, default=harness.RESULTS / 'reliability', help='folder of soak.csv')
     return parser.parse_args()
 
 

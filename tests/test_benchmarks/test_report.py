@@ -55,3 +55,9 @@ def test_the_page_keeps_its_text_around_the_tables(report, tmp_path):
     text = page.read_text()
     assert text.startswith('# Title\n') and text.endswith('Discussion\n') and 'old' not in text
     assert lines_with(text, '| loss | C=150 | ours | 500 ms | 9.00x | 300 MiB | 1/20 | 1.0e-07 |')
+
+
+def test_the_page_holds_the_tables_of_the_results(report):
+    """What else is written to benchmarks/results must not get in the way."""
+    page = (BENCHMARKS.parent / 'docs' / 'performance.md').read_text()
+    assert report.tables(report.read(BENCHMARKS / 'results')) in page
