@@ -23,9 +23,10 @@ class IterationSeedHook(Hook):
     (dropout) depends on seed, process and iteration. A resumed run then repeats an uninterrupted one bit for bit, and
     augmentations depend neither on the number of workers nor, for the same total batch, on that of processes.
 
-    The order of the images is that of ``InfiniteSampler``, with a seed (``randomness=dict(seed=...)``). Upstream's
-    mmengine starts worker processes before any hook can reach them, and resumes by loading all earlier batches again:
-    there a run repeats itself as well, but other numbers of workers give other augmentations.
+    The order of the images is that of ``InfiniteSampler``, with a seed (``randomness=dict(seed=...)``). mmengine
+    before onedl 0.10.12, upstream's too, starts worker processes before any hook can reach them, and resumes by loading
+    all earlier batches again: there a run repeats itself as well, but other numbers of workers or processes give other
+    augmentations.
     """
     priority = 'LOWEST'
 
