@@ -40,7 +40,7 @@ class TextTower(nn.Module):
             pool at the end token, or have blocks of another kind: those take open_clip's forward pass.
 
     Raises:
-        UserError: If the tower has no table of word vectors, as Hugging Face's text models.
+        UserError: If the tower has no table of word vectors, as Hugging Face's text models, or damaged weights.
     """
 
     def __init__(self, clip: LoadedCLIP) -> None:
@@ -68,6 +68,9 @@ class TextTower(nn.Module):
         sentence = [self.tokenizer.encode('a photo of a cat.')]
         contexts = self.token_embedding.weight.new_zeros(1, 0, self.width)
         theirs = encode_in_full(self, contexts, sentence)
+        if not torch.isfinite(theirs).all():
+            raise UserError(f"The text tower of CLIP '{self.name}' gives no finite numbers, so its weights are "
+                            f'damaged: take an intact file (model.clip.weights).')
         self.embed_dim = theirs.shape[-1]
         blocks = getattr(getattr(text, 'transformer', None), 'resblocks', [None])
         if any(type(block) is not ResidualAttentionBlock for block in blocks):

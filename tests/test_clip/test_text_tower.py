@@ -2,6 +2,7 @@
 import copy
 import dataclasses
 import json
+import re
 
 import open_clip
 import pytest
@@ -59,6 +60,14 @@ def test_a_name_that_does_not_fit_is_told_with_its_length(clip):
         tower.tokenize('cat' + ' cat' * 69, taken=16)
     with pytest.raises(UserError, match='empty'):
         tower.tokenize('  ')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_not_finite_are_told(clip, value):
+    damaged = dataclasses.replace(clip, model=copy.deepcopy(clip.model))
+    damaged.model.ln_final.weight.data[0] = value
+    with pytest.raises(UserError, match=f"CLIP '{re.escape(clip.name)}' gives no finite numbers, so its weights are"):
+        TextTower(damaged)
 
 
 @pytest.mark.parametrize('text, reason', [

@@ -122,8 +122,9 @@ def test_shipped_configs_have_the_released_sizes(kind, config, tool, tiny_vit, m
     cfg = Config.fromfile(TOOLS.parent / 'configs' / 'lseg' / f'{config}.py').model
     cfg.clip = tiny_vit
     load_clip(**tiny_vit)  # whose values are needed
-    # Shapes without values; mmseg reads the values of a linspace.
-    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+    # Shapes without values; mmseg reads the values of a linspace, open_clip those of an arange.
+    for name in ('linspace', 'arange'):
+        monkeypatch.setattr(torch, name, partial(getattr(torch, name), device='cpu'))
     with torch.device('meta'):
         official = random_state(kind, EMBED_DIM, regularized='bottleneck' in config, sizes=FULL)
         converted, _ = tool.convert(official)
