@@ -1,4 +1,5 @@
 """What all tests share: tiny CLIPs with random weights, in open_clip's own config format."""
+import os
 import sys
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from mmseg.utils import register_all_modules
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # test helpers live in tests/fixtures
 
-# Workers share the cores; a thread that waits for one that was preempted only gets in the way.
+# Workers share the cores; a thread that waits for one that was preempted only gets in the way. Tools that are started
+# inherit the variable.
 torch.set_num_threads(1)
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
 @pytest.fixture(autouse=True, scope='session')

@@ -37,6 +37,7 @@ def test_peak_memory_is_that_of_the_tensors_alive_together():
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx([100, 0, 50, 31.25], abs=4)
 
 
+@pytest.mark.slow
 def test_variants_run_in_turn_and_ratios_are_against_the_peer(harness):
     order = []
 

@@ -40,7 +40,7 @@ def test_growth_is_told_per_thousand_steps_after_the_warm_up(monkeypatch):
 @pytest.mark.slow
 def test_soak_runs_through(tmp_path):
     done = subprocess.run([sys.executable, BENCHMARKS / 'soak.py', '--iterations', '8', '--inferences', '40',
-                           '--out', tmp_path],
+                           '--threads', '1', '--out', tmp_path],
                           cwd=BENCHMARKS.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     with open(tmp_path / 'soak.csv', newline='') as file:

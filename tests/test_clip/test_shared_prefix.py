@@ -116,6 +116,7 @@ def test_autocast_errs_as_the_precision_does(tiny_rn, dtype, error, cosine):
     assert torch.cosine_similarity(*results, dim=0) > cosine
 
 
+@pytest.mark.slow
 def test_torch_compile_gives_the_same(tiny_rn):
     tower = build_tower(tiny_rn)
     contexts = torch.randn(2, 3, tower.module.width, dtype=torch.float64)

@@ -27,6 +27,7 @@ def test_statistics_are_those_of_the_blocks_one_by_one(block):
         assert row['positive'] == pytest.approx(positive, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_fresh_depthwise_blocks_lose_the_labels_where_bottlenecks_keep_them():
     torch.manual_seed(0)
     rows = {(row['block'], row['depth']): row['lost']
