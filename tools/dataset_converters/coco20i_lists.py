@@ -10,6 +10,7 @@ from pathlib import Path
 
 try:
     from mmseg_mvp import cli
+    from mmseg_mvp.apis.files import written_whole
     from mmseg_mvp.datasets.episode_lists import read_coco_lists
     from mmseg_mvp.errors import UserError
 except ImportError as error:
@@ -47,7 +48,8 @@ def main() -> None:
     contents = {path: read_coco_lists(str(path), NUM_CLASSES) for path in jobs}  # all of them, or nothing is written
     for path, lists in contents.items():
         names = {label: [f'{name}.jpg' for name in images] for label, images in lists.items()}
-        jobs[path].write_text(json.dumps(names), 'utf-8')
+        with written_whole(jobs[path]) as part:
+            part.write_text(json.dumps(names), 'utf-8')
         print(f'{jobs[path]}: {sum(map(len, names.values()))} images of {len(names)} classes')
 
 
