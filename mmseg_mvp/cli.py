@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import traceback
-import zipfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from torch import distributed
 from . import without_cuda
 from .datasets.checks import check_data
 from .errors import UserError
+from .unpickling import is_checkpoint
 
 # Top-level keys that a config may lack although something reads them.
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
@@ -58,8 +58,15 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
+    add_trust_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
+
+
+def add_trust_argument(parser: ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='read checkpoints as torch.load does, which runs code from them (default: as data)')
 
 
 def load_config(args: Namespace) -> Config:
@@ -124,13 +131,13 @@ def check_checkpoint(path: str) -> None:
     """Refuse a checkpoint that is not there or not whole, before anything is built.
 
     Raises:
-        UserError: The file is missing, or is no complete archive of torch.save.
+        UserError: The file is missing, or torch.save has not written it to its end.
     """
     if '://' in path:
         return
     if not os.path.isfile(path):
         raise UserError(f'checkpoint {path} does not exist')
-    if not zipfile.is_zipfile(path):
+    if not is_checkpoint(path):
         raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
                         'torch.save; copy or train it again')
 

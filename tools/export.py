@@ -13,6 +13,7 @@ try:
     from mmseg_mvp.apis.export import check_onnx, difference
     from mmseg_mvp.apis.export.common import as_json
     from mmseg_mvp.apis.files import check_new_file
+    from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -46,6 +47,7 @@ def parse_args() -> argparse.Namespace:
                         help='onnx: fix the input (default: any)')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings of the config')
+    cli.add_trust_argument(parser)
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
     return parser.parse_args()
 
@@ -121,7 +123,8 @@ def main() -> None:
     if args.checkpoint:
         cli.check_checkpoint(args.checkpoint)
     check_flags(args)
-    export(cfg, build(cfg, args), args)
+    with checkpoints_as_data(args.trust_checkpoint):
+        export(cfg, build(cfg, args), args)
 
 
 if __name__ == '__main__':

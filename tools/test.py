@@ -5,6 +5,7 @@ import sys
 
 try:
     from mmseg_mvp import cli
+    from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -52,6 +53,12 @@ def enable_tta(cfg) -> None:
 
 def main() -> None:
     args = parse_args()
+    with checkpoints_as_data(args.trust_checkpoint):
+        test(args)
+
+
+def test(args: argparse.Namespace) -> None:
+    """Test as the command line says."""
     cfg = cli.load_config(args)
     cfg.load_from = args.checkpoint
     if args.checkpoint:

@@ -4,6 +4,7 @@ import sys
 
 try:
     from mmseg_mvp import cli
+    from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.engine import find_whole_checkpoint
     from mmseg_mvp.errors import UserError
 except ImportError as error:
@@ -50,6 +51,12 @@ def resume(cfg, checkpoint: str) -> list[str]:
 
 def main() -> None:
     args = parse_args()
+    with checkpoints_as_data(args.trust_checkpoint):
+        train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train as the command line says."""
     cfg = cli.load_config(args)
     if cfg.get('train_dataloader') is None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')

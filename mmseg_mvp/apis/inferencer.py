@@ -15,11 +15,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from PIL import Image
 from torch import nn
 
 from mmseg_mvp.checking import check_number
+from mmseg_mvp.checkpoints import read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors.explanation import Explanation
 from mmseg_mvp.vocabularies import load_vocabulary
@@ -48,6 +50,7 @@ class OpenVocabInferencer(BaseInferencer):
         clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`, in the place of the
             config's; for MaskCLIP without a config, ViT-B/16 of OpenAI by default.
         max_pixels (int): Images with more pixels are refused, so that no small file fills the memory.
+        trust_checkpoint (bool): Read the checkpoint by mmengine, which may run code from it. False reads it as data.
 
     Attributes:
         classes (dict, optional): Vocabulary of calls that name none: the test classes of the config or checkpoint; None
@@ -59,13 +62,15 @@ class OpenVocabInferencer(BaseInferencer):
     """
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
-                 device: str | None = None, clip: dict | None = None, max_pixels: int = MAX_PIXELS) -> None:
+                 device: str | None = None, clip: dict | None = None, max_pixels: int = MAX_PIXELS,
+                 trust_checkpoint: bool = False) -> None:
         init_default_scope('mmseg')
         allow_pixels(max_pixels)
         self.max_pixels = max_pixels
         device = usable_device(device)
-        cfg, checkpoint = find_config(model, weights, clip)
-        super().__init__(cfg, checkpoint, device, scope='mmseg', show_progress=False)
+        with trusted_checkpoints(trust_checkpoint):
+            cfg, checkpoint = find_config(model, weights, clip)
+            super().__init__(cfg, checkpoint, device, scope='mmseg', show_progress=False)
         if not hasattr(getattr(self.model, 'decode_head', None), 'classifier'):
             raise UserError(f'{type(self.model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not '
                             f'classify by text, so it takes no names: use a config of this project, or a text head in '
@@ -76,6 +81,14 @@ class OpenVocabInferencer(BaseInferencer):
     @property
     def _classifier(self) -> nn.Module:
         return self.model.decode_head.classifier
+
+    def _init_model(self, cfg: Config, weights: str | None, device: str) -> nn.Module:
+        """As mmengine, but with the checkpoint read as data."""
+        cfg.model.pop('pretrained', None)
+        model = MODELS.build(cfg.model)
+        model.cfg = cfg
+        self._load_weights_to_model(model, read_checkpoint(weights) if weights else None, cfg)
+        return model.to(device).eval()
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
         """As mmengine, but quiet where nothing was learned that a checkpoint could hold."""

@@ -6,10 +6,10 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
-from mmengine.runner.checkpoint import _load_checkpoint
 from mmseg.registry import TRANSFORMS
 from mmcv.transforms import Compose
 
+from mmseg_mvp.checkpoints import read_checkpoint
 from mmseg_mvp.clip import check_clip
 from mmseg_mvp.cli import check_checkpoint, read_config
 from mmseg_mvp.errors import UserError
@@ -94,8 +94,7 @@ def config_of(checkpoint: str) -> Config:
     Raises:
         UserError: If there is none, or it can't be read.
     """
-    content = _load_checkpoint(checkpoint, 'cpu', logger='silent')  # the model's loading is told
-    meta = content.get('meta') if isinstance(content, dict) else None
+    meta = read_checkpoint(checkpoint).get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
         raise UserError(f'checkpoint {checkpoint} holds no config, as those do that tools/train.py writes: give the '

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -14,8 +15,9 @@ from open_clip.model import convert_to_custom_text_state_dict
 from safetensors.torch import load_file
 from torch import nn
 
+from mmseg_mvp.checkpoints import read_file
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.unpickling import StandIn, module_tensors, read_archive
+from mmseg_mvp.unpickling import TRUST, StandIn, module_tensors
 
 from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
@@ -150,14 +152,25 @@ def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
     try:
         if path.endswith('.safetensors'):
             return load_file(path)
-        state = read_archive(path, stand_in_for=('__torch__',))  # what TorchScript calls its classes
-        state = dict(module_tensors(state)) if isinstance(state, StandIn) else state.get('state_dict', state)
+        state = _state_dict(read_file(path), path)
         return {key.removeprefix('module.'): value for key, value in state.items() if key not in _OPENAI_EXTRAS}
     except UserError:
         raise
     except Exception as error:  # each format has its own ways to fail on a damaged file
         raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or no "
                         f'safetensors, PyTorch state dict or TorchScript archive; fetch it again.') from error
+
+
+def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
+    """The state dict in what a file holds, which is one of a training, one alone, or a TorchScript module."""
+    if isinstance(content, nn.Module):  # of a trusted file
+        return content.state_dict()
+    if isinstance(content, StandIn) and content.kind.startswith('__torch__.'):
+        return dict(module_tensors(content))
+    if not isinstance(content, dict):
+        raise UserError(f"The weights file '{path}' holds a {content if isinstance(content, StandIn) else type(content)},"
+                        f' but a state dict is expected: save the state_dict() alone, or, {TRUST}.')
+    return content.get('state_dict', content)
 
 
 def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -5,15 +5,16 @@ Every reader returns pairs of an image's name, without its ending, and the class
 import json
 import os.path as osp
 import re
+import reprlib
 from typing import Any, Sequence
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.unpickling import PlainUnpickler
+from mmseg_mvp.unpickling import read_pickle, short
 
 Pairs = list[tuple[str, int]]
 
-_PASCAL_LINE = re.compile(r'([\w-]+)__(\d+)')
-_COCO_NAME = re.compile(r'(\w+2014/\w+)\.jpg')
+_PASCAL_LINE = re.compile(r'([\w-]{1,200})__(\d{1,9})')
+_COCO_NAME = re.compile(r'(\w{1,200}2014/\w{1,200})\.jpg')
 _PLAIN = 'dicts, lists, tuples, strings and integers'
 
 
@@ -34,7 +35,7 @@ def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
     for number, line in _numbered_lines(path):
         match = _PASCAL_LINE.fullmatch(line)
         if not match:
-            raise UserError(f'Line {number} of list {path!r} is {line!r}: lines of PASCAL-5i name an image and a class '
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: lines of PASCAL-5i name an image and a class '
                             'from 1, such as 2007_000033__01.')
         label = int(match[2]) - 1
         if label not in classes:
@@ -78,8 +79,8 @@ def read_categories(path: str) -> list[str]:
     """
     categories = []
     for number, line in _numbered_lines(path):
-        if re.search(r'[/\\,=]', line) or line in categories:
-            raise UserError(f'Line {number} of list {path!r} is {line!r}: each line of FSS-1000 names one folder of '
+        if re.search(r'[/\\,=]', line) or line in ('.', '..', *categories) or len(line) > 200:
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: each line of FSS-1000 names one folder of '
                             'its own, such as abacus.')
         categories.append(line)
     return categories
@@ -109,31 +110,31 @@ def _load_plain(path: str) -> Any:
     try:
         if path.endswith('.json'):
             return json.loads(content)
-        return PlainUnpickler(content).load()
+        return read_pickle(content)
     except Exception as error:  # damaged pickles raise whatever their bytes lead to
-        reason = str(error).partition('\n')[0] or type(error).__name__
+        reason = short(str(error)) or type(error).__name__
         raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
                         "from it: take the original file of HSNet's data/splits.") from error
 
 
 def _coco_class(key: Any, path: str, num_classes: int) -> int:
-    text = str(key)
-    if not text.isdecimal() or int(text) >= num_classes:
-        raise UserError(f'List {path!r} has a class {key!r}: the classes of COCO-20i are 0 to {num_classes - 1}.')
+    text = str(key) if isinstance(key, (int, str)) and not isinstance(key, bool) else ''
+    if not text.isdecimal() or len(text) > 9 or int(text) >= num_classes:
+        raise UserError(f'List {path!r} has a class {_shortened(key)}: the classes of COCO-20i are 0 to {num_classes - 1}.')
     return int(text)
 
 
 def _coco_names(names: Any, key: Any, path: str) -> list[str]:
     if not isinstance(names, (list, tuple)):
-        raise UserError(f'Class {key} of list {path!r} holds {_shortened(names)}: it must be a list of image names.')
+        raise UserError(f'Class {_shortened(key)} of list {path!r} holds {_shortened(names)}: it must be a list of image names.')
     matches = [_COCO_NAME.fullmatch(name) if isinstance(name, str) else None for name in names]
     if None in matches:
         place = matches.index(None)
-        raise UserError(f'Entry {place} of class {key} of list {path!r} is {_shortened(names[place])}: it must be a '
+        raise UserError(f'Entry {place} of class {_shortened(key)} of list {path!r} is {_shortened(names[place])}: it must be a '
                         "name such as 'val2014/COCO_val2014_000000000042.jpg'.")
     return [match[1] for match in matches]
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    text = reprlib.repr(value)  # repr would follow shared objects as often as they are shared
     return text if len(text) < 60 else f'{text[:60]}...'

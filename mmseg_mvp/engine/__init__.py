@@ -1,5 +1,4 @@
 """What runs beside the model in mmengine's loops."""
-from . import checkpoint_loading  # noqa: F401  (it registers itself)
 from .class_list_check_hook import ClassListCheckHook
 from .first_process_logger_hook import FirstProcessLoggerHook
 from .iteration_seed_hook import IterationSeedHook

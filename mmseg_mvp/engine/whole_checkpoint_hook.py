@@ -9,6 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 from mmseg.registry import HOOKS
 
+from mmseg_mvp.checkpoints import from_plain, to_plain
 from mmseg_mvp.errors import UserError
 
 
@@ -48,6 +49,7 @@ class WholeCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, safe against being killed and against a full disk.
 
     A checkpoint is there as a whole or not at all, and the oldest is removed when the newest is written, not before.
+    It holds plain data, which any torch reads by ``weights_only=True``.
 
     Args:
         *args: As in mmengine's ``CheckpointHook``.
@@ -57,6 +59,7 @@ class WholeCheckpointHook(CheckpointHook):
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        self._told = set()
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='whole')
 
@@ -69,6 +72,23 @@ class WholeCheckpointHook(CheckpointHook):
                 f'Checkpoints come every {self.interval} iterations and the optimizer steps every {counts}: a run '
                 f'that is resumed lacks the gradients since the last step; let default_hooks.checkpoint.interval be a '
                 f'multiple of optim_wrapper.accumulative_counts.')
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Turn objects into plain data, and warn once of those that can't be."""
+        plain, lost = to_plain(checkpoint)
+        checkpoint.clear()
+        checkpoint.update(plain)
+        if new := set(lost) - self._told:
+            self._told |= new
+            runner.logger.warning(f'Not saved in checkpoints, since it is no plain data: {", ".join(sorted(new))}. A '
+                                  f'run that is resumed begins without it.')
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Restore the objects, for a tool that reads checkpoints as mmengine does."""
+        whole = from_plain(checkpoint)
+        if whole is not checkpoint:
+            checkpoint.clear()
+            checkpoint.update(whole)
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         """Save as mmengine does, but remove the oldest checkpoint when the newest is safe, and not before."""

@@ -98,7 +98,7 @@ def main() -> None:
     vocabulary = load_vocabulary(args.classes) if args.classes else None
     cfg = cli.read_config(args.config)
     cli.merge_options(cfg, args.cfg_options)
-    seg = OpenVocabInferencer(cfg, args.checkpoint, args.device)
+    seg = OpenVocabInferencer(cfg, args.checkpoint, args.device, trust_checkpoint=args.trust_checkpoint)
     out = seg(args.image or test_picture(cfg, args.index), vocabulary)
     classifier, folder = seg.model.decode_head.classifier, Path(args.out_dir)
     nearest = nearest_words(classifier, top=args.top) if hasattr(classifier.prompts, 'contexts') else None

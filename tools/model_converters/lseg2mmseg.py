@@ -16,8 +16,8 @@ from torch import Tensor
 try:
     import lseg_layout
     from mmseg_mvp import __version__, cli
+    from mmseg_mvp.checkpoints import read_file, trusted_checkpoints
     from mmseg_mvp.errors import UserError
-    from mmseg_mvp.unpickling import read_archive
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError, which names the missing package and the pip line itself
@@ -36,14 +36,14 @@ def read_checkpoint(path: str) -> dict:
         path (str): A Lightning checkpoint, or a state dict.
 
     Returns:
-        dict: What the file holds; objects of Lightning are empty.
+        dict: What the file holds; stand-ins take the places of objects.
 
     Raises:
-        UserError: If the file is missing, can't be read, or holds other objects than tensors and plain values.
+        UserError: If the file is missing, can't be read, or holds no dict.
     """
     if not os.path.isfile(path):
         raise UserError(f'{path} does not exist: give the .ckpt file of a released LSeg')
-    content = read_archive(path, stand_in_for=('pytorch_lightning.', 'lightning.'))
+    content = read_file(path)
     if not isinstance(content, dict):
         raise UserError(f'{path} holds a {type(content).__name__} instead of a dict with a state_dict')
     return content
@@ -153,9 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description='Convert a released LSeg checkpoint to MMSegmentation')
     parser.add_argument('src', help='.ckpt file of github.com/isl-org/lang-seg')
     parser.add_argument('dst', help='new .pth file for tools/test.py')
+    cli.add_trust_argument(parser)
     args = parser.parse_args()
     _check_new(args.dst)
-    weights, others = official_weights(read_checkpoint(args.src))
+    with trusted_checkpoints(args.trust_checkpoint):
+        weights, others = official_weights(read_checkpoint(args.src))
     state_dict, report = convert(weights)
     write(args.dst, dict(meta=dict(converted_from=os.path.basename(args.src), mmseg_mvp_version=__version__),
                          state_dict=state_dict))

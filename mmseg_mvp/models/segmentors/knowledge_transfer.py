@@ -2,12 +2,13 @@
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
-from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
+from mmseg_mvp.checkpoints import read_checkpoint
 from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import swaps_channels
@@ -207,7 +208,7 @@ def _with_text_of(teacher: dict, decode_head: dict) -> dict:
 def _load(teacher: nn.Module, path: str) -> None:
     """Load a teacher's checkpoint, or say which file can't be read."""
     try:
-        load_checkpoint(teacher, path, map_location='cpu')
+        _load_checkpoint_to_model(teacher, read_checkpoint(path))
     except UserError:
         raise
     except Exception as error:  # each storage backend has exceptions of its own, and so has each way to be broken

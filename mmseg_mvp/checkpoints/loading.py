@@ -1,0 +1,142 @@
+"""Reads checkpoints as data, from wherever mmengine finds them, and leaves mmengine as it is.
+
+The host's own loaders find a file (local, URL, model name, object store), and one of ours reads it in the place of
+``torch.load``. Our tools, the inferencer and the teacher call :func:`read_checkpoint`; mmseg's tools read as mmengine
+does.
+"""
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FunctionType, SimpleNamespace
+from typing import Any, BinaryIO
+from urllib.parse import urlparse
+
+import torch
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader, checkpoint
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import TRUST, MapLocation, Reference, StandIn, read_archive
+
+from .plain import from_plain, without_stand_ins
+
+_TRUSTED = ContextVar('trusted checkpoints', default=False)
+
+
+@contextmanager
+def trusted_checkpoints(trusted: bool = True) -> Iterator[None]:
+    """Have mmengine's own loaders read the checkpoints of a ``with`` block: they may run code from a file.
+
+    Args:
+        trusted (bool): False changes nothing.
+    """
+    token = _TRUSTED.set(trusted or _TRUSTED.get())
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(token)
+
+
+def read_checkpoint(source: str, map_location: MapLocation = 'cpu') -> dict:
+    """Read a checkpoint as data, or by mmengine's loader within :func:`trusted_checkpoints`.
+
+    Args:
+        source (str): A path, a URL, or any other address that mmengine knows.
+        map_location (MapLocation): As in ``torch.load``.
+
+    Returns:
+        dict: The checkpoint. Objects that are neither tensors nor plain values are left out.
+
+    Raises:
+        FileNotFoundError: As in mmengine.
+        UserError: If the file is damaged, calls a function, or holds no dict of weights.
+    """
+    return _as_data(CheckpointLoader._get_checkpoint_loader(source))(source, map_location)
+
+
+def read_file(path: str) -> Any:
+    """Read any file of ``torch.save`` or ``torch.jit.save`` as data, see :func:`mmseg_mvp.unpickling.read_archive`.
+
+    Args:
+        path (str): A local file. Within :func:`trusted_checkpoints`, ``torch.load`` reads it.
+    """
+    return torch.load(path, 'cpu', weights_only=False) if _TRUSTED.get() else read_archive(path)
+
+
+@contextmanager
+def checkpoints_as_data(trusted: bool = False) -> Iterator[None]:
+    """Have all checkpoints of a process read as data, also those that the host loads: ``init_cfg``, ``load_from``.
+
+    It is for command line tools, which own their process. Loaders that a user has registered are kept.
+
+    Args:
+        trusted (bool): Trust all checkpoints instead.
+    """
+    before = dict(CheckpointLoader._schemes)
+    ours = {prefix: _as_data(loader) for prefix, loader in before.items()}
+    CheckpointLoader._schemes.update(ours)
+    try:
+        with trusted_checkpoints(trusted):
+            yield
+    finally:
+        CheckpointLoader._schemes.update({prefix: loader for prefix, loader in before.items()
+                                          if CheckpointLoader._schemes.get(prefix) is ours[prefix]})
+
+
+def _as_data(loader: Callable) -> Callable:
+    """A loader of the host that reads files as data, unless they are trusted; any other loader as it is."""
+    if loader.__module__ != checkpoint.__name__:
+        return loader
+    names = dict(_safe_torch_load=_read, load_url=_read_url,
+                 torch=SimpleNamespace(load=_read, distributed=torch.distributed))
+    names['load_from_http'] = _with_names(checkpoint.load_from_http, names)
+    data_loader = _with_names(loader, names)
+
+    def load(filename: str, map_location: MapLocation = None) -> dict:
+        if not _TRUSTED.get():
+            return data_loader(filename, map_location)
+        print_log(f'{filename} is trusted: mmengine reads it, and code in it runs.', 'current', level=30)
+        return from_plain(loader(filename, map_location))
+
+    load.__name__ = loader.__name__  # mmengine's log names the backend by it
+    return load
+
+
+def _with_names(function: FunctionType, names: dict[str, Any]) -> FunctionType:
+    """The same function, for which some names of its module mean something else."""
+    return FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
+
+
+def _read(file: str | BinaryIO, map_location: MapLocation = None, **_) -> dict:
+    """Takes the place of ``torch.load``."""
+    content = read_archive(file, map_location)
+    name = file if isinstance(file, str) else 'The checkpoint'
+    if not isinstance(content, dict):
+        found = str(content) if isinstance(content, (StandIn, Reference)) else type(content).__name__
+        raise UserError(f'{name} holds a {found}, but a dict with a state_dict is expected: save the state_dict() '
+                        f'alone, or, {TRUST}.')
+    state = content.get('state_dict', {})
+    for key, value in state.items() if isinstance(state, dict) else [('state_dict', state)]:
+        if isinstance(value, (StandIn, Reference)):
+            raise UserError(f'{key} of {name} is a {value}, but a tensor is expected: save it as one, or, {TRUST}.')
+    content, left_out = without_stand_ins(content)
+    if left_out:
+        print_log(f'{name} holds other objects than tensors and plain values, which are left out: '
+                  f'{", ".join(left_out[:5])}{", ..." * (len(left_out) > 5)}.', 'current')
+    return from_plain(content)
+
+
+def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation = None, progress: bool = True,
+              **_) -> dict:
+    """Takes the place of ``torch.hub.load_state_dict_from_url``, with the same cache."""
+    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
+    path = os.path.join(folder, os.path.basename(urlparse(url).path))
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, path, progress=progress)
+        except OSError as error:  # urllib's errors are some
+            raise UserError(f'{url} can\'t be fetched ({" ".join(str(error).split())[:100]}): check the network, or '
+                            f'fetch the file elsewhere and give its path.') from error
+    return _read(path, map_location)

@@ -1,0 +1,7 @@
+"""Files of pickles read as data: ``torch.save`` old and new, TorchScript, bare pickles."""
+from .archive import TRUST, MapLocation, is_checkpoint, module_tensors, read_archive
+from .unpickler import ForeignError, Reference, StandIn, of_type, read_pickle, short
+from .values import PLAIN_VALUES
+
+__all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'Reference', 'StandIn', 'is_checkpoint', 'module_tensors',
+           'of_type', 'read_archive', 'read_pickle', 'short']
