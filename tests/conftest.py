@@ -1,11 +1,12 @@
 """What all tests share: tiny CLIPs with random weights, in open_clip's own config format."""
 import os
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
-from mmseg.utils import register_all_modules
+from mmengine.registry import DefaultScope, init_default_scope
 
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS))  # test helpers live in tests/fixtures
@@ -16,10 +17,16 @@ torch.set_num_threads(1)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 
-@pytest.fixture(autouse=True, scope='session')
-def mmseg_scope() -> None:
-    """What a Runner does first: components are looked up in mmseg."""
-    register_all_modules(init_default_scope=True)
+@pytest.fixture(autouse=True)
+def no_scope(monkeypatch) -> None:
+    """Every test starts as a user does, without a default scope of mmengine's registries."""
+    monkeypatch.setattr(DefaultScope, '_instance_dict', OrderedDict())
+
+
+@pytest.fixture
+def mmseg_scope(no_scope) -> None:
+    """The default scope of the shipped configs, as mmseg's tools and ``init_model`` set it."""
+    init_default_scope('mmseg')
 
 
 @pytest.fixture(scope='session')

@@ -13,6 +13,8 @@ import mmseg_mvp  # noqa: F401
 from mmseg_mvp import without_cuda
 from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 # Backbone and reassembly of each encoder; a ResNet's four stages are fused as they are.
 ENCODERS = {
     'vit-b32': (dict(patch_size=32, embed_dims=768, num_layers=12, num_heads=12, out_indices=(2, 5, 8, 11)),

@@ -15,6 +15,8 @@ import mmseg_mvp  # noqa: F401
 from fixtures.text_models import batch
 from mmseg_mvp.vocabularies import class_names
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 OURS = Path(__file__).parents[1] / 'configs' / 'mixing'
 THEIRS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 TEXT = {

@@ -175,7 +175,7 @@ def duration(work_dir: Path) -> float:
 
 def state(work_dir: Path) -> dict:
     """The last checkpoint of a run, one of ours."""
-    return torch.load((work_dir / 'last_checkpoint').read_text(), map_location='cpu', weights_only=False)
+    return torch.load((work_dir / 'last_checkpoint').read_text(), map_location='cpu', weights_only=True)
 
 
 def same(first, second) -> bool:

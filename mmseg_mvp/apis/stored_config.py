@@ -2,7 +2,8 @@
 
 A config is code by its nature: Python that mmengine runs, with modules to import and components to build, by any name
 that can be imported. Whoever names a config file trusts it. A checkpoint is weights to most, so of the config in it
-only values are read, and only what is registered already is built of it.
+only values are read, only what inference needs, and only components of a list are built of it: ours, and those of the
+host that open no file.
 """
 import ast
 import re
@@ -13,8 +14,27 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import short
 
 _HOST_SCOPE = re.compile(r'(mmseg|mmengine|mmcv)\.')
+# Parts of a model that inference has no use for. Some name files, which mmseg would unpickle.
+_TRAINING = re.compile(r'init_cfg|pretrained|train_cfg|auxiliary_head|teacher_checkpoint|loss\w*|sampler')
+# Components of mmseg, mmcv and torch that a stored config may have built.
+_HOST_COMPONENTS = frozenset("""
+    EncoderDecoder CascadeEncoderDecoder SegDataPreProcessor
+    BEiT BiSeNetV1 BiSeNetV2 CGNet DDRNet ERFNet FastSCNN HRNet MAE MixVisionTransformer MobileNetV2 MobileNetV3 MSCAN
+    PCPVT PIDNet ResNeSt ResNeXt ResNet ResNetV1c ResNetV1d STDCNet SVT SwinTransformer UNet VisionTransformer
+    Feature2Pyramid FPN JPU MLANeck MultiLevelNeck
+    ANNHead APCHead ASPPHead CCHead DAHead DDRHead DMHead DNLHead DPTHead DepthwiseSeparableASPPHead
+    DepthwiseSeparableFCNHead EMAHead EncHead FCNHead FPNHead GCHead ISAHead LRASPPHead LightHamHead NLHead OCRHead
+    PIDHead PSAHead PSPHead PointHead SETRMLAHead SETRUPHead STDCHead SegformerHead SegmenterMaskTransformerHead
+    UPerHead
+    BN BN1d BN2d GN IN IN1d IN2d LN SyncBN
+    ELU GELU HSigmoid HSwish LeakyReLU PReLU RReLU ReLU ReLU6 Sigmoid SiLU Swish Tanh
+    Conv Conv1d Conv2d Conv2dAdaptivePadding ConvAWS ConvModule ConvTranspose2d ConvWS DropPath Dropout
+    DeconvModule InterpConv bilinear deconv nearest pixel_shuffle reflect replicate zero
+    CenterCrop Normalize PackSegInputs Pad RandomFlip Resize ResizeShortestEdge ResizeToMultiple Rerange CLAHE
+    """.split())
 
 
 def stored_config(text: str, checkpoint: str) -> Config:
@@ -28,26 +48,35 @@ def stored_config(text: str, checkpoint: str) -> Config:
         Config: With ``model``, and ``test_pipeline`` if there is one; the rest may ask for anything.
 
     Raises:
-        UserError: If the text holds anything else than values, there is no model, or a component is not registered.
+        UserError: If the text holds anything else than values, there is no model, or a component is not of the list.
     """
     try:
         used = _used(dict(map(_assignment, ast.parse(text).body)))
+        strange = sorted(_components(used) - _allowed())
     except Exception as error:  # a text that is no such config fails in many ways
         raise UserError(f'The config in checkpoint {checkpoint} is not read, since it is not made of plain values '
-                        f'({" ".join(str(error).split())[:100]}), and code in it is not run: give the config as '
-                        f'well.') from error
+                        f'({short(str(error))}), and code in it is not run: give the config as well.') from error
     if not isinstance(used['model'], dict):
         raise UserError(f'The config in checkpoint {checkpoint} has no model: give the config as well.')
-    if strange := sorted(_components(used) - _registered()):
-        raise UserError(f'The config in checkpoint {checkpoint} asks for {", ".join(strange)}, which is not registered '
-                        f'(and custom_imports of such a config are not followed): import the module that registers it, '
-                        f'or give the config as well.')
+    if strange:
+        raise UserError(f'The config in checkpoint {checkpoint} asks for {short(", ".join(strange))}, but '
+                        f'only components of this project and of mmseg that open no file are built of it: give the '
+                        f'config as well.')
     return Config(used)
 
 
 def _used(settings: dict) -> dict:
-    pipeline = settings.get('test_pipeline') or settings.get('test_dataloader', {}).get('dataset', {}).get('pipeline')
-    return dict(model=settings.get('model'), **(dict(test_pipeline=pipeline) if pipeline else {}))
+    """The model and the test pipeline, without training and without loading of files."""
+    dataset = (settings.get('test_dataloader') or {}).get('dataset') or {}
+    steps = settings.get('test_pipeline') or dataset.get('pipeline') or []
+    steps = [step for step in steps if not _HOST_SCOPE.sub('', str(step['type']), count=1).startswith('Load')]
+    return dict(model=_without_training(settings.get('model')), **(dict(test_pipeline=steps) if steps else {}))
+
+
+def _without_training(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _without_training(value) for key, value in part.items() if not _TRAINING.fullmatch(str(key))}
+    return [_without_training(child) for child in part] if isinstance(part, list) else part
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:
@@ -69,22 +98,20 @@ def _value(node: ast.expr) -> Any:
 
 
 def _components(part: Any) -> set[str]:
-    """What a part of a config has built, and the scopes where it has that looked up, without those of the host."""
+    """All ``type`` and ``_scope_`` names in a config fragment, host prefixes removed."""
     children = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
     found = set().union(*map(_components, children))
     if isinstance(part, dict):
-        found |= {_HOST_SCOPE.sub('', f'{part[key]}{end}', count=1) for key, end in (('type', ''), ('_scope_', '.'))
-                  if key in part} - {''}
+        names = [(part[key], end) for key, end in (('type', ''), ('_scope_', '.')) if key in part]
+        found |= {_HOST_SCOPE.sub('', f'{name}{end}', count=1) if isinstance(name, str) else f'a {type(name).__name__}'
+                  for name, end in names} - {''}
     return found
 
 
-def _registered() -> set[str]:
-    """Names of all components."""
-    names = set()
-    for registry in vars(mmseg.registry).values():
-        if isinstance(registry, Registry):
-            registry.import_from_location()
-        while isinstance(registry, Registry):
-            names |= registry.module_dict.keys()
-            registry = registry.parent
-    return names
+def _allowed() -> set[str]:
+    """Names of the components that a stored config may have built."""
+    registries = [value for value in vars(mmseg.registry).values() if isinstance(value, Registry)]
+    for registry in registries:
+        registry.import_from_location()
+    return _HOST_COMPONENTS | {name for registry in registries for name, component in registry.module_dict.items()
+                               if component.__module__.startswith('mmseg_mvp.')}

@@ -1,5 +1,6 @@
 """Checkpoints: read as data from any address, and kept as plain data."""
 from .loading import checkpoints_as_data, read_checkpoint, read_file, trusted_checkpoints
-from .plain import from_plain, to_plain
+from .plain import from_plain, same_data, to_plain
 
-__all__ = ['checkpoints_as_data', 'from_plain', 'read_checkpoint', 'read_file', 'to_plain', 'trusted_checkpoints']
+__all__ = ['checkpoints_as_data', 'from_plain', 'read_checkpoint', 'read_file', 'same_data', 'to_plain',
+           'trusted_checkpoints']

@@ -5,6 +5,7 @@ The host's own loaders find a file (local, URL, model name, object store), and o
 does.
 """
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,12 +16,14 @@ from urllib.parse import urlparse
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader, checkpoint
+from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, MapLocation, Reference, StandIn, read_archive
 
-from .plain import from_plain, without_stand_ins
+from .plain import from_plain
 
+_FOREIGN = StandIn, Reference
 _TRUSTED = ContextVar('trusted checkpoints', default=False)
 
 
@@ -86,7 +89,7 @@ def checkpoints_as_data(trusted: bool = False) -> Iterator[None]:
 
 def _as_data(loader: Callable) -> Callable:
     """A loader of the host that reads files as data, unless they are trusted; any other loader as it is."""
-    if loader.__module__ != checkpoint.__name__:
+    if getattr(loader, '__globals__', None) is not vars(checkpoint):
         return loader
     names = dict(_safe_torch_load=_read, load_url=_read_url,
                  torch=SimpleNamespace(load=_read, distributed=torch.distributed))
@@ -113,18 +116,57 @@ def _read(file: str | BinaryIO, map_location: MapLocation = None, **_) -> dict:
     content = read_archive(file, map_location)
     name = file if isinstance(file, str) else 'The checkpoint'
     if not isinstance(content, dict):
-        found = str(content) if isinstance(content, (StandIn, Reference)) else type(content).__name__
+        found = str(content) if isinstance(content, _FOREIGN) else type(content).__name__
         raise UserError(f'{name} holds a {found}, but a dict with a state_dict is expected: save the state_dict() '
                         f'alone, or, {TRUST}.')
     state = content.get('state_dict', {})
     for key, value in state.items() if isinstance(state, dict) else [('state_dict', state)]:
-        if isinstance(value, (StandIn, Reference)):
+        if isinstance(value, _FOREIGN):
             raise UserError(f'{key} of {name} is a {value}, but a tensor is expected: save it as one, or, {TRUST}.')
-    content, left_out = without_stand_ins(content)
+    content, left_out = _without_stand_ins(content)
+    if left_out and not _has_tensors(content):
+        raise UserError(f'{name} holds no tensors but {", ".join(left_out[:5])}: save the state_dict() alone, or, '
+                        f'{TRUST}.')
     if left_out:
         print_log(f'{name} holds other objects than tensors and plain values, which are left out: '
                   f'{", ".join(left_out[:5])}{", ..." * (len(left_out) > 5)}.', 'current')
     return from_plain(content)
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Tensor) or isinstance(value, dict) and any(map(_has_tensors, value.values()))
+
+
+def _without_stand_ins(value: Any, place: str = '') -> tuple[Any, list[str]]:
+    """A value without the stand-ins in its containers, in place where it is a dict, and the names of those.
+
+    A scheduler that is resumed then keeps what it is built with. In lists None takes their places.
+    """
+    if isinstance(value, _FOREIGN):
+        return None, [f'{place} ({value})']
+    if isinstance(value, dict):
+        return value, _clean(value, f'{place}.' if place else '')
+    if type(value) not in (list, tuple, deque, set, frozenset):
+        return value, []
+    parts = [_without_stand_ins(part, f'{place}.{index}') for index, part in enumerate(value)]
+    left_out = [name for _, names in parts for name in names]
+    if left_out:
+        kept = [part for part, names in parts if type(value) in (list, tuple, deque) or not names]
+        value = deque(kept, value.maxlen) if type(value) is deque else type(value)(kept)
+    return value, left_out
+
+
+def _clean(value: dict, prefix: str) -> list[str]:
+    """Take the stand-ins out of a dict."""
+    left_out = []
+    for key in list(value):
+        part, names = _without_stand_ins(value[key], f'{prefix}{key}')
+        left_out += names
+        if names and part is None or isinstance(key, _FOREIGN):
+            del value[key]
+        else:
+            value[key] = part
+    return left_out
 
 
 def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation = None, progress: bool = True,

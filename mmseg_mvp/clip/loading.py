@@ -168,8 +168,9 @@ def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
     if isinstance(content, StandIn) and content.kind.startswith('__torch__.'):
         return dict(module_tensors(content))
     if not isinstance(content, dict):
-        raise UserError(f"The weights file '{path}' holds a {content if isinstance(content, StandIn) else type(content)},"
-                        f' but a state dict is expected: save the state_dict() alone, or, {TRUST}.')
+        found = content if isinstance(content, StandIn) else type(content).__name__
+        raise UserError(f"The weights file '{path}' holds a {found}, but a state dict is expected: save the "
+                        f'state_dict() alone, or, {TRUST}.')
     return content.get('state_dict', content)
 
 

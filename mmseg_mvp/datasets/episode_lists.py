@@ -35,8 +35,8 @@ def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
     for number, line in _numbered_lines(path):
         match = _PASCAL_LINE.fullmatch(line)
         if not match:
-            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: lines of PASCAL-5i name an image and a class '
-                            'from 1, such as 2007_000033__01.')
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: lines of PASCAL-5i name an '
+                            'image and a class from 1, such as 2007_000033__01.')
         label = int(match[2]) - 1
         if label not in classes:
             raise UserError(f'Line {number} of list {path!r} is {line!r}, and the classes of its fold are '
@@ -80,8 +80,8 @@ def read_categories(path: str) -> list[str]:
     categories = []
     for number, line in _numbered_lines(path):
         if re.search(r'[/\\,=]', line) or line in ('.', '..', *categories) or len(line) > 200:
-            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: each line of FSS-1000 names one folder of '
-                            'its own, such as abacus.')
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: each line of FSS-1000 names '
+                            'one folder of its own, such as abacus.')
         categories.append(line)
     return categories
 
@@ -120,18 +120,20 @@ def _load_plain(path: str) -> Any:
 def _coco_class(key: Any, path: str, num_classes: int) -> int:
     text = str(key) if isinstance(key, (int, str)) and not isinstance(key, bool) else ''
     if not text.isdecimal() or len(text) > 9 or int(text) >= num_classes:
-        raise UserError(f'List {path!r} has a class {_shortened(key)}: the classes of COCO-20i are 0 to {num_classes - 1}.')
+        raise UserError(f'List {path!r} has a class {_shortened(key)}: the classes of COCO-20i are 0 to '
+                        f'{num_classes - 1}.')
     return int(text)
 
 
 def _coco_names(names: Any, key: Any, path: str) -> list[str]:
     if not isinstance(names, (list, tuple)):
-        raise UserError(f'Class {_shortened(key)} of list {path!r} holds {_shortened(names)}: it must be a list of image names.')
+        raise UserError(f'Class {_shortened(key)} of list {path!r} holds {_shortened(names)}: it must be a list '
+                        'of image names.')
     matches = [_COCO_NAME.fullmatch(name) if isinstance(name, str) else None for name in names]
     if None in matches:
         place = matches.index(None)
-        raise UserError(f'Entry {place} of class {_shortened(key)} of list {path!r} is {_shortened(names[place])}: it must be a '
-                        "name such as 'val2014/COCO_val2014_000000000042.jpg'.")
+        raise UserError(f'Entry {place} of class {_shortened(key)} of list {path!r} is {_shortened(names[place])}: '
+                        "it must be a name such as 'val2014/COCO_val2014_000000000042.jpg'.")
     return [match[1] for match in matches]
 
 

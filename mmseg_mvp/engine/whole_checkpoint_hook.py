@@ -9,7 +9,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 from mmseg.registry import HOOKS
 
-from mmseg_mvp.checkpoints import from_plain, to_plain
+from mmseg_mvp.checkpoints import from_plain, same_data, to_plain
 from mmseg_mvp.errors import UserError
 
 
@@ -84,11 +84,19 @@ class WholeCheckpointHook(CheckpointHook):
                                   f'run that is resumed begins without it.')
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Restore the objects, for a tool that reads checkpoints as mmengine does."""
+        """Restore the objects, for a tool that reads checkpoints as mmengine does.
+
+        mmengine warns of another data set if the pickles of its metainfo differ, as those of equal values may (the
+        order of a set). Equal metainfo is replaced by the data set's own.
+        """
         whole = from_plain(checkpoint)
         if whole is not checkpoint:
             checkpoint.clear()
             checkpoint.update(whole)
+        loader = getattr(getattr(runner, '_train_loop', None), 'dataloader', None)  # the property would build it
+        own, meta = getattr(getattr(loader, 'dataset', None), 'metainfo', None), checkpoint.get('meta')
+        if own is not None and isinstance(meta, dict) and same_data(meta.get('dataset_meta'), own):
+            meta['dataset_meta'] = own
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         """Save as mmengine does, but remove the oldest checkpoint when the newest is safe, and not before."""

@@ -3,5 +3,5 @@ from .archive import TRUST, MapLocation, is_checkpoint, module_tensors, read_arc
 from .unpickler import ForeignError, Reference, StandIn, of_type, read_pickle, short
 from .values import PLAIN_VALUES
 
-__all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'Reference', 'StandIn', 'is_checkpoint', 'module_tensors',
-           'of_type', 'read_archive', 'read_pickle', 'short']
+__all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'Reference', 'StandIn', 'is_checkpoint',
+           'module_tensors', 'of_type', 'read_archive', 'read_pickle', 'short']

@@ -44,15 +44,15 @@ class Budget:
 
     def copy(self, values: Iterable[Any]) -> None:
         """Take what a copy of the values needs at most."""
-        self.spend(sum(len(value) * (1 if type(value) in (str, bytes, bytearray) else 64)
-                       for value in values if hasattr(value, '__len__')))
+        self.spend(sum(len(value) * (1 if type(value) in (str, bytes, bytearray) else 64) for value in values
+                       if isinstance(value, (str, bytes, bytearray, list, tuple, dict, set, frozenset, deque))))
 
 
 class ForeignError(pickle.UnpicklingError):
     """A pickle calls something that no data needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reference:
     """Name of a class or a function, which is not imported."""
     module: str
@@ -60,6 +60,8 @@ class Reference:
 
     def __str__(self) -> str:
         return f'{self.module}.{self.name}'
+
+    __repr__ = __str__
 
 
 @dataclass(eq=False)

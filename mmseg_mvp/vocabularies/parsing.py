@@ -5,6 +5,7 @@ with two synonyms; ``wall-concrete = concrete wall`` is a class whose data set c
 name goes in quotes where blanks at its ends belong to it. In files, ``#`` starts a comment. In a string that a person
 types, ``red house, tree, sky``, commas part the classes, so that it has no place for synonyms.
 """
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -20,6 +21,7 @@ Vocabulary = dict[str, tuple[str, ...]]
 Source = Union[str, Path, Sequence[str], Vocabulary]
 
 _SHIPPED = Path(__file__).parent
+_MAX_FILE = 2 ** 26
 _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")
 
 
@@ -107,6 +109,8 @@ def _shipped(spec: str) -> Vocabulary:
 
 def _file_entries(path: Path) -> list[str]:
     try:
+        if os.path.exists(path) and (not os.path.isfile(path) or os.path.getsize(path) > _MAX_FILE):
+            raise OSError('no file of at most 64 MiB')  # a device or a pipe may never end
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, ValueError) as error:  # no UTF-8, or a path with a null byte
         raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '

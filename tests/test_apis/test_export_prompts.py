@@ -1,11 +1,14 @@
 """Prompts go through a file unharmed, and into no model that they don't belong to."""
 import json
 import os
+import subprocess
+import sys
 
 import huggingface_hub
 import pytest
 import torch
 from fixtures.exports import maps, mvp_seg, noise, text_model
+from fixtures.refusals import refused
 from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -187,3 +190,28 @@ class TestRefused:
         with pytest.raises(UserError, match='prompts.safetensors exists already: name a new file'):
             save_prompts(learned, file)
         assert file.read_bytes() == before
+
+
+FRESH = """
+import sys
+from mmseg_mvp.apis import from_pretrained, load_prompts
+model = from_pretrained(sys.argv[1], classes='red house, tree, boat', clip=dict(model=sys.argv[2]))
+load_prompts(model, sys.argv[1])
+print(type(model.data_preprocessor).__name__)
+"""
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_docs_in_a_fresh_process(file, tiny_rn):
+    ran = subprocess.run([sys.executable, '-c', FRESH, file, tiny_rn['model']], capture_output=True, text=True)
+    assert ran.stdout.endswith('SegDataPreProcessor\n'), ran.stderr
+
+
+@pytest.mark.parametrize('settings', [
+    dict(num_prompts=10 ** 6), dict(num_prompts=10 ** 4000), dict(context_length=10 ** 6), dict(num_prompts='3'),
+    dict(num_prompts=None), dict(global_prompt=False), dict(num_prompts=-1), dict(context_length=[3])])
+def test_settings_of_other_contexts_take_no_memory(file, tiny_rn, settings):
+    tensors, metadata = content(file)
+    metadata['prompts'] = json.dumps(dict(json.loads(metadata['prompts']), **settings))
+    save_file(tensors, file, metadata)
+    refused(lambda: from_pretrained(file, NAMES, clip=tiny_rn), 'prompts.safetensors', 'fetch')

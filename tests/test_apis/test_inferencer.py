@@ -330,7 +330,7 @@ class TestModel:
     def test_sync_bn_gives_way_and_the_users_config_stays(self, tiny_rn, folder):
         head = head_config(dict(tiny_rn, weights=None), norm_cfg=dict(type='SyncBN'))
         model = dict(type='OpenVocabEncoderDecoder', backbone=dict(type='PyramidBackbone'), decode_head=head,
-                     data_preprocessor=dict(type='SegDataPreProcessor', size=(64, 64)))
+                     data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size=(64, 64)))
         cfg = Config(dict(model=model, test_pipeline=[dict(type='PackSegInputs')]))
         assert OpenVocabInferencer(cfg, device='cpu')(folder / '1.png').label_map.shape == (48, 64)
         assert cfg.model.decode_head.norm_cfg.type == 'SyncBN'

@@ -4,7 +4,9 @@ import sys
 
 import pytest
 import torch
+from fixtures.payloads import write_pickle
 from mmengine.config import Config
+from mmseg.registry import MODELS
 
 from mmseg_mvp.apis import OpenVocabInferencer
 from mmseg_mvp.apis.stored_config import stored_config
@@ -49,13 +51,50 @@ def test_code_is_not_run(tmp_path, code):
     (dict(type='evil.FCNHead'), 'evil.FCNHead'), (dict(type='FCNHead', _scope_='evil'), 'evil'),
     (dict(type='EncoderDecoder', decode_head=[dict(HEAD, norm_cfg=dict(type='builtins.exec'))]), 'builtins.exec'),
     (dict(type='mmseg.os.system'), 'os.system'), (dict(type='mmseg.mmseg.FCNHead'), 'mmseg.FCNHead'),
-    (dict(type=['os.system']), 'os.system')])
-def test_only_what_is_registered_is_built(tmp_path, monkeypatch, model, named):
+    (dict(type=['os.system']), 'a list'), (dict(type=10 ** 4000), 'a int'),
+    (dict(type='EncoderDecoder', backbone=dict(type='TIMMBackbone', checkpoint_path='evil.pth')), 'TIMMBackbone'),
+    (dict(type='EncoderDecoder', backbone=dict(type='VPD')), 'VPD'), (dict(type='CLIPTextEncoder'), 'CLIPTextEncoder')])
+def test_only_listed_components_are_built(tmp_path, monkeypatch, model, named):
     (tmp_path / 'evil_module.py').write_text('raise SystemExit')
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UserError, match=f'a.pth asks for .*{named}.*not registered'):
+    with pytest.raises(UserError, match=f'a.pth asks for .*{named}.*give the config as well'):
         stored_config(Config(dict(model=model)).pretty_text, 'a.pth')
     assert 'evil_module' not in sys.modules
+
+
+def test_a_component_that_the_user_registered_is_not_built(monkeypatch):
+    monkeypatch.setitem(MODELS.module_dict, 'OpensFiles', type('OpensFiles', (), {}))
+    with pytest.raises(UserError, match='a.pth asks for OpensFiles'):
+        stored_config(Config(dict(model=dict(type='OpensFiles'))).pretty_text, 'a.pth')
+
+
+def test_what_is_for_training_alone_is_left_out(tmp_path):
+    """mmseg unpickles class weights that are given as a file."""
+    loss = dict(type='CrossEntropyLoss', class_weight=str(tmp_path / 'evil.pkl'))
+    proof = write_pickle(tmp_path / 'evil.pkl')
+    model = dict(type='EncoderDecoder', pretrained='evil.pth', train_cfg={}, auxiliary_head=[dict(HEAD)],
+                 backbone=dict(type='ResNet', depth=18, init_cfg=dict(type='Pretrained', checkpoint='evil.pth')),
+                 decode_head=dict(HEAD, loss_decode=[loss], sampler=dict(type='OHEMPixelSampler')))
+    read = stored_config(Config(dict(model=model)).pretty_text, 'a.pth').model
+    assert read == dict(type='EncoderDecoder', backbone=dict(type='ResNet', depth=18), decode_head=HEAD)
+    MODELS.build(loss)
+    assert proof.exists()  # that is why
+    proof.unlink()
+    MODELS.build(read)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize('settings', [dict(test_dataloader=None), dict(test_dataloader=dict(dataset=None)),
+                                      dict(test_pipeline=None)])
+def test_a_model_without_test_data(settings):
+    read = stored_config(Config(dict(model=SETTINGS['model'], **settings)).pretty_text, 'a.pth')
+    assert read.to_dict() == dict(model=SETTINGS['model'])
+
+
+def test_steps_that_open_files_are_left_out():
+    steps = [dict(type='LoadImageFromFile'), dict(type='mmseg.LoadAnnotations'), *SETTINGS['test_pipeline']]
+    read = stored_config(Config(dict(SETTINGS, test_pipeline=steps)).pretty_text, 'a.pth')
+    assert read.test_pipeline == SETTINGS['test_pipeline']
 
 
 @pytest.mark.parametrize('text', ['', 'x = 1', 'model = 3', 'model = None'])

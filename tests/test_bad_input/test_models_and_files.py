@@ -17,6 +17,8 @@ from mmseg_mvp.datasets import EvenSampler
 from mmseg_mvp.datasets.checks import TREES, check_data
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 NAN = math.nan
 LONG = 'x' * 5000
 NO_CLASSES = [None, 3, 1.5, NAN, True, b'tree, boat', torch.zeros(2), object(), [], '', ' ', {}, {'tree', 'boat'},

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.errors import UserError
 
 
@@ -133,6 +134,14 @@ class TestBadInput:
         with pytest.raises(UserError, match='evil.pt is not read.*it asks for .*open'):
             load_clip(**tiny_rn, weights=str(tmp_path / 'evil.pt'))
         assert not (tmp_path / 'proof').exists()
+
+    def test_a_pickled_module_is_no_state_dict(self, tmp_path, tiny_rn, other):
+        torch.save(other, tmp_path / 'whole.pt')
+        with pytest.raises(UserError, match='whole.pt.* holds a open_clip.model.CLIP.*--trust-checkpoint'):
+            load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
+        with trusted_checkpoints():
+            read = load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
+        assert read.fingerprint == fingerprint(other)
 
     def test_torchscript_with_code_is_not_run(self, tmp_path, tiny_rn):
         proof = write_torchscript(tmp_path / 'evil.pt')

@@ -9,6 +9,8 @@ from torch import nn
 from mmseg_mvp.clip import dense_tower, fill_vit, load_clip, vit_config
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 
 def stock_features(tower, images):
     stock = MODELS.build(ConfigDict(vit_config(tower)))

@@ -13,6 +13,8 @@ import mmseg_mvp.evaluation  # noqa: F401  (registers the metric)
 from mmseg_mvp.datasets import check_data
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 FIRST = {'voc20': 1, 'context59': 1, 'context60': 0, 'ade20k': 1, 'coco_stuff': 0}  # file value of class 0
 SIZE = {'voc20': 512, 'context59': 480, 'context60': 480, 'ade20k': 512, 'coco_stuff': 512}

@@ -17,6 +17,8 @@ from mmseg_mvp.datasets import check_data
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import class_names
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_FOLDS = ['pascal5i', 'coco20i']

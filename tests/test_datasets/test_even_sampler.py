@@ -11,6 +11,8 @@ from mmseg.registry import DATASETS
 from mmseg_mvp.datasets import EvenSampler
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 SIZES = (2, 7, 3)
 STARTS = (0, 2, 9)
 

@@ -17,6 +17,8 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import HIDDEN, IGNORE, UNKNOWN
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 SETS = {'voc20': 'PascalVOC20Dataset', 'context59': 'PascalContextDataset59', 'context60': 'PascalContextDataset',
         'ade20k': 'ADE20KDataset', 'coco_stuff': 'COCOStuffDataset'}
@@ -110,7 +112,7 @@ def test_a_batch_holds_expected_values_only(label_set, tmp_path):
     dataset = build(label_set, tmp_path, reduce_zero_label, cfg.train_pipeline)
     samples = [seeded(dataset.__getitem__, index) for index in range(2)]
     size = tuple(side + 32 for side in cfg.crop_size)  # beyond the crop, so that each image is padded
-    pad = MODELS.build(dict(type='SegDataPreProcessor', mean=[0.] * 3, std=[1.] * 3, size=size, seg_pad_val=255))
+    pad = MODELS.build(dict(type='mmseg.SegDataPreProcessor', mean=[0.] * 3, std=[1.] * 3, size=size, seg_pad_val=255))
     batch = pad(pseudo_collate(samples), training=True)
     for sample in batch['data_samples']:
         labels = sample.gt_sem_seg.data

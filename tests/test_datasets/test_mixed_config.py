@@ -14,6 +14,8 @@ import mmseg_mvp  # noqa: F401
 from mmseg_mvp.datasets import check_data
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/mixed_lseg.py'
 THEIRS = Path(mmseg.__file__).parent / '.mim/configs/_base_/datasets'
 HOSTS = ['ade20k', 'cityscapes', 'coco-stuff164k', 'bdd100k', 'mapillary_v1']

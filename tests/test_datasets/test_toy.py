@@ -15,6 +15,8 @@ from mmseg_mvp.datasets.toy.shapes import OPTIONAL_PARTS, SHAPES, part_names
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 TEMPLATES = ('a photo of a {}.', 'the {} in the scene.')
 PIPELINE = [dict(type='DrawToyScene')]
 

@@ -16,6 +16,8 @@ from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.labels import HIDDEN, UNKNOWN, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 NAMES = [*(f'{label_set}_transductive' for label_set in (*WRITERS, 'toy')), 'voc20_unlabelled', 'toy_unlabelled']
 FIRST = {'voc20': 1, 'context59': 1, 'context60': 0, 'ade20k': 1, 'coco_stuff': 0}  # file value of class 0

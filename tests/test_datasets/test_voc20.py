@@ -1,9 +1,12 @@
 """PASCAL VOC without background."""
 import numpy as np
+import pytest
 from fixtures.trees import write_image, write_list, write_mask
 from mmseg.datasets import PascalVOCDataset
 
 from mmseg_mvp.datasets import PascalVOC20Dataset
+
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 def build(root, **kwargs):

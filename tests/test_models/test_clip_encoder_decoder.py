@@ -18,12 +18,14 @@ import mmseg_mvp  # noqa: F401
 from mmseg_mvp.clip.loading import fingerprint
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 CLASSES = ['cat', 'dog', 'traffic light', 'sheep']
 
 
 def config(clip, **test_cfg):
     return ConfigDict(
-        type='CLIPEncoderDecoder', clip=clip, data_preprocessor=dict(type='SegDataPreProcessor'),
+        type='CLIPEncoderDecoder', clip=clip, data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
         backbone=dict(type='CLIPImageEncoder'),
         decode_head=dict(type='MultiPromptTextHead', train_classes=CLASSES, gpr=dict(type='GPR'),
                          prompts=dict(type='LearnedPrompts', context_length=4),

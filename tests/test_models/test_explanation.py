@@ -15,7 +15,7 @@ def build(clip, test_cfg=None, **head):
     head = dict(dict(prompts=dict(type='LearnedPrompts', context_length=4), gpr=dict(type='GPR')), **head)
     torch.manual_seed(0)
     return MODELS.build(ConfigDict(
-        type='CLIPEncoderDecoder', clip=clip, data_preprocessor=dict(type='SegDataPreProcessor'),
+        type='CLIPEncoderDecoder', clip=clip, data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
         backbone=dict(type='CLIPImageEncoder'), test_cfg=test_cfg or dict(mode='whole'),
         decode_head=dict(type='MultiPromptTextHead', train_classes=['cat', 'dog', 'sheep'], **head))).eval()
 

@@ -27,13 +27,13 @@ def config(clip, teacher=(), **student):
     prompts = dict(type='LearnedPrompts', num_prompts=2, context_length=3)
     teacher = dict(
         type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=[120., 110., 100.], std=[70., 60., 50.]),
+        data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[120., 110., 100.], std=[70., 60., 50.]),
         decode_head=dict(dict(type='MultiPromptTextHead', train_classes=SEEN, gpr=dict(type='GPR'), prompts=prompts,
                            scale=1e4),
                          **dict(teacher)))
     return ConfigDict(dict(dict(
         type='KnowledgeTransfer', teacher=teacher, unseen=UNSEEN,
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.] * 3, std=[64.] * 3),
+        data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[127.] * 3, std=[64.] * 3),
         backbone=dict(type='CLIPImageEncoder', clip=clip, frozen=False),
         decode_head=dict(type='TextFCNHead', in_channels=32, channels=16, num_convs=1, norm_cfg=dict(type='BN'),
                          train_classes=CLASSES)), **student))
@@ -217,7 +217,8 @@ def test_maskclip_teaches_without_a_checkpoint(build):
 
 
 def test_the_teacher_has_its_own_order_of_channels(build):
-    model = build(data_preprocessor=dict(type='SegDataPreProcessor', mean=[127.] * 3, std=[64.] * 3, bgr_to_rgb=True))
+    model = build(data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=[127.] * 3, std=[64.] * 3,
+                                         bgr_to_rgb=True))
     inputs, _, _ = batch()
     scores, (rows, columns) = model._teacher_scores(inputs)
     expected = teacher_logits(model, inputs, flipped=True)

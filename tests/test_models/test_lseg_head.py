@@ -180,9 +180,9 @@ def test_sides_that_are_no_multiples_of_32_are_padded(tiny_rn, size):
 
 def test_training_pads_images_and_labels_alike(tiny_rn):
     model = build_segmentor(config(tiny_rn, norm_cfg=dict(type='GN', num_groups=2)), size_divisor=32,
-                            data_preprocessor=dict(type='SegDataPreProcessor', size=(50, 60)))
+                            data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size=(50, 60)))
     padding = build_segmentor(config(tiny_rn, norm_cfg=dict(type='GN', num_groups=2)),
-                              data_preprocessor=dict(type='SegDataPreProcessor', size=(64, 64)))
+                              data_preprocessor=dict(type='mmseg.SegDataPreProcessor', size=(64, 64)))
     losses = []
     for one in (model, padding):
         data = one.eval().data_preprocessor(batch(size=(50, 60)), True)

@@ -33,7 +33,7 @@ def test_oc_loss_and_gpr_train_a_step_in_a_stock_fcn():
     torch.manual_seed(0)
     model = MODELS.build(dict(
         type='EncoderDecoder',
-        data_preprocessor=dict(type='SegDataPreProcessor'),
+        data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
         backbone=dict(type='ResNet', depth=18, strides=(1, 2, 1, 1), base_channels=8, norm_cfg=dict(type='BN')),
         decode_head=dict(type='RefinedFCNHead', in_channels=64, in_index=3, channels=16, num_convs=1, num_classes=5,
                          norm_cfg=dict(type='BN'), gpr=dict(type='GPR', gamma=2., tau=1.),

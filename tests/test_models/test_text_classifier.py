@@ -3,7 +3,9 @@ import json
 
 import pytest
 import torch
+from fixtures.refusals import refused
 
+from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextClassifier
 
 TEMPLATES = dict(type='TemplatePrompts', templates=['a photo of a {}.'])
@@ -61,3 +63,30 @@ def test_a_checkpoint_names_all_classes_that_prompts_have_learned_from(tiny_rn):
     fixed = TextClassifier(tiny_rn, dict(LEARNED, frozen=True), ['boat', 'river'])
     fixed.load_state_dict(first.state_dict())
     assert saved_names(fixed) == ['cat', 'dog']  # its own names taught them nothing
+
+
+@pytest.mark.parametrize('state', [
+    b'', b'{', b'3', b'[]', b'{}', b'[' * 100000, b'{"a":' * 100000, b'\xff\xfe', b'1' * 10000, b'null',
+    b'{"clip": 1, "weights": "a", "fingerprint": "b", "train_classes": []}',
+    b'{"clip": "a", "weights": "a", "fingerprint": "b", "train_classes": "cat"}'])
+def test_a_state_that_is_damaged_is_told(tiny_rn, state):
+    classifier = TextClassifier(tiny_rn, LEARNED, ['cat', 'dog'])
+    before = classifier.learned_on
+    refused(lambda: classifier.set_extra_state(torch.tensor(list(state), dtype=torch.uint8)), '_extra_state')
+    assert classifier.learned_on == before
+
+
+@pytest.mark.parametrize('state', [None, 'text', {}, torch.ones(2, 2), torch.tensor([300.5])])
+def test_a_state_of_another_type_is_told(tiny_rn, state):
+    refused(lambda: TextClassifier(tiny_rn, LEARNED, ['cat', 'dog']).set_extra_state(state), '_extra_state')
+
+
+@pytest.mark.parametrize('key', ['clip', 'weights', 'fingerprint'])
+def test_long_names_of_a_state_make_one_short_sentence(tiny_rn, key):
+    classifier = TextClassifier(tiny_rn, LEARNED, ['cat', 'dog'])
+    state = dict(json.loads(bytes(classifier.get_extra_state().tolist())), fingerprint='other')
+    state[key] = 'long\n' * 100000
+    state = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    with pytest.raises(UserError, match='was learned on CLIP') as error:
+        classifier.set_extra_state(state)
+    assert len(str(error.value)) < 1000 and '\n' not in str(error.value)

@@ -16,7 +16,7 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     for part in ('loss_seg', 'loss_presence', 'loss_oc', 'tau_1', 'tau_2', 'prompt_cosine'):
         assert f'decode.{part}: ' in out
     checkpoint = tmp_path / 'work' / 'iter_2.pth'
-    state = torch.load(checkpoint, weights_only=False)['state_dict']
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
     assert checkpoint.stat().st_size < 2e6
     assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau',
                           'decode_head.classifier._extra_state'}
@@ -55,5 +55,5 @@ def test_resume_continues_exactly(tmp_path, tiny_rn):
     assert sorted(expected) == [1, 2, 3, 4] and sorted(resumed) == [3, 4]
     for iteration, parts in resumed.items():
         assert parts == pytest.approx(expected[iteration], rel=1e-5), iteration
-    last = [torch.load(tmp_path / one / 'iter_4.pth', weights_only=False)['state_dict'] for one in ('whole', 'parts')]
+    last = [torch.load(tmp_path / one / 'iter_4.pth', weights_only=True)['state_dict'] for one in ('whole', 'parts')]
     assert all(torch.allclose(last[0][key].float(), last[1][key].float(), atol=1e-7) for key in last[0])

@@ -15,6 +15,8 @@ from mmseg.apis import init_model
 from mmseg.registry import MODELS
 from safetensors import safe_open
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 ROOT = Path(__file__).parents[2]
 TOOL, CONFIGS = ROOT / 'tools' / 'export.py', ROOT / 'configs'
 MASKCLIP, MVP_SEG = CONFIGS / 'maskclip' / 'toy_zs.py', CONFIGS / 'mvp_seg' / 'toy_zs.py'

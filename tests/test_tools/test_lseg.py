@@ -60,7 +60,7 @@ def test_shipped_config_trains_and_tests(config, tmp_path, run, tiny_vit):
     share = options['train_dataloader.batch_size'] / scaling.base_batch_size if scaling else 1
     assert first['lr'] == pytest.approx(0.01 * share)  # of the first parameter, the backbone's
     assert 0 < first['decode.loss_seg'] < 20 and 0 < second['decode.loss_seg'] < 20
-    states = [torch.load(tmp_path / f'work/iter_{step}.pth', weights_only=False)['state_dict'] for step in (1, 2)]
+    states = [torch.load(tmp_path / f'work/iter_{step}.pth', weights_only=True)['state_dict'] for step in (1, 2)]
     idle = ('attnpool.q_proj', 'attnpool.k_proj')  # of CLIP's tower: dense features ask no question
     learned = [key for key in states[0] if key.endswith(('weight', 'bias', 'pos_embed', 'cls_token'))
                and not any(part in key for part in idle)]

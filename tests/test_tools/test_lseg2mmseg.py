@@ -16,6 +16,8 @@ from mmseg.registry import MODELS
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.errors import UserError
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 EMBED_DIM = 32  # of the tiny CLIPs
 NAMES = ['sheep', 'cat', 'tree', 'traffic light']
 FOLDER = TOOLS / 'model_converters'
@@ -262,7 +264,7 @@ class TestRefused:
         content = dict(state_dict=random_state('rn101', EMBED_DIM), hyper_parameters=Payload())
         torch.save(content, tmp_path / 'evil.ckpt', _use_new_zipfile_serialization=zipped)
         said = refuse(tmp_path / 'evil.ckpt')
-        assert f'(it asks for {os.name}.mkdir)' in said or not zipped and 'only torch 2.6' in said
+        assert f'asks for {os.name}.mkdir' in said
         assert not (tmp_path / 'it_ran').exists()
 
     def test_what_is_there_is_not_overwritten(self, run, tmp_path):

@@ -9,13 +9,13 @@ from collections import OrderedDict
 import pytest
 from fixtures import payloads
 from fixtures.tools import TOOLS
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmseg.apis import init_model
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer, from_pretrained, load_prompts
+from mmseg_mvp.checkpoints import read_checkpoint
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.cli import user_errors
 
@@ -36,8 +36,8 @@ TENSORS, CHECKPOINT = (PICKLE, OLD, SCRIPT), (PICKLE, OLD, SCRIPT, CODE, COMPONE
 def tool(name, *arguments):
     """A run of ``tools/NAME.py``, which gets the file where the arguments say ``{file}``."""
 
-    def run(file):
-        sys.argv = [f'{name}.py', *(str(one).replace('{file}', str(file)) for one in arguments)]
+    def run(file, *flags):
+        sys.argv = [f'{name}.py', *(str(one).replace('{file}', str(file)) for one in arguments), *flags]
         runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
 
     return run
@@ -92,10 +92,10 @@ ENTRIES = {
     'LoadCheckedAnnotations, a mask': (
         call(lambda file: TRANSFORMS.build(dict(type='LoadCheckedAnnotations', num_classes=3))(
             dict(seg_map_path=file, seg_fields=[], reduce_zero_label=False))), '.png', (BARE, ARRAY)),
-    'mmseg.apis.init_model(CONFIG, FILE)': (call(lambda file: init_model(str(MVP_SEG), file, 'cpu')), '.pth', TENSORS),
+    'read_checkpoint(FILE)': (call(read_checkpoint), '.pth', TENSORS),
     'load_clip(MODEL, FILE)': (call(lambda file: load_clip('toy-rn', file)), '.safetensors', (*TENSORS, BARE)),
     'load_prompts(model, FILE)': (
-        call(lambda file: load_prompts(MODELS.build(Config.fromfile(MVP_SEG).model), file)), '.safetensors',
+        call(lambda file: load_prompts(init_model(str(MVP_SEG), device='cpu'), file)), '.safetensors',
         (PICKLE, BARE)),
     'from_pretrained(FILE)': (
         call(lambda file: from_pretrained(file, ['tree', 'boat'])), '.safetensors', (PICKLE, BARE)),
@@ -113,6 +113,19 @@ def place(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     Image.new('RGB', (64, 64)).save('photo.png')
     return tmp_path
+
+
+TRUSTING = [entry for entry in ENTRIES if entry.startswith('tools/') and PICKLE in ENTRIES[entry][2]]
+
+
+@pytest.mark.parametrize('entry', TRUSTING)
+def test_a_trusted_file_is_read_by_the_host(place, capfd, entry):
+    """The same payload runs when the user says so, and the log tells it where there is one."""
+    run, suffix, _ = ENTRIES[entry]
+    proof = WRITERS[PICKLE](place / f'evil{suffix}')
+    with pytest.raises(BaseException):  # there are no weights in it
+        run(place / f'evil{suffix}', '--trust-checkpoint')
+    assert proof.exists()
 
 
 @pytest.mark.parametrize('entry, payload', [(entry, one) for entry, (*_, some) in ENTRIES.items() for one in some])

@@ -1,4 +1,6 @@
 """Vocabularies: what may be written, and what is refused."""
+import os
+
 import pytest
 
 from mmseg_mvp.errors import UserError
@@ -90,3 +92,11 @@ def test_lsegs_official_wordings_of_ade20k():
     assert differing.keys() == {name for name in own if ' ' in name.strip()}
     assert all(wordings == (name.split()[0], ) for name, wordings in differing.items())
     assert [name for name, wordings in official.items() if wordings == ('screen', )] == ['screen door', 'screen']
+
+
+@pytest.mark.parametrize('make', [
+    lambda path: os.mkfifo(path), lambda path: os.symlink('/dev/zero', path), lambda path: path.mkdir()])
+def test_what_may_never_end_is_no_vocabulary(tmp_path, make):
+    make(tmp_path / 'classes.txt')
+    with pytest.raises(UserError, match='classes.txt.*cannot be read.*UTF-8 text file'):
+        load_vocabulary(tmp_path / 'classes.txt')

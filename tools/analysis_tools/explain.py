@@ -45,6 +45,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best)')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: model.clip.weights=RN50.pt')
+    cli.add_trust_argument(parser)
     args = parser.parse_args()
     if args.image is None and (mimetypes.guess_type(args.checkpoint or '')[0] or '').startswith('image/'):
         args.checkpoint, args.image = None, args.checkpoint  # a model that has nothing to learn

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -79,7 +80,8 @@ def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
         config.data_preprocessor = _preprocessor(cfg, model)
     if model.with_neck:
         config.neck = _stock(cfg.model.neck, model.neck)
-    twin = MODELS.build(config).eval()
+    with DefaultScope.overwrite_default_scope('mmseg'):  # as the config says; mmcv's layers look there
+        twin = MODELS.build(config).eval()
     fill_backbone(twin.backbone)
     fill_head(twin.decode_head, model.decode_head, embedding)
     if model.with_neck:

@@ -18,6 +18,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.text import TextClassifier
+from mmseg_mvp.unpickling import short
 
 from ..files import check_new_file, written_whole
 from .common import as_json, origin, text_classifier
@@ -88,15 +89,25 @@ def from_pretrained(source: str | Path, classes: str | list, clip: dict | None =
         UserError: As in :func:`load_prompts`, or if the CLIP can't be loaded or the file describes no such model.
     """
     tensors, metadata = _read(_locate(source))
-    settings = _json(metadata, 'segmentor', source)
+    settings, prompts = _json(metadata, 'segmentor', source), _json(metadata, 'prompts', source)
+    _check_shape(tensors, prompts, source)
     try:
-        config = _segmentor_config(settings, _json(metadata, 'prompts', source), classes,
+        config = _segmentor_config(settings, prompts, classes,
                                    clip or dict(model=metadata['clip'], weights=metadata['weights']))
     except (KeyError, TypeError) as error:
         raise _damaged(source, error) from error
     model = MODELS.build(ConfigDict(config)).eval()
     _put(model, tensors, metadata, source)
     return model
+
+
+def _check_shape(tensors: dict[str, Tensor], prompts: dict, source: str | Path) -> None:
+    """Refuse settings of other contexts (k+1, M, width) than the file holds, before memory is taken for them."""
+    found = tuple(tensors['contexts'].shape) if 'contexts' in tensors else None
+    number, length, one = (prompts.get(key) for key in ('num_prompts', 'context_length', 'global_prompt'))
+    if found is None or not isinstance(number, int) or found[:2] != (number + bool(one), length):
+        raise UserError(f'{source} is damaged: its metadata name {short(number)} prompts of {short(length)} vectors, '
+                        f'but its contexts have the shape {found}; fetch it again')
 
 
 def _learned(head: torch.nn.Module) -> dict[str, Tensor]:
@@ -125,7 +136,8 @@ def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: 
     gamma = settings['gpr_gamma']
     return dict(
         type='CLIPEncoderDecoder', clip=clip,
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=settings['mean'], std=settings['std'], bgr_to_rgb=True),
+        data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=settings['mean'], std=settings['std'],
+                               bgr_to_rgb=True),
         backbone=dict(type='CLIPImageEncoder', dense=settings['dense']),
         decode_head=dict(
             type='MultiPromptTextHead', train_classes=classes, synonyms=settings['synonyms'],

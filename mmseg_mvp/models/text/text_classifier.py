@@ -12,11 +12,14 @@ from torch.nn import functional as F
 
 from mmseg_mvp.clip import Frozen, TextTower, check_clip, load_clip
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.unpickling import short
 from mmseg_mvp.vocabularies import load_vocabulary
 
 from .step_embeddings import StepEmbeddings
 
 SYNONYMS = ('max', 'mean')
+# Entries of the JSON that a checkpoint holds, besides those of the prompts.
+_STATE = dict(clip=str, weights=str, fingerprint=str, train_classes=list)
 # Values of embeddings that are kept for label lists met before: 64 MiB in float32.
 MAX_CACHED = 2**24
 
@@ -198,19 +201,32 @@ class TextClassifier(nn.Module):
             state (Tensor): The byte tensor of ``get_extra_state``, (N,).
 
         Raises:
-            UserError: Naming both sides.
+            UserError: Naming both sides; or the state is damaged.
         """
-        saved = json.loads(bytes(state.tolist()))
+        saved = _read_state(state)
         if saved['fingerprint'] != self.clip.fingerprint:
-            raise UserError(f"The checkpoint was learned on CLIP '{saved['clip']}' with weights '{saved['weights']}' "
-                            f"(fingerprint {saved['fingerprint']}), but the config builds {self.clip.describe()}: set "
+            clip, weights, fingerprint = (short(saved[key]) for key in ('clip', 'weights', 'fingerprint'))
+            raise UserError(f"The checkpoint was learned on CLIP '{clip}' with weights '{weights}' "
+                            f"(fingerprint {fingerprint}), but the config builds {self.clip.describe()}: set "
                             f'clip to the one that the checkpoint names.')
         prompts = self.prompts.describe()
         found = {key: saved.get(key) for key in prompts}
         if found != prompts:
-            raise UserError(f'The checkpoint holds the prompts {found}, but the config builds {prompts}: set '
-                            f'decode_head.prompts to what the checkpoint was learned with.')
+            raise UserError(f'The checkpoint holds the prompts {short(str(found))}, but the config builds {prompts}: '
+                            f'set decode_head.prompts to what the checkpoint was learned with.')
         self.learned_on = saved['train_classes']
+
+
+def _read_state(state: Tensor) -> dict:
+    """The dict in a byte tensor (N,)."""
+    try:
+        saved = json.loads(bytes(state.tolist()))
+        if isinstance(saved, dict) and all(isinstance(saved[key], kind) for key, kind in _STATE.items()):
+            return saved
+        raise ValueError(f'not a dict of {", ".join(_STATE)}')
+    except Exception as error:  # text of a stranger can be wrong in many ways
+        raise UserError(f'The checkpoint does not say what its text was learned on ({type(error).__name__}: '
+                        f'{short(str(error))}): its _extra_state is damaged; copy or train it again.') from error
 
 
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:

@@ -1,0 +1,190 @@
+"""The types of objects that a checkpoint keeps as plain values, and how they become objects again."""
+import collections
+import datetime
+import math
+import pathlib
+from argparse import Namespace
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import addict
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import HistoryBuffer
+from numpy.lib.format import descr_to_dtype, dtype_to_descr
+from torch import Tensor
+
+from mmseg_mvp.unpickling import PLAIN_VALUES, of_type
+
+_FACTORIES = {kind.__name__: kind for kind in (
+    bool, bytes, collections.Counter, collections.OrderedDict, collections.deque, dict, float, frozenset, int, list,
+    set, str, tuple)}
+_MAX_SIZE = 2 ** 20  # of a range, and of what has no bytes
+_MAX_SAME = 100  # keys that share a hash
+
+
+class Kind(NamedTuple):
+    """A type of objects, how they become plain values, and how those become objects again.
+
+    A file may note any type for any value, so ``restore`` must refuse all values but those that ``plain`` gives.
+    """
+    type: type
+    plain: Callable[[Any], Any]
+    restore: Callable[[Any], Any]
+
+
+def _from(kind: type, function: Callable) -> Callable:
+    """The function, for values of exactly this type."""
+    return lambda value: function(of_type(value, kind))
+
+
+def _spread(function: Callable, *kinds: type) -> Callable:
+    """The function of several arguments, for a list of numbers."""
+    return lambda value: function(*[of_type(part, *kinds) for part in of_type(value, list)])
+
+
+def _filled(kind: type) -> Callable:
+    """A dict of this type, whose own setters are not asked."""
+    def filled(value: dict) -> dict:
+        target = kind()
+        dict.update(target, of_type(value, dict))
+        return target
+    return filled
+
+
+def _hashed(keys: list) -> list:
+    """Keys of a dict or entries of a set, unless so many share a hash that it would take hours to tell them apart."""
+    counts = collections.Counter(map(hash, keys))
+    if max(counts.values(), default=0) > _MAX_SAME:
+        raise ValueError('keys that share a hash')
+    return keys
+
+
+def _pairs(kind: type) -> Callable:
+    def pairs(value: list) -> dict:
+        names, values = ([of_type(pair, list)[side] for pair in of_type(value, list)] for side in range(2))
+        return kind(zip(_hashed(names), values, strict=True))
+    return pairs
+
+
+def _sorted(value: set | frozenset) -> list:
+    """Entries in an order that is the same in each process."""
+    return sorted(value, key=repr)
+
+
+def _array(value: np.ndarray) -> dict:
+    """An array as its bytes: torch has no text, no dates and no structures."""
+    if value.dtype == object:
+        return dict(shape=list(value.shape), items=list(value.flat))
+    kind = dtype_to_descr(value.dtype)
+    if value.dtype.hasobject or descr_to_dtype(kind) != value.dtype or isinstance(value, np.ma.MaskedArray):
+        raise ValueError('an array that is more than its bytes')
+    order = 'F' if value.flags.fnc else 'C'
+    data = bytearray(value.tobytes(order))
+    data = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
+    return dict(dtype=kind, shape=list(value.shape), order=order, bytes=data)
+
+
+def _from_array(value: dict) -> np.ndarray:
+    shape = [of_type(number, int) for number in of_type(of_type(value, dict)['shape'], list)]
+    if 'items' in value:
+        return _objects(of_type(value['items'], list), shape)
+    kind, data = descr_to_dtype(value['dtype']), of_type(value['bytes'], Tensor).cpu().numpy()
+    size = math.prod(shape)
+    if kind.hasobject or data.nbytes != size * kind.itemsize:
+        raise ValueError('an array that is not its bytes')
+    if max([size, *shape]) > max(_MAX_SIZE, data.nbytes):
+        raise ValueError('an array of too many parts without bytes')
+    return np.ndarray(shape, kind, data, order=value['order'])
+
+
+def _objects(items: list, shape: list[int]) -> np.ndarray:
+    array = np.empty(len(items), object)
+    for index, item in enumerate(items):  # one by one, since NumPy would look into lists
+        array[index] = item
+    return array.reshape(shape)
+
+
+def _from_number(value: dict) -> np.generic:
+    if of_type(value, dict)['shape'] or 'items' in value:
+        raise ValueError('a number that is none')
+    return _from_array(value)[()]
+
+
+def _log(value: HistoryBuffer) -> dict:
+    logs, counts = value.data
+    return dict(logs=logs, counts=counts, max_length=int(value.max_length))
+
+
+def _from_log(value: dict) -> HistoryBuffer:
+    logs, counts = (value[name] for name in ('logs', 'counts'))
+    if not (isinstance(logs, np.ndarray) and isinstance(counts, np.ndarray)):
+        raise ValueError('a log of other values than arrays')
+    return HistoryBuffer(logs, counts, of_type(value['max_length'], int))
+
+
+def _default_dict(value: collections.defaultdict) -> list:
+    name = getattr(value.default_factory, '__name__', None)
+    if value.default_factory is not _FACTORIES.get(name):
+        raise ValueError('a dict whose missing entries a function makes')
+    return [name, dict(value)]
+
+
+def _from_default_dict(value: list) -> collections.defaultdict:
+    name, entries = value
+    return collections.defaultdict(_FACTORIES[name] if name else None, of_type(entries, dict))
+
+
+def _from_deque(value: list) -> collections.deque:
+    entries, size = value
+    return collections.deque(of_type(entries, list), size)
+
+
+def _ends(value: range | slice) -> list:
+    return [value.start, value.stop, value.step]
+
+
+def _named(kind: type) -> Callable:
+    """The value of torch of this type and name."""
+    return lambda value: of_type(vars(torch)[of_type(value, str).removeprefix('torch.')], kind)
+
+
+# The first entry whose type an object has decides. What `plain` gives may hold objects again.
+KINDS = {
+    'number': Kind(np.generic, lambda value: _array(np.asarray(value)), _from_number),
+    'log': Kind(HistoryBuffer, _log, _from(dict, _from_log)),
+    'config': Kind(ConfigDict, dict.copy, _filled(ConfigDict)),
+    'config file': Kind(Config, Config.to_dict, _from(dict, Config)),
+    'addict': Kind(addict.Dict, dict.copy, _filled(addict.Dict)),
+    'counter': Kind(collections.Counter, dict, _filled(collections.Counter)),
+    'default dict': Kind(collections.defaultdict, _default_dict, _from(list, _from_default_dict)),
+    'size': Kind(torch.Size, tuple, _from(tuple, torch.Size)),
+    'set': Kind(set, _sorted, _from(list, lambda value: set(_hashed(value)))),
+    'frozenset': Kind(frozenset, _sorted, _from(list, lambda value: frozenset(_hashed(value)))),
+    'deque': Kind(collections.deque, lambda value: [list(value), value.maxlen], _from(list, _from_deque)),
+    'range': Kind(range, _ends, _spread(PLAIN_VALUES['builtins', 'range'], int)),
+    'slice': Kind(slice, _ends, _from(list, lambda value: slice(*value))),
+    'complex': Kind(complex, lambda value: [value.real, value.imag], _spread(complex, float)),
+    'bytes': Kind(bytes, lambda value: value.decode('latin1'), _from(str, lambda value: value.encode('latin1'))),
+    'bytearray': Kind(bytearray, lambda value: value.decode('latin1'),
+                      _from(str, lambda value: bytearray(value.encode('latin1')))),
+    'path': Kind(pathlib.Path, str, _from(str, pathlib.Path)),
+    'pure path': Kind(pathlib.PurePath, str, _from(str, pathlib.PurePath)),
+    'datetime': Kind(datetime.datetime, datetime.datetime.isoformat, _from(str, datetime.datetime.fromisoformat)),
+    'date': Kind(datetime.date, datetime.date.isoformat, _from(str, datetime.date.fromisoformat)),
+    'time': Kind(datetime.time, datetime.time.isoformat, _from(str, datetime.time.fromisoformat)),
+    'timedelta': Kind(datetime.timedelta, lambda value: [value.days, value.seconds, value.microseconds],
+                      _spread(datetime.timedelta, int)),
+    'namespace': Kind(Namespace, lambda value: dict(vars(value)), _from(dict, lambda value: Namespace(**value))),
+    'simple namespace': Kind(SimpleNamespace, lambda value: dict(vars(value)),
+                             _from(dict, lambda value: SimpleNamespace(**value))),
+    'array': Kind(np.ndarray, _array, _from_array),
+    'number type': Kind(np.dtype, dtype_to_descr, descr_to_dtype),
+    'dtype': Kind(torch.dtype, str, _named(torch.dtype)),
+    'layout': Kind(torch.layout, str, _named(torch.layout)),
+    'device': Kind(torch.device, str, _from(str, torch.device)),
+}
+# Dicts of other keys than names, as lists of key and value.
+PAIRS = {'pairs': _pairs(dict), 'ordered pairs': _pairs(collections.OrderedDict)}
