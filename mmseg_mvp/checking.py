@@ -1,4 +1,4 @@
-"""What components ask of the numbers and tensors that a user gives them."""
+"""Checks of numbers and tensors from configs and calls."""
 import sys
 from numbers import Integral, Real
 
@@ -9,18 +9,18 @@ from .errors import UserError
 
 def check_number(name: str, value: object, least: float | None = None, above: float | None = None,
                  most: float | None = None, whole: bool = False) -> None:
-    """Refuse what is no finite number of a range.
+    """Check that a value is a finite number in a range.
 
     Args:
-        name (str): What the number is, for the message.
-        value (object): What a config or a call gives.
-        least (float, optional): Smallest number that will do.
-        above (float, optional): All numbers that will do are larger.
-        most (float, optional): Largest number that will do.
-        whole (bool): Whether it must be an integer.
+        name (str): Description of the number for error messages.
+        value (object): Value to check.
+        least (float, optional): Inclusive lower bound.
+        above (float, optional): Exclusive lower bound.
+        most (float, optional): Inclusive upper bound.
+        whole (bool): If True, require an integer.
 
     Raises:
-        UserError: If it is no number (a bool is none), not finite, or out of the range.
+        UserError: If ``value`` is not a number, not finite or out of range. A bool is not a number.
     """
     number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     bounds = [(least, 'of at least'), (above, 'above'), (most, 'of at most')]
@@ -32,18 +32,18 @@ def check_number(name: str, value: object, least: float | None = None, above: fl
 
 
 def check_tensor(name: str, value: object, axes: str, like: Tensor | None = None) -> None:
-    """Refuse what is no floating point tensor of a shape, or lies on another device than what it meets.
+    """Check that a value is a floating point tensor of a shape, on the device of a weight.
 
-    Values are not looked at, which a GPU would have to wait for: what is not finite is told by the segmentor.
+    Values are not checked, because this would synchronise a GPU. The segmentor reports values that are not finite.
 
     Args:
-        name (str): Who takes the tensor, for the message.
-        value (object): What a call gives.
-        axes (str): The shape, such as ``'B, C, h, w'``; no axis may be empty but the batch, ``B``.
-        like (Tensor, optional): A weight that it meets.
+        name (str): Name of the receiver for error messages.
+        value (object): Value to check.
+        axes (str): Shape, such as ``'B, C, h, w'``. Only the batch ``B`` can be empty.
+        like (Tensor, optional): Weight with the expected device.
 
     Raises:
-        UserError: If it is something else.
+        UserError: If ``value`` is not such a tensor.
     """
     if not isinstance(value, Tensor):
         raise UserError(f'{name} got a {type(value).__name__}: expected a tensor ({axes}).')

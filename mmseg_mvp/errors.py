@@ -1,9 +1,9 @@
-"""The one exception that says: the user, not the code, has something to mend."""
+"""Exception for mistakes of the user, as opposed to bugs."""
 
 
 class UserError(ValueError):
-    """A mistake in a config, a file or a call, told in one sentence.
+    """Mistake in a config, a file or a call, described in one sentence.
 
-    The message names the thing, what was found, what was expected and how to mend it. The command line tools print it
-    alone, without a traceback, and exit with code 2.
+    The message names the object, the value found, the value expected and the remedy. The command line tools print only
+    the message, without traceback, and exit with code 2.
     """

@@ -1,4 +1,4 @@
-"""The host: what makes up either mmseg stack, one sentence when an environment has neither, and how they differ."""
+"""Supported mmseg stacks: check of the installed versions, and their differences."""
 from collections.abc import Callable
 from importlib import metadata
 
@@ -6,7 +6,7 @@ from packaging.specifiers import SpecifierSet
 
 from .errors import UserError
 
-# distribution -> supported versions. requirements/host.txt and requirements/mminstall.txt install the same.
+# Supported versions by distribution, equal to requirements/host.txt and requirements/mminstall.txt.
 MAINTAINED = {
     'torch': '>=2.3',
     'open_clip_torch': '>=3.0,<4',
@@ -15,8 +15,8 @@ MAINTAINED = {
     'onedl-mmsegmentation': '>=1.4.0,<2',
 }
 UPSTREAM = {
-    'torch': '>=2.1,<2.6',  # from 2.6 on mmengine 0.10.7 fails to load its own checkpoints: no --resume, no test
-    'numpy': '<2',  # which torch 2.1 and what is compiled against it need
+    'torch': '>=2.1,<2.6',  # with 2.6 or newer, mmengine 0.10.7 cannot load its own checkpoints
+    'numpy': '<2',  # required by torch 2.1 and packages compiled with it
     'open_clip_torch': '>=3.0,<4',
     'mmcv': '>=2.1.0,<2.2.0',
     'mmengine': '>=0.10.7,<1',
@@ -28,15 +28,14 @@ INSTALL_UPSTREAM = ('pip install torch torchvision setuptools wheel -c requireme
 
 
 class HostError(UserError):
-    """A package that MMSeg-MVP stands on is missing, of an unsupported version, or of the other stack.
+    """Error for a required package that is missing, has an unsupported version, or belongs to the other stack.
 
-    Not an ImportError on purpose: mmengine's `custom_imports` replaces every ImportError by advice on PYTHONPATH, which
-    would bury the sentence that helps.
+    It is not an ImportError, because mmengine's `custom_imports` replaces any ImportError by advice on PYTHONPATH.
     """
 
 
 def installed_version(distribution: str) -> str | None:
-    """Version of an installed distribution, or None where it is not installed."""
+    """Return the version of an installed distribution, else None."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -44,7 +43,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def find_faults(stack: dict[str, str], version_of: Callable[[str], str | None]) -> dict[str, str]:
-    """What is wrong, as half a sentence for each distribution of a stack that is not as it must be."""
+    """Find missing or unsupported distributions of a stack. The values are descriptions for an error message."""
     faults = {}
     for name, supported in stack.items():
         version = version_of(name)
@@ -56,13 +55,12 @@ def find_faults(stack: dict[str, str], version_of: Callable[[str], str | None]) 
 
 
 def check_host(version_of: Callable[[str], str | None] = installed_version) -> None:
-    """Check torch, open_clip, mmcv, mmengine and mmseg by their installed metadata, importing none of them.
+    """Check the installed versions of torch, open_clip, mmcv, mmengine and mmseg without importing them.
 
-    Args:
-        version_of: Tells the version of a distribution, or None where it is not installed.
+    ``version_of`` returns the version of a distribution, or None if it is not installed.
 
     Raises:
-        HostError: In one sentence, everything that is missing, too old, too new or of both stacks, and the pip line.
+        HostError: If distributions are missing, unsupported or from both stacks, with a pip command.
     """
     maintained, upstream = ([name for name in stack if 'mm' in name and version_of(name)]
                             for stack in (MAINTAINED, UPSTREAM))
@@ -73,13 +71,13 @@ def check_host(version_of: Callable[[str], str | None] = installed_version) -> N
                         f"pip uninstall {' '.join(both)} && {INSTALL}")
     stack, install = (UPSTREAM, INSTALL_UPSTREAM) if upstream else (MAINTAINED, INSTALL)
     faults = find_faults(stack, version_of)
-    if upstream and 'torch' in faults:  # mmcv was compiled for this torch: rather another mmseg than another torch
+    if upstream and 'torch' in faults:  # mmcv is compiled for this torch, so change mmseg
         install = f'pip uninstall {" ".join(upstream)} && {INSTALL}'
     if faults:
         raise HostError(f'MMSeg-MVP can\'t start: {"; ".join(faults.values())}; in its checkout, run: {install}')
 
 
 def swaps_channels(data_preprocessor: object) -> bool:
-    """Whether mmseg's `SegDataPreProcessor` turns BGR into RGB or back: the stacks name the attribute otherwise."""
+    """Return True if mmseg's `SegDataPreProcessor` swaps BGR and RGB. The attribute name differs between stacks."""
     name = 'channel_conversion' if hasattr(data_preprocessor, 'channel_conversion') else '_channel_conversion'
     return getattr(data_preprocessor, name)

@@ -1,2 +1,2 @@
-"""The version of MMSeg-MVP, read by setup.py as text."""
+"""Version of MMSeg-MVP. setup.py reads it as text."""
 __version__ = '0.1.0'

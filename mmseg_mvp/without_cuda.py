@@ -1,4 +1,4 @@
-"""What a config needs on a machine without CUDA: gloo between processes, and BN where SyncBN can't be."""
+"""Adaptation of a config to a machine without CUDA: gloo between processes, BN in place of SyncBN."""
 import os
 import subprocess
 from datetime import timedelta
@@ -16,18 +16,13 @@ SLURM = dict(RANK='SLURM_PROCID', WORLD_SIZE='SLURM_NTASKS')
 
 
 def adapt(cfg: Config) -> list[str]:
-    """Make a config fit for a machine without CUDA, in place, and connect the processes of torchrun or Slurm.
+    """Adapt a config to a machine without CUDA, in place, and connect the processes of torchrun or Slurm.
 
-    With CUDA or another accelerator nothing happens, and mmengine connects the processes.
-
-    Args:
-        cfg (Config): Config of a run.
-
-    Returns:
-        list[str]: What was changed, a sentence each, for the log.
+    With CUDA or another accelerator, nothing changes, and mmengine connects the processes. Returns the changes as
+    sentences for the log.
 
     Raises:
-        UserError: The processes were not started by the launcher that the config names.
+        UserError: If the processes were not started by the launcher of the config.
     """
     if get_device() != 'cpu':
         return []
@@ -45,14 +40,7 @@ def adapt(cfg: Config) -> list[str]:
 
 
 def replace_sync_bn(cfg: Config) -> bool:
-    """Turn every SyncBN of a config's model into BN, in place, and drop `sync_bn`, which would turn BN into SyncBN.
-
-    Args:
-        cfg (Config): Config of a run.
-
-    Returns:
-        bool: Whether there was any.
-    """
+    """Replace SyncBN by BN in a config's model, and unset `sync_bn`, in place. Return True if anything changed."""
     replaced = _replace(cfg.get('model'))
     if cfg.get('sync_bn'):
         cfg.sync_bn, replaced = None, True
@@ -60,9 +48,9 @@ def replace_sync_bn(cfg: Config) -> bool:
 
 
 def _replace(part: Any) -> bool:
-    """Turn SyncBN into BN in a part of a config, whose nested dicts may be whole models."""
+    """Replace SyncBN by BN in a part of a config and its nested parts, in place. Return True if anything changed."""
     if isinstance(part, (list, tuple)):
-        return any([_replace(child) for child in part])  # a list: any() must not stop at the first
+        return any([_replace(child) for child in part])  # a list, because any() would stop at the first match
     if not isinstance(part, dict):
         return False
     found = part.get('type') in SYNC_BN
@@ -72,10 +60,10 @@ def _replace(part: Any) -> bool:
 
 
 def translate_slurm() -> None:
-    """Set torchrun's variables by Slurm's, as mmengine does where it can name a GPU.
+    """Set the environment variables of torchrun from Slurm's variables, as mmengine does with GPUs.
 
     Raises:
-        UserError: The processes were not started by srun.
+        UserError: If the processes were not started by srun.
     """
     if missing := [name for name in (*SLURM.values(), 'SLURM_NODELIST') if name not in os.environ]:
         raise UserError(f'--launcher slurm needs {", ".join(missing)} in the environment, which srun sets; start with '
@@ -88,13 +76,10 @@ def translate_slurm() -> None:
 
 
 def connect(cfg: Config) -> None:
-    """Join torchrun's processes by gloo before mmengine does by NCCL, and choose DDP for modules on the CPU.
-
-    Args:
-        cfg (Config): Config of a run, changed in place.
+    """Connect the processes of torchrun by gloo, before mmengine uses NCCL, and select DDP for the CPU.
 
     Raises:
-        UserError: The processes were not started by torchrun.
+        UserError: If the processes were not started by torchrun.
     """
     if missing := [name for name in RENDEZVOUS if name not in os.environ]:
         raise UserError(f'--launcher pytorch needs {", ".join(missing)} in the environment, which torchrun sets; start '
@@ -106,17 +91,10 @@ def connect(cfg: Config) -> None:
 
 
 def wrapper_on_cpu(cfg: Config) -> dict:
-    """The config's `model_wrapper_cfg` for a model on the CPU; without one, DDP with mmengine's settings.
-
-    Args:
-        cfg (Config): Config of a run.
-
-    Returns:
-        dict: A new `model_wrapper_cfg`.
-    """
+    """Return the config's `model_wrapper_cfg` for a model on the CPU; the default is DDP with mmengine's settings."""
     wrapper = dict(cfg.get('model_wrapper_cfg') or dict(
         broadcast_buffers=False, find_unused_parameters=cfg.get('find_unused_parameters', False)))
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     if str(wrapper['type']).endswith('DistributedDataParallel'):
-        wrapper['device_ids'] = None  # left out, mmengine would name a GPU, which DDP refuses for modules on the CPU
+        wrapper['device_ids'] = None  # by default, mmengine names a GPU, which DDP rejects for CPU modules
     return wrapper

@@ -117,6 +117,7 @@ def test_a_students_runs_are_kept_apart_from_its_teachers(plus):
     assert plus.get('work_dir', '').endswith('_plus') or plus.filename.endswith('_unlabelled.py')
 
 
+@pytest.mark.usefixtures('mmseg_scope')
 @pytest.mark.slow
 @pytest.mark.parametrize('name, stride, dim', [('voc_zs', 32, 1024), ('voc_zs_vit-b16', 16, 512)])
 def test_the_papers_architectures_segment_an_image(name, stride, dim):

@@ -116,6 +116,8 @@ class _Writer:
 
     def _pairs(self, value: dict, place: tuple) -> list:
         pairs = []
+        if len(place) == _MAX_DEPTH:
+            raise ValueError('pairs that are nested too deep')
         for pair in value.items():
             noted = len(self.types)
             parts = [self.plain(part, (*place, len(pairs), side)) for side, part in enumerate(pair)]
@@ -226,6 +228,11 @@ def _equal(one: Any, other: Any) -> bool:
         return list(one) == list(other) and all(_equal(one[name], other[name]) for name in one)
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(_equal, one, other))
-    if isinstance(one, Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    return one == other or one != one and other != other
+    return _equal_tensors(one, other) if isinstance(one, Tensor) else one == other or one != one and other != other
+
+
+def _equal_tensors(one: Tensor, other: Tensor) -> bool:
+    try:
+        return one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
+    except RuntimeError:  # of sparse ones, for example
+        return False

@@ -1,7 +1,7 @@
-"""The CLIP room: the only one that knows open_clip's insides.
+"""Frozen CLIP models; the only package that depends on the internals of open_clip.
 
-It gives the other rooms a frozen CLIP by name and weights (:func:`load_clip`), its image tower as a dense feature
-extractor (:func:`dense_tower`) and its text tower as a function of prompts (:class:`TextTower`).
+:func:`load_clip` loads a model by name and weights, :func:`dense_tower` extracts dense image features, and
+:class:`TextTower` encodes prompts.
 """
 from .config import check_clip
 from .frozen import Frozen

@@ -1,20 +1,14 @@
-"""The ``clip`` of a component's config."""
+"""Check of the ``clip`` entry in a component's config."""
 from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
 
 def check_clip(clip: dict) -> dict:
-    """Refuse what is no ``dict(model=..., weights=...)``, before a CLIP is looked for.
-
-    Args:
-        clip (dict): ``model`` and perhaps ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
-
-    Returns:
-        dict: The same, with paths as strings.
+    """Check the ``clip`` entry of a config, ``dict(model=..., weights=...)``, and convert paths to strings.
 
     Raises:
-        UserError: If it is something else.
+        UserError: If ``model`` is missing, a key is unknown, or a value has the wrong type.
     """
     if not isinstance(clip, dict) or not {'model'} <= clip.keys() <= {'model', 'weights'}:
         raise UserError(f"The clip of the config is {clip!r}: expected dict(model='ViT-B-16-quickgelu', "

@@ -1,25 +1,25 @@
-"""A module that training can't reach."""
+"""Container for a module that is excluded from training."""
 import copy
 
 from torch import nn
 
 
 class Frozen(nn.Module):
-    """Holds a module in eval mode, out of sight of the model that uses it.
+    """Container for a frozen module in eval mode, not registered in the parent model.
 
-    The held module moves with the model (``to``, ``cuda``, ``half``), but it is no part of ``parameters()``,
-    ``state_dict()`` or ``train()``: no optimizer state, no gradient buffers, no BatchNorm update, no place in a
-    checkpoint. Gradients still pass through it to its inputs.
+    The module moves with the parent (``to``, ``cuda``, ``half``), but is excluded from ``parameters()``,
+    ``state_dict()`` and ``train()``. It therefore has no optimizer state and no BatchNorm updates, and checkpoints omit
+    it. Gradients still flow through it to its inputs.
 
-    Towers are shared by all models of a process, so a model that moves to another device or precision moves a copy.
+    Models in one process share the module, so a change of device or dtype copies it.
 
     Args:
-        module (nn.Module): The module to hold. Its parameters stop requiring gradients.
+        module (nn.Module): Module to hold. Its parameters stop requiring gradients.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        # Written past nn.Module.__setattr__, which would register it as a child.
+        # nn.Module.__setattr__ would register the module as a child.
         self.__dict__['module'] = module.eval().requires_grad_(False)
 
     def _apply(self, fn, recurse: bool = True) -> 'Frozen':
@@ -31,12 +31,12 @@ class Frozen(nn.Module):
         return self
 
     def __deepcopy__(self, memo: dict) -> 'Frozen':
-        return Frozen(self.module)  # what never changes needs no second copy (an EMA deep-copies its model)
+        return Frozen(self.module)  # an EMA deep-copies its model; frozen weights can be shared
 
     def forward(self, *args, **kwargs):
         """Call the held module."""
         return self.module(*args, **kwargs)
 
     def extra_repr(self) -> str:
-        """Show what is held, since it is not among the children."""
+        """Return the class name of the held module, which is not a registered child."""
         return type(self.module).__name__

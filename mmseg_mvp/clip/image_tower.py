@@ -1,7 +1,7 @@
-"""Dense features from a CLIP image tower: what the pooling would average, before it is averaged.
+"""Dense features from a CLIP image tower.
 
-MaskCLIP (Zhou et al., ECCV 2022, arXiv 2112.01071), section 3.2, and MVP-SEG (arXiv 2304.06957): the query and key of
-the last attention are removed, its value and output projections become 1x1 convolutions.
+The query and key projections of the last attention are removed. The value and output projections become 1x1
+convolutions (MaskCLIP, Zhou et al., ECCV 2022, arXiv 2112.01071, section 3.2; MVP-SEG, arXiv 2304.06957).
 """
 import copy
 import math
@@ -23,11 +23,11 @@ class ResNetTower(nn.Module):
     """Dense features of CLIP's ModifiedResNet: ``F = c_proj(v_proj(layer4))``.
 
     Args:
-        visual (ModifiedResNet): The image tower, with its attention pool.
+        visual (ModifiedResNet): Image tower with its attention pool.
 
     Attributes:
-        stride (int): Pixels per feature, along each side.
-        channels (tuple[int, ...]): Channels of layer1 to layer4.
+        stride (int): Pixels per feature along each side.
+        channels (tuple[int, ...]): Output channels of layer1 to layer4.
         embed_dim (int): Size D of the joint embedding.
     """
 
@@ -36,28 +36,25 @@ class ResNetTower(nn.Module):
         self.visual = visual
         self.channels = tuple(layer[-1].conv3.out_channels for layer in self._layers())
         self.embed_dim = visual.attnpool.c_proj.out_features
-        # 4 of the stem, times the anti-aliasing pool of each layer's first block.
+        # The stem has stride 4; the average pool in the first block of a layer downsamples further.
         self.stride = 4 * math.prod(getattr(layer[0].avgpool, 'kernel_size', 1) for layer in self._layers())
 
     def _layers(self) -> tuple[nn.Sequential, ...]:
         return self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4
 
     def idle_parameters(self) -> list[nn.Parameter]:
-        """Parameters that dense features don't depend on, which would keep DDP waiting for a gradient."""
+        """Return the parameters without effect on dense features; DDP would wait for their gradients."""
         pool = self.visual.attnpool
         return [pool.positional_embedding, *pool.k_proj.parameters(), *pool.q_proj.parameters()]
 
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
-        """Extract features.
-
-        Args:
-            images (Tensor): Normalised images, (B, 3, H, W), sides multiples of the stride.
-            out_indices (Sequence[int]): Layers (0 to 3) whose outputs are wanted as well.
+        """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
 
         Returns:
-            tuple[Tensor, ...]: The wanted layers' outputs, then the dense features (B, D, H/stride, W/stride).
+            tuple[Tensor, ...]: Outputs of the layers ``out_indices`` (0 to 3), (B, C_i, h_i, w_i), then dense features
+            (B, D, H/stride, W/stride).
         """
-        x = self.visual.stem(images)
+        x = self.visual.stem(images)  # (B, C, H/4, W/4)
         outputs = []
         for index, layer in enumerate(self._layers()):
             x = layer(x)
@@ -65,22 +62,22 @@ class ResNetTower(nn.Module):
                 outputs.append(x)
         pool = self.visual.attnpool
         for projection in (pool.v_proj, pool.c_proj):
-            x = F.conv2d(x, projection.weight[:, :, None, None], projection.bias)
+            x = F.conv2d(x, projection.weight[:, :, None, None], projection.bias)  # (B, D, h, w) at the end
         return *outputs, x
 
 
 class ViTTower(nn.Module):
-    """Dense features of CLIP's VisionTransformer: the value path of the last block, for every patch.
+    """Dense features of CLIP's VisionTransformer: the value path of the last block for every patch.
 
     Args:
-        visual (VisionTransformer): The image tower.
-        variant (str): ``'maskclip'`` keeps the last block's residual and MLP:
-            ``v = x + out_proj(W_v ln_1(x)); v = v + mlp(ln_2(v))``. ``'value'`` drops both:
-            ``v = out_proj(W_v ln_1(x))``. Then ``F = ln_post(v) @ proj`` in both.
+        visual (VisionTransformer): Image tower.
+        variant (str): ``'maskclip'`` keeps the residual and the MLP of the last block:
+            ``v = x + out_proj(W_v ln_1(x)); v = v + mlp(ln_2(v))``. ``'value'`` omits both:
+            ``v = out_proj(W_v ln_1(x))``. Both return ``F = ln_post(v) @ proj``.
 
     Attributes:
-        stride (int): Pixels per feature, along each side: the patch size.
-        channels (tuple[int, ...]): Channels of each block.
+        stride (int): Pixels per feature along each side (the patch size).
+        channels (tuple[int, ...]): Output channels of each block.
         embed_dim (int): Size D of the joint embedding.
     """
 
@@ -93,65 +90,61 @@ class ViTTower(nn.Module):
         self.embed_dim = visual.proj.shape[1]
 
     def idle_parameters(self) -> list[nn.Parameter]:
-        """Parameters that dense features don't depend on, which would keep DDP waiting for a gradient."""
+        """Return the parameters without effect on dense features; DDP would wait for their gradients."""
         block = self.visual.transformer.resblocks[-1]
         return [*block.ln_2.parameters(), *block.mlp.parameters()] if self.variant == 'value' else []
 
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
-        """Extract features.
-
-        Args:
-            images (Tensor): Normalised images, (B, 3, H, W), sides multiples of the stride.
-            out_indices (Sequence[int]): Blocks whose patch tokens are wanted as well, as (B, width, h, w).
+        """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
 
         Returns:
-            tuple[Tensor, ...]: The wanted blocks' outputs, then the dense features (B, D, H/stride, W/stride).
+            tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), then dense
+            features (B, D, H/stride, W/stride).
         """
-        x = self.visual.conv1(images)
+        x = self.visual.conv1(images)  # (B, width, h, w)
         grid = x.shape[2:]
-        x = self._embed(x.flatten(2).transpose(1, 2), grid)
+        x = self._embed(x.flatten(2).transpose(1, 2), grid)  # (B, 1 + h*w, width)
         outputs = []
         for index, block in enumerate(self.visual.transformer.resblocks):
             last_input, x = x, self._block(block, x) if self._needed(index, out_indices) else x
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
-        dense = self.visual.ln_post(self._dense_block(block, last_input)) @ self.visual.proj
+        dense = self.visual.ln_post(self._dense_block(block, last_input)) @ self.visual.proj  # (B, 1 + h*w, D)
         return *outputs, self._to_map(dense, grid)
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
-        """Whether a block's own output is used: the last block's only when it is asked for."""
+        """Return True if the block's output is used. The last block's output is needed only on request."""
         return index < len(self.channels) - 1 or index in out_indices
 
     def _embed(self, patches: Tensor, grid: Sequence[int]) -> Tensor:
         visual = self.visual
         class_token = visual.class_embedding.expand(patches.shape[0], 1, -1)
-        # Under autocast the sum over the blocks stays in the weights' precision: half the error, at 3 % of the time.
+        # Under autocast, the residual stream keeps the weights' precision: half the error for 3 % more time.
         tokens = torch.cat([class_token, patches.to(class_token.dtype)], dim=1)
         return visual.ln_pre(tokens + self._positions(grid))
 
     def _positions(self, grid: Sequence[int]) -> Tensor:
-        """Position embeddings (1 + h*w, width), resized bicubically to the grid (h, w) of patches."""
+        """Return position embeddings (1 + h*w, width), resized bicubically to the patch grid (h, w)."""
         table = self.visual.positional_embedding
         if tuple(grid) == tuple(self.visual.grid_size):
             return table
-        maps = table[1:].T.reshape(1, -1, *self.visual.grid_size)
+        maps = table[1:].T.reshape(1, -1, *self.visual.grid_size)  # (1, width, h0, w0)
         maps = F.interpolate(maps, size=tuple(grid), mode='bicubic', align_corners=False)
         return torch.cat([table[:1], maps.flatten(2)[0].T])
 
     def _block(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-        """A block of the transformer, (B, N, width) to the same.
+        """Apply a transformer block to tokens (B, N, width), by torch's fused attention.
 
-        Its attention goes to torch's fused kernel, which never holds the N x N scores: without gradients,
-        nn.MultiheadAttention takes a path of its own that does.
+        It never stores the N x N scores. ``nn.MultiheadAttention`` stores them when gradients are off.
         """
         attention = block.attn
         projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-        heads = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        value = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+        heads = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d)
+        value = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (B, N, width)
         return self._mlp(block, x + block.ls_1(attention.out_proj(value)))
 
     def _dense_block(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-        """The last block without query and key, (B, N, width) to the same."""
+        """Apply the last block without query and key to tokens (B, N, width)."""
         attention = block.attn
         weight, bias = (values.chunk(3)[-1] for values in (attention.in_proj_weight, attention.in_proj_bias))
         value = block.ls_1(attention.out_proj(F.linear(block.ln_1(x), weight, bias)))
@@ -163,22 +156,16 @@ class ViTTower(nn.Module):
 
     @staticmethod
     def _to_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:
-        """Patch tokens (B, 1 + h*w, width) as a map (B, width, h, w)."""
-        # A reshape, since an ONNX file would keep the traced size of unflatten.
+        """Reshape tokens (B, 1 + h*w, width) to a map (B, width, h, w), without the class token."""
+        # reshape instead of unflatten, because the ONNX export would freeze the traced size.
         return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
 
 
 def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this CLIP') -> ResNetTower | ViTTower:
-    """Wrap an image tower so that it gives dense features.
-
-    Args:
-        visual (nn.Module): open_clip's ``model.visual``.
-        variant (str): ``'maskclip'`` or ``'value'``, see :class:`ViTTower`; the same for a ResNet, which has no
-            residual around its pooling.
-        name (str): The model's name, for messages.
+    """Wrap ``model.visual`` of open_clip for dense features. The variant has no effect on a ResNet.
 
     Raises:
-        UserError: If the variant is unknown, or the tower has no value path to each position.
+        UserError: If the variant is unknown or the architecture is not supported.
     """
     if variant not in DENSE_VARIANTS:
         raise UserError(f"There is no dense variant '{variant}': expected one of {', '.join(DENSE_VARIANTS)}.")
@@ -193,16 +180,10 @@ def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this 
 
 
 def fold_batch_norm(tower: ResNetTower | ViTTower) -> ResNetTower | ViTTower:
-    """Fold each BatchNorm of a ResNet into the convolution before it, and put the channels last in memory.
+    """Fold the BatchNorm layers of a ResNet into its convolutions, for inference only.
 
-    The features are the same up to rounding; training such a tower would train something else.
-
-    Args:
-        tower (ResNetTower | ViTTower): In eval mode. It stays as it is.
-
-    Returns:
-        ResNetTower | ViTTower: For a ResNet a copy, which has convolutions of its own and shares the attention pool;
-        a ViT has no BatchNorm and is returned itself.
+    The result is a copy with channels-last memory that shares the attention pool. Features stay equal up to rounding. A
+    ViT is returned unchanged.
     """
     if not isinstance(tower, ResNetTower):
         return tower

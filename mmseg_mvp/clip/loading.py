@@ -1,4 +1,4 @@
-"""A CLIP by name and weights: one copy per process, with a fingerprint of its weights."""
+"""CLIP models by name and weights, loaded once per process, with a fingerprint of the weights."""
 import difflib
 import hashlib
 import os
@@ -21,19 +21,19 @@ from mmseg_mvp.unpickling import TRUST, StandIn, module_tensors
 
 from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
-# What OpenAI's archives hold beside the weights.
+# Entries of OpenAI's archives that are not weights.
 _OPENAI_EXTRAS = ('input_resolution', 'context_length', 'vocab_size')
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedCLIP:
-    """A CLIP model with what identifies it.
+    """CLIP model and its identity.
 
     Attributes:
-        model (nn.Module): open_clip's model, float32, eval mode, no gradients.
-        name (str): The open_clip model name or the config file it was asked for by.
-        weights (str): The pretrained tag, the file, or ``'random'``.
-        fingerprint (str): 16 hexadecimal digits of the SHA-256 of all weights.
+        model (nn.Module): open_clip model in float32 and eval mode, without gradients.
+        name (str): open_clip model name or path of the config file.
+        weights (str): Pretrained tag, path of the weights file, or ``'random'``.
+        fingerprint (str): First 16 hexadecimal digits of the SHA-256 of all weights.
         tokenizer (open_clip.SimpleTokenizer): CLIP's byte pair encoding.
     """
     model: nn.Module
@@ -46,26 +46,26 @@ class LoadedCLIP:
         return self
 
     def describe(self) -> str:
-        """Name, weights and fingerprint in one phrase, for messages."""
+        """Return name, weights and fingerprint as a phrase for messages."""
         return f"'{self.name}' with weights '{self.weights}' (fingerprint {self.fingerprint})"
 
 
 @lru_cache(maxsize=2)
 def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
-    """Load a CLIP once per process; both towers share it.
+    """Load a CLIP. Later calls with the same arguments return the same object.
 
     Args:
-        model (str): An open_clip model name (``'RN50-quickgelu'``), the toy that ships with the package
-            (``'toy-rn'``), or the path of a JSON model config.
-        weights (str, optional): A pretrained tag of open_clip (``'openai'``), ``'toy'`` for the toy, or a local file
-            (open_clip or OpenAI state dict, OpenAI's TorchScript archive, safetensors). None: random weights, always
-            the same ones, with a warning.
+        model (str): open_clip model name (``'RN50-quickgelu'``), ``'toy-rn'`` for the shipped toy, or path of a JSON
+            model config.
+        weights (str, optional): Pretrained tag of open_clip (``'openai'``), ``'toy'`` for the toy, or path of a file
+            (state dict of open_clip or OpenAI, OpenAI's TorchScript archive, safetensors). None takes random weights
+            from a fixed seed and logs a warning.
 
     Returns:
-        LoadedCLIP: The model, its tokenizer, and the fingerprint of its weights.
+        LoadedCLIP: Model, tokenizer and fingerprint.
 
     Raises:
-        UserError: If the model or the weights are unknown, missing, unreadable or of another architecture.
+        UserError: If the model or weights are unknown, missing or unreadable, or do not match each other.
     """
     config = _config_file(model)
     if config is None:
@@ -74,7 +74,7 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
         print_log(f"CLIP '{model}' has random weights, so its predictions mean nothing: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # random weights must be the same in every process
+        torch.manual_seed(0)  # the same random weights in every process
         clip = _build(model, config, weights)
     clip = clip.float().eval().requires_grad_(False)
     return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip),
@@ -82,7 +82,7 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """Identify weights by 16 hexadecimal digits of a SHA-256 over names, shapes and values."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of all names, shapes and values of the weights."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(f'{name}{tuple(value.shape)}'.encode())
@@ -126,7 +126,7 @@ def _build_config(config: Path) -> nn.Module:
 def _download(model: str, tag: str) -> nn.Module:
     try:
         return open_clip.create_model(model, pretrained=tag)
-    except Exception as error:  # whatever the hub's client raises when it can't be reached
+    except Exception as error:  # the hub client raises various exceptions
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(f"The weights '{tag}' of CLIP '{model}' could not be fetched ({reason}): check the network, or "
                         f'download the file elsewhere and give its path as clip.weights.') from error
@@ -148,7 +148,7 @@ def _load_file(clip: nn.Module, model: str, path: str) -> None:
 
 
 def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
-    """Read any of the file formats, never running code from the file."""
+    """Read a state dict from any supported format without executing code from the file."""
     try:
         if path.endswith('.safetensors'):
             return load_file(path)
@@ -156,14 +156,18 @@ def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
         return {key.removeprefix('module.'): value for key, value in state.items() if key not in _OPENAI_EXTRAS}
     except UserError:
         raise
-    except Exception as error:  # each format has its own ways to fail on a damaged file
+    except Exception as error:  # each format raises its own exceptions
         raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or no "
                         f'safetensors, PyTorch state dict or TorchScript archive; fetch it again.') from error
 
 
 def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
-    """The state dict in what a file holds, which is one of a training, one alone, or a TorchScript module."""
-    if isinstance(content, nn.Module):  # of a trusted file
+    """Extract the state dict from file content: a state dict, a checkpoint, or a TorchScript module.
+
+    Raises:
+        UserError: If the content is of another type.
+    """
+    if isinstance(content, nn.Module):  # from a trusted file
         return content.state_dict()
     if isinstance(content, StandIn) and content.kind.startswith('__torch__.'):
         return dict(module_tensors(content))
@@ -175,7 +179,7 @@ def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
 
 
 def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Bring a state dict of another writer into the layout of ``clip``."""
+    """Convert a state dict to the layout of ``clip``."""
     state = convert_state_dict(clip, expand_token_table(clip, state))
     if 'positional_embedding' in state and not hasattr(clip, 'positional_embedding'):
         state = convert_to_custom_text_state_dict(state)

@@ -1,4 +1,4 @@
-"""CLIP's ViT, as dense features need it, in the layers of mmseg's ``VisionTransformer``."""
+"""Conversion of CLIP's dense ViT to mmseg's ``VisionTransformer``."""
 import torch
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
@@ -9,20 +9,15 @@ from .image_tower import ViTTower
 
 
 def vit_config(tower: ViTTower) -> dict:
-    """Config of a ``VisionTransformer`` of mmseg whose features, times ``visual.proj``, are those of a tower.
+    """Build the config of mmseg's ``VisionTransformer`` for the weights of a tower, see :func:`fill_vit`.
 
-    The last block, of which MaskCLIP keeps the value path ``x + out_proj(W_v ln_1(x))`` and the MLP, becomes two layers
-    whose attention is 0. The first one's MLP is the value path, which is linear: for the activations of CLIP, those of
-    the form ``x s(x)`` with ``s(x) + s(-x) = 1``, ``act(x) - act(-x) = x``.
-
-    Args:
-        tower (ViTTower): The tower.
-
-    Returns:
-        dict: To be built, then filled by :func:`fill_vit`.
+    Its features times ``visual.proj`` equal the dense features of the tower. The last block becomes two layers with
+    zero attention. The MLP of the first layer computes the value path ``out_proj(W_v ln_1(x))``, because
+    ``act(x) - act(-x) = x`` for activations ``x s(x)`` with ``s(x) + s(-x) = 1`` (GELU and QuickGELU). The second layer
+    holds the MLP of the block.
 
     Raises:
-        UserError: If mmseg's layers can't hold the tower.
+        UserError: If mmseg's layers cannot represent the tower.
     """
     visual, block = tower.visual, tower.visual.transformer.resblocks[-1]
     width, hidden = visual.transformer.width, block.mlp.c_fc.out_features
@@ -45,12 +40,7 @@ def vit_config(tower: ViTTower) -> dict:
 
 @torch.no_grad()
 def fill_vit(stock: nn.Module, tower: ViTTower) -> None:
-    """Copy the weights of a tower.
-
-    Args:
-        stock (nn.Module): mmseg's ``VisionTransformer``, as built from :func:`vit_config`.
-        tower (ViTTower): The tower.
-    """
+    """Copy the weights of a tower to a ``VisionTransformer`` of mmseg, built from :func:`vit_config`."""
     visual = tower.visual
     stock.patch_embed.projection.weight.copy_(visual.conv1.weight)
     stock.cls_token.copy_(visual.class_embedding[None, None])
@@ -79,7 +69,7 @@ def _fill_mlp(layer: nn.Module, block: ResidualAttentionBlock) -> None:
 
 
 def _fill_value_path(layer: nn.Module, block: ResidualAttentionBlock) -> None:
-    """``out_proj(W_v ln_1(x))`` as an MLP: ``W_o (act(W_v y) - act(-W_v y))``."""
+    """Write ``out_proj(W_v ln_1(x))`` as an MLP: ``W_o (act(W_v y) - act(-W_v y))``."""
     first, second, out = layer.ffn.layers[0][0], layer.ffn.layers[1], block.attn.out_proj
     layer.norm2.load_state_dict(block.ln_1.state_dict())
     for target, source in ((first.weight, block.attn.in_proj_weight), (first.bias, block.attn.in_proj_bias)):
@@ -94,14 +84,14 @@ def _with_negative(values: Tensor, dim: int) -> Tensor:
 
 
 def _padded(values: Tensor, shape: torch.Size) -> Tensor:
-    """Values in the corner of a zero tensor of that shape."""
+    """Return a zero tensor of the given shape with ``values`` in its first corner."""
     padded = values.new_zeros(shape)
     padded[tuple(slice(side) for side in values.shape)] = values
     return padded
 
 
 def _scale(linear: nn.Linear, layer_scale: nn.Module) -> None:
-    """Fold open_clip's ``LayerScale``, if there is one, into the layer before it."""
+    """Fold open_clip's ``LayerScale``, if present, into the preceding linear layer."""
     gamma = getattr(layer_scale, 'gamma', None)
     if gamma is not None:
         linear.weight.mul_(gamma[:, None])

@@ -1,10 +1,13 @@
-"""The exact evaluation of sentences that share their beginning, by a causal text tower.
+"""Exact evaluation of sentences with a shared prefix by a causal text tower.
 
-A prompt's sentences are ``[start, v_1 .. v_M | name . end | padding]``. Causality makes most of the tower's work on
-them redundant: nothing after the end token matters; start and contexts have the same keys and values for all names, so
-they are computed once per prompt; of the last block only the end token is needed. What remains are the few tokens of
-each name, which attend to the prompt's keys and to their own: two score blocks under one softmax. Names of like length
-are batched, so little is padded.
+The sentences of a prompt are ``[start, v_1 .. v_M | name . end | padding]``. Three facts save work:
+
+- Tokens after the end token have no effect, because attention is causal.
+- Keys and values of start token and contexts are equal for all names, so each prompt computes them once.
+- The last block is needed for the end token only.
+
+Name tokens attend to the keys of their prompt and to their own keys, with one softmax over both score blocks. Names of
+similar length form a batch, which limits padding.
 """
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-# Tokens (times prompts) evaluated at once, by device: enough to fill it, few enough for a CPU's cache.
+# Tokens times prompts per chunk, by device type; small enough for a CPU's cache, large enough to occupy a GPU.
 ROWS = dict(cpu=512, other=16384)
-# Bytes of activations kept for the backward pass; the chunks beyond are computed again there.
+# Bytes of activations stored for the backward pass; further chunks are recomputed there.
 KEPT = dict(cpu=2**30, other=2**32)
-# What a block keeps of a token, in units of the width: inputs of both norms, q, k, v, scores, twice the MLP's 4.
+# Stored values per token and block, in units of the width: inputs of both norms, q, k, v, scores, MLP (2 x 4).
 KEPT_OF_A_TOKEN = 18
-# Tokens of padding that a chunk may have before a new one is worth its overhead.
+# Most tokens of padding in a chunk; beyond that, a new chunk costs less.
 PADDING = 32
 
 Past = list[tuple[Tensor, Tensor]]
@@ -28,16 +31,9 @@ Past = list[tuple[Tensor, Tensor]]
 
 def encode(text, contexts: Tensor, tokens: Sequence[Sequence[int]], progress: Callable[[int], None] | None = None
            ) -> Tensor:
-    """Embed every name under every prompt.
+    """Embed S names under prompts (P, M, width), see :func:`mmseg_mvp.clip.encode_prompts`: (P, S, D).
 
-    Args:
-        text (TextTower): A tower of open_clip's ``ResidualAttentionBlock``, causal, pooled at the end token.
-        contexts (Tensor): Context vectors of P prompts, (P, M, width); M may be 0.
-        tokens (Sequence[Sequence[int]]): Token ids of S names, without start and end token.
-        progress (Callable, optional): Told the number of sentences after each chunk.
-
-    Returns:
-        Tensor: Embeddings, not normalised, (P, S, D); differentiable in the contexts.
+    The tower must be causal, pool at the end token, and consist of open_clip's ``ResidualAttentionBlock``.
     """
     past = _prefix(text, contexts)
     order = sorted(range(len(tokens)), key=lambda index: len(tokens[index]))
@@ -59,7 +55,10 @@ def encode(text, contexts: Tensor, tokens: Sequence[Sequence[int]], progress: Ca
 
 
 def _chunks(lengths: Sequence[int], room: int) -> Iterator[slice]:
-    """Cut ascending lengths into runs of at most ``room`` tokens that hold little padding."""
+    """Split ascending lengths into chunks of at most ``room`` tokens, of these at most ``PADDING`` padding.
+
+    A chunk has at least one name, even if it exceeds ``room``.
+    """
     start = total = 0
     for index, length in enumerate(lengths):
         size = (index + 1 - start) * length
@@ -71,9 +70,9 @@ def _chunks(lengths: Sequence[int], room: int) -> Iterator[slice]:
 
 
 def _prefix(text, contexts: Tensor) -> Past:
-    """Keys and values of start and contexts in every block, (P, heads, M+1, width/heads) each."""
+    """Return keys and values of start token and contexts for every block, (P, heads, M+1, width/heads) each."""
     first = text.embed(torch.tensor([text.tokenizer.sot_token_id], device=contexts.device))
-    x = torch.cat([first.expand(len(contexts), 1, -1), contexts], dim=1)
+    x = torch.cat([first.expand(len(contexts), 1, -1), contexts], dim=1)  # (P, M+1, width)
     x = x + text.positional_embedding[:x.shape[1]]
     past = []
     for block in text.blocks:
@@ -86,57 +85,50 @@ def _prefix(text, contexts: Tensor) -> Past:
 
 
 def _suffixes(text, names: Sequence[Sequence[int]], past: Past) -> Tensor:
-    """Embed S names, given in ascending length and padded to the longest, after P prefixes: (P, S, D)."""
+    """Embed S names after P prefixes: (P, S, D). Names come in ascending length and are padded to the longest."""
     device, (prompts, _, length, _) = past[0][0].device, past[0][0].shape
     longest, end = len(names[-1]) + 1, text.tokenizer.eot_token_id
     ids = torch.tensor([[*ids, end] + [0] * (longest - len(ids) - 1) for ids in names], device=device)
+    # (S, n, width) -> (P, S, n, width)
     x = (text.embed(ids) + text.positional_embedding[length:length + longest]).expand(prompts, -1, -1, -1)
     for block, before in zip(text.blocks[:-1], past):
         x = _finish(block, x, _attend(*_projections(block, x), *before))
-    # After the last block only the end token is wanted: the one query whose past is whole.
+    # The last block needs a single query per name: the end token.
     block, ends = text.blocks[-1], torch.tensor([len(ids) for ids in names], device=device)
     query, key, value = _projections(block, x)
     rows = torch.arange(len(names), device=device)
-    query, x = query[:, rows, ends].unsqueeze(2), x[:, rows, ends].unsqueeze(2)
+    query, x = query[:, rows, ends].unsqueeze(2), x[:, rows, ends].unsqueeze(2)  # (P, S, 1, ...)
     x = _finish(block, x, _attend(query, key, value, *past[-1], ends=ends))
     return text.project(text.ln_final(x[:, :, 0]))
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor,
             ends: Tensor | None = None) -> Tensor:
-    """Attention of names to their prompt and, causally, to themselves.
+    """Attend from names to their prompt and, causally, to themselves: (P, S, R, heads, d).
 
-    Args:
-        query (Tensor): (P, S, R, heads, d); R is n, or 1 for the query at each name's end.
-        key (Tensor): (P, S, n, heads, d).
-        value (Tensor): (P, S, n, heads, d).
-        past_key (Tensor): The prompt's keys, (P, heads, m, d).
-        past_value (Tensor): The prompt's values, (P, heads, m, d).
-        ends (Tensor, optional): Positions (S,) of the queries, if R is 1.
-
-    Returns:
-        Tensor: (P, S, R, heads, d).
+    Queries are (P, S, R, heads, d), with R = n, or R = 1 at the positions ``ends``, (S,). Keys and values of names are
+    (P, S, n, heads, d), and keys and values of prompts are (P, heads, m, d).
     """
-    query, key, value = (part.permute(0, 3, 1, 2, 4) for part in (query, key, value))
+    query, key, value = (part.permute(0, 3, 1, 2, 4) for part in (query, key, value))  # (P, heads, S, R or n, d)
     query = query * query.shape[-1]**-0.5
     columns = torch.arange(key.shape[3], device=key.device)
     last = columns[:, None] if ends is None else ends[:, None, None]
-    own = (query @ key.mT).masked_fill(columns > last, float('-inf'))
+    own = (query @ key.mT).masked_fill(columns > last, float('-inf'))  # (P, heads, S, R, n)
     grid, length = query.shape[2:4], past_key.shape[2]
-    before = (query.flatten(2, 3) @ past_key.mT).unflatten(2, grid)
+    before = (query.flatten(2, 3) @ past_key.mT).unflatten(2, grid)  # (P, heads, S, R, m)
     weights = torch.cat([before, own], dim=-1).softmax(dim=-1)
     attended = (weights[..., :length].flatten(2, 3) @ past_value).unflatten(2, grid) + weights[..., length:] @ value
     return attended.permute(0, 2, 3, 1, 4)
 
 
 def _projections(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, ...]:
-    """Queries, keys and values (..., heads, d) of a block's input (..., width)."""
+    """Return queries, keys and values (..., heads, d) of a block's input (..., width)."""
     attention = block.attn
     x = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     return x.unflatten(-1, (3, attention.num_heads, -1)).unbind(-3)
 
 
 def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """A block after its attention: output projection, residual, MLP; (..., width)."""
+    """Apply the rest of a block after attention (output projection, residual, MLP): (..., width)."""
     x = x + block.ls_1(block.attn.out_proj(attended.flatten(-2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -1,4 +1,4 @@
-"""The tiny CLIP that ships with the project: an open_clip model with finer cells and a short token table."""
+"""Tiny CLIP shipped with the package: an open_clip model with finer feature maps and a short token table."""
 import json
 import math
 from pathlib import Path
@@ -15,29 +15,16 @@ _STEM_STRIDE = 4
 
 
 def read_config(path: str | Path) -> dict:
-    """Reads a model config: open_clip's JSON with one optional key of ours at its top.
+    """Read a model config: JSON of open_clip with an optional entry for this package.
 
-    The key, ``"mmseg_mvp": {"vision_strides": [1, 2, 1, 1]}``, gives the strides of layer1 to layer4 of a ResNet tower;
-    open_clip's own are [1, 2, 2, 2] and can't be set.
-
-    Args:
-        path (str | Path): The JSON file.
-
-    Returns:
-        dict: Its contents.
+    The entry ``"mmseg_mvp": {"vision_strides": [1, 2, 1, 1]}`` sets the strides of layer1 to layer4 of a ResNet tower.
+    open_clip has no such option and uses [1, 2, 2, 2].
     """
     return json.loads(Path(path).read_text())
 
 
 def build_from_config(config: str | Path | dict) -> open_clip.CLIP:
-    """Builds an open_clip model with random weights.
-
-    Args:
-        config (str | Path | dict): Path of a JSON file for :func:`read_config`, or its contents.
-
-    Returns:
-        open_clip.CLIP: The model; where the config sets strides, its tower has them and a pool of the matching grid.
-    """
+    """Build an open_clip model with random weights from the result of :func:`read_config`, or from a path."""
     config = dict(config) if isinstance(config, dict) else read_config(config)
     ours = config.pop('mmseg_mvp', {})
     model = open_clip.CLIP(**config)
@@ -47,7 +34,7 @@ def build_from_config(config: str | Path | dict) -> open_clip.CLIP:
 
 
 def _set_strides(tower: nn.Module, strides: list[int]) -> None:
-    """Takes the average pooling out of the layers with stride 1 and fits the attention pool to the finer grid."""
+    """Remove the average pools of layers with stride 1 and build an attention pool for the finer grid."""
     for layer, stride in zip((tower.layer1, tower.layer2, tower.layer3, tower.layer4), strides):
         if stride == 1:
             layer[0].avgpool = layer[0].downsample[0] = nn.Identity()
@@ -58,15 +45,9 @@ def _set_strides(tower: nn.Module, strides: list[int]) -> None:
 
 
 def expand_token_table(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Puts a full token table in place of the few rows that a shipped file holds; other tokens get zeros.
+    """Replace ``token_embedding.ids``, (N,) int64, and ``.rows``, (N, width), by the table (vocabulary, width).
 
-    Args:
-        model (nn.Module): Its token table gives the shape (vocabulary, width).
-        state (dict[str, torch.Tensor]): A state dict with ``token_embedding.ids``, int64 (N,), and
-            ``token_embedding.rows`` (N, width); one without is returned as it is.
-
-    Returns:
-        dict[str, torch.Tensor]: A state dict under open_clip's own names.
+    Other tokens get zeros. A state dict without these entries is returned unchanged.
     """
     if _IDS not in state:
         return state

@@ -1,11 +1,11 @@
-"""Sentences that a class name is put into, for a CLIP whose prompts are not learned."""
+"""Sentence templates for class names, for a CLIP without learned prompts."""
 from collections.abc import Sequence
 
 from open_clip import OPENAI_IMAGENET_TEMPLATES
 
 from mmseg_mvp.errors import UserError
 
-# MaskCLIP adds five sentences about scenes to the 80 that OpenAI made for ImageNet.
+# MaskCLIP adds five sentences about scenes to the 80 ImageNet templates of OpenAI.
 SCENE_TEMPLATES = ('there is a {} in the scene.', 'there is the {} in the scene.', 'this is a {} in the scene.',
                    'this is the {} in the scene.', 'this is one {} in the scene.')
 TEMPLATE_SETS = {
@@ -16,14 +16,11 @@ TEMPLATE_SETS = {
 
 
 def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """Turn the name of a template set, or a list of templates, into sentences with one ``{}`` each.
-
-    Args:
-        templates (str | Sequence[str]): ``'maskclip'`` (85 sentences), ``'single'``, ``'name'`` (the bare class name),
-            or own sentences with ``{}`` where the class name goes.
+    """Return a template set (``'maskclip'``, ``'single'``, ``'name'``), or check custom sentences.
 
     Raises:
-        UserError: If the set is unknown, empty, or a sentence has no ``{}``.
+        UserError: If the set is unknown, the list is empty or has the wrong type, or a sentence does not have exactly
+            one ``{}`` for the class name.
     """
     if isinstance(templates, str):
         if templates not in TEMPLATE_SETS:
@@ -33,7 +30,7 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     if not isinstance(templates, Sequence):
         raise UserError(f'The templates are {templates!r}: expected the name of a set, or a list of sentences.')
     wrong = [template for template in templates if not isinstance(template, str) or template.count('{}') != 1
-             or {*'{}'} & {*template.replace('{}', '')}]  # str.format would fill or miss them
+             or {*'{}'} & {*template.replace('{}', '')}]  # str.format would interpret single braces
     if wrong or not templates:
         raise UserError(f"The templates {wrong or list(templates)} can't be used: each needs exactly one '{{}}' where "
                         f'the class name goes, and at least one template is needed.')

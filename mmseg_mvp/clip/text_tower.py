@@ -1,9 +1,8 @@
-"""CLIP's text tower as a function of prompts: contexts and class tokens in, embeddings out.
+"""CLIP's text tower as a function of context vectors and class tokens.
 
-open_clip's ``encode_text`` takes token ids of full length only, and mmseg's CLIPTextEncoder runs without gradients, so
-prompts can't be learned through either. Here the same weights are called with embeddings: by
-:mod:`mmseg_mvp.clip.shared_prefix` where the tower's causality allows it, else by open_clip's own forward pass, with
-the contexts put in place of word vectors.
+open_clip's ``encode_text`` takes token ids only, and mmseg's CLIPTextEncoder runs without gradients. Neither can learn
+prompts. This tower accepts context vectors. :mod:`mmseg_mvp.clip.shared_prefix` evaluates causal towers; other towers
+use open_clip's forward pass, with context vectors in place of word vectors.
 """
 import copy
 import os
@@ -20,27 +19,27 @@ from . import shared_prefix
 from .frozen import Frozen
 from .loading import LoadedCLIP
 
-# Sentences that the plain path encodes at once when no gradient is wanted.
+# Sentences per forward pass of open_clip without gradients.
 CHUNK = 64
-# Agreement with open_clip's own tower that float32 rounding can't break and a non-causal mask always does.
+# Tolerance of the comparison with open_clip: above float32 rounding, below the effect of other pooling.
 TOLERANCE = 1e-3
 
 
 class TextTower(nn.Module):
-    """The text half of a CLIP: tokens to word vectors, word vectors to sentence embeddings.
+    """Text tower of a CLIP: tokens to word vectors, word vectors to sentence embeddings.
 
     Args:
-        clip (LoadedCLIP): The CLIP whose tower this is.
+        clip (LoadedCLIP): CLIP that provides the tower.
 
     Attributes:
         width (int): Size of a word vector.
         embed_dim (int): Size D of the joint embedding.
-        context_length (int): Tokens that a sentence may have, with its start and end token.
-        shared (bool): Whether sentences share the work on their prefix. False for towers that are not causal, don't
-            pool at the end token, or have blocks of another kind: those take open_clip's forward pass.
+        context_length (int): Largest number of tokens in a sentence, with start and end token.
+        shared (bool): True if sentences share the evaluation of their prefix. False uses open_clip's forward pass, for
+            towers that are not causal, do not pool at the end token, or have other blocks.
 
     Raises:
-        UserError: If the tower has no table of word vectors, as Hugging Face's text models, or damaged weights.
+        UserError: If the tower has no token embedding, such as Hugging Face text models, or its output is not finite.
     """
 
     def __init__(self, clip: LoadedCLIP) -> None:
@@ -64,7 +63,11 @@ class TextTower(nn.Module):
 
     @torch.no_grad()
     def _share(self, text: nn.Module) -> str | None:
-        """Take the tower apart for the shared prefix, or tell what stands against it."""
+        """Set up shared prefixes, or return the reason for the use of open_clip's forward pass.
+
+        Raises:
+            UserError: If the output of the tower is not finite.
+        """
         sentence = [self.tokenizer.encode('a photo of a cat.')]
         contexts = self.token_embedding.weight.new_zeros(1, 0, self.width)
         theirs = encode_in_full(self, contexts, sentence)
@@ -85,14 +88,14 @@ class TextTower(nn.Module):
         return None
 
     def tokenize(self, sentence: str, taken: int = 0) -> list[int]:
-        """Token ids of a sentence, without start and end token.
+        """Encode a sentence as token ids, without start and end token.
 
         Args:
             sentence (str): Any text.
-            taken (int): Tokens that learned context vectors take of the context.
+            taken (int): Number of learned context vectors in the context.
 
         Raises:
-            UserError: If the sentence does not fit the context, has no token at all, or has words without a vector.
+            UserError: If the sentence is empty, exceeds the context, or has a token without word vector.
         """
         ids = self.tokenizer.encode(sentence)
         room = self.context_length - 2 - taken
@@ -107,45 +110,39 @@ class TextTower(nn.Module):
         return ids
 
     def _check_known(self, ids: list[int]) -> None:
-        """Refuse words that the toy CLIP never read: their rows of the token table are zero."""
+        """Raise UserError for a token without word vector; the toy CLIP has zero rows for unknown words."""
         unknown = [token for token in ids if token in self._without_vector]
         if unknown:
             raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
                             f'knows the words of the captions that it was trained on; use those, or another CLIP.')
 
     def words(self) -> dict[int, str]:
-        """Tokens that have a vector, but no special ones, and what they spell; ``-`` says that a word goes on."""
+        """Map each regular token with a word vector to its spelling; a final ``-`` marks an incomplete word."""
         special = {*self.tokenizer.all_special_ids, *self._without_vector}
         spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.token_embedding.weight))
                    if token not in special)
         return {token: word.strip() if word.endswith(' ') else f'{word}-' for token, word in spelled}
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Word vectors (..., width) of token ids (...)."""
+        """Look up word vectors (..., width) of token ids (...)."""
         return self.token_embedding(ids)
 
     def project(self, x: Tensor) -> Tensor:
-        """Final projection of token states (N, width) to the joint embedding (N, D)."""
+        """Project token states (N, width) to the joint embedding (N, D)."""
         projection = self.text_projection
         if projection is None:
             return x
         return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
     def encode_with(self, context: Tensor, ids: Tensor) -> Tensor:
-        """Embed full sentences by open_clip's forward pass, with given vectors after the start token.
+        """Embed ids (N, context_length) by open_clip's forward pass: (N, D), normalised only if the model does it.
 
-        Args:
-            context (Tensor): Context vectors, (M, width).
-            ids (Tensor): Token ids from the start token on, padded, (N, context_length); those in the context's place
-                count for nothing.
-
-        Returns:
-            Tensor: Sentence embeddings, not normalised unless the model does it, (N, D).
+        Context vectors (M, width) replace the word vectors of the M positions after the start token.
         """
 
         def put(module: nn.Module, args: tuple, words: Tensor) -> Tensor:
             given = context.to(words.dtype).expand(len(words), -1, -1)
-            return torch.cat([words[:, :1], given, words[:, 1 + len(context):]], dim=1)
+            return torch.cat([words[:, :1], given, words[:, 1 + len(context):]], dim=1)  # (N, context_length, width)
 
         hook = self.token_embedding.register_forward_hook(put)
         try:
@@ -159,13 +156,13 @@ def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence
     """Embed every name under every prompt: ``[start, v_1 .. v_M, name tokens, end]`` (MVP-SEG, ``t_i^c``).
 
     Args:
-        tower (TextTower | Frozen): The text tower, or a frozen one.
+        tower (TextTower | Frozen): Text tower, possibly frozen.
         contexts (Tensor): Context vectors of P prompts, (P, M, width); M may be 0.
         tokens (Sequence[Sequence[int]]): Token ids of S names, without start and end token.
-        progress (Callable, optional): Told the number of sentences encoded, as they are.
+        progress (Callable[[int], None], optional): Callback, called with the number of sentences of each chunk.
 
     Returns:
-        Tensor: Embeddings, not normalised, (P, S, D); differentiable in the contexts.
+        Tensor: Embeddings, not normalised, (P, S, D), differentiable with respect to the contexts.
     """
     text = tower.module if isinstance(tower, Frozen) else tower
     encode = shared_prefix.encode if text.shared else encode_in_full
@@ -174,35 +171,17 @@ def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence
 
 def encode_sentences(tower: TextTower | Frozen, tokens: Sequence[Sequence[int]],
                      progress: Callable[[int], None] | None = None) -> Tensor:
-    """Embed sentences; what all of them begin with is evaluated once.
-
-    Args:
-        tower (TextTower | Frozen): The text tower, or a frozen one.
-        tokens (Sequence[Sequence[int]]): Token ids of S sentences, without start and end token.
-        progress (Callable, optional): Told the number of sentences encoded, as they are.
-
-    Returns:
-        Tensor: Embeddings, not normalised, (S, D).
-    """
+    """Embed S sentences: (S, D), not normalised. Their common prefix is evaluated once."""
     text = tower.module if isinstance(tower, Frozen) else tower
     shared = os.path.commonprefix([list(ids) for ids in tokens])
+    # (1, M, width)
     contexts = text.embed(torch.tensor([shared], dtype=torch.long, device=text.token_embedding.weight.device))
     return encode_prompts(tower, contexts, [ids[len(shared):] for ids in tokens], progress)[0]
 
 
 def encode_in_full(text: TextTower, contexts: Tensor, tokens: Sequence[Sequence[int]],
                    progress: Callable[[int], None] | None = None) -> Tensor:
-    """The same as :func:`encode_prompts` by open_clip's forward pass on sentences of full length: for any tower.
-
-    Args:
-        text (TextTower): The text tower.
-        contexts (Tensor): Context vectors of P prompts, (P, M, width).
-        tokens (Sequence[Sequence[int]]): Token ids of S names, without start and end token.
-        progress (Callable, optional): Told the number of sentences encoded, as they are.
-
-    Returns:
-        Tensor: Embeddings, not normalised, (P, S, D).
-    """
+    """Embed like :func:`encode_prompts`, contexts (P, M, width) to (P, S, D), by open_clip's forward pass."""
     start, end = text.tokenizer.sot_token_id, text.tokenizer.eot_token_id
     length = contexts.shape[1]
     sentences = [[start, *[ids[0] if ids else start] * length, *ids, end] for ids in tokens]
@@ -214,11 +193,11 @@ def encode_in_full(text: TextTower, contexts: Tensor, tokens: Sequence[Sequence[
             embeddings.append(text.encode_with(context, part))
             if progress:
                 progress(len(part))
-    return torch.cat(embeddings).unflatten(0, (len(contexts), len(ids)))
+    return torch.cat(embeddings).unflatten(0, (len(contexts), len(ids)))  # (P * S, D) -> (P, S, D)
 
 
 def _without_image(clip: nn.Module) -> nn.Module:
-    """The same model less its image half, so that moving the text tower to another device moves no more than that."""
+    """Return a shallow copy without the image tower, so that ``to`` moves the text tower only."""
     text = copy.copy(clip)
     text._modules = {name: module for name, module in clip._modules.items() if name != 'visual'}
     return text

@@ -1,4 +1,4 @@
-"""Data sets that mmseg lacks, transforms that name a broken file, and the check that a config's data exist."""
+"""Data sets, samplers and transforms in addition to mmseg, and checks of data files."""
 from .checks import check_data
 from .episodes import COCO20iDataset, FSS1000Dataset, PASCAL5iDataset
 from .even_sampler import EvenSampler

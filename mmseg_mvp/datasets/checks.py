@@ -1,4 +1,4 @@
-"""Looks for a config's data before anything is built, and draws the expected tree where something is missing."""
+"""Check that the data files of a config exist, before anything is built."""
 import os.path as osp
 from typing import Iterator, Mapping, Sequence
 
@@ -65,17 +65,13 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
-    """Make sure that the folders and split files a config names exist; episodes are checked file by file.
+    """Check that folders and split files in the given data loaders exist. Episodes are checked file by file.
 
-    Data sets that name no files (the toy world) and those on remote storage pass unseen.
-
-    Args:
-        cfg: A config with data loaders.
-        loaders: The data loaders to look at; a test needs no training data.
+    Data sets without files (the toy world) and on remote storage are not checked.
 
     Raises:
-        UserError: Naming the missing data root, folder or split file and the data loader, followed by the tree that the
-            data set must have; or what is wrong with the fold or the lists of episodes.
+        UserError: If a folder or file is missing, with the expected folder tree, or the fold or the lists of episodes
+            are not valid.
     """
     for loader in loaders:
         for dataset in _leaves((cfg.get(loader) or {}).get('dataset')):
@@ -84,7 +80,7 @@ def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
 
 
 def _leaves(dataset: Mapping | None) -> Iterator[Mapping]:
-    """Data set configs inside wrappers such as ``ConcatDataset`` (``datasets``) and ``RepeatDataset`` (``dataset``)."""
+    """Find the data set configs inside wrappers such as ``ConcatDataset`` and ``RepeatDataset``."""
     if not dataset:
         return
     inner = dataset.get('datasets') or [dataset.get('dataset')]
@@ -117,7 +113,7 @@ def _check_episodes(dataset: Mapping, loader: str, fold: int | str | None) -> No
     if None not in (own, fold) and str(own) != str(fold):
         raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set the fold by the environment '
                         'variable FOLD, which reaches all of the config.')
-    DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # it reads its lists and looks for every file
+    DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # construction checks lists and files
 
 
 def _is_filled_file(path: str) -> bool:

@@ -1,6 +1,6 @@
-"""Reads the lists that HSNet (Min et al., ICCV 2021) has published for PASCAL-5i, COCO-20i and FSS-1000.
+"""Readers for HSNet's lists (Min et al., ICCV 2021) of PASCAL-5i, COCO-20i and FSS-1000.
 
-Every reader returns pairs of an image's name, without its ending, and the class that is looked for in it.
+Image names have no file extension. Classes are counted from 0.
 """
 import json
 import os.path as osp
@@ -19,17 +19,12 @@ _PLAIN = 'dicts, lists, tuples, strings and integers'
 
 
 def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
-    """Read a list of PASCAL-5i, lines such as ``2007_000033__01``.
+    """Read image names and classes from a list of PASCAL-5i, with lines such as ``2007_000033__01``.
 
-    Args:
-        path: The list.
-        classes: Classes of the fold, from 0; the list counts them from 1.
-
-    Returns:
-        A pair per line, its class counted from 0.
+    Classes of the fold, ``classes``, and returned classes count from 0, the file counts from 1.
 
     Raises:
-        UserError: The list is missing or empty, or one of its lines has another form or a class of another fold.
+        UserError: If the list is missing or empty, or a line is malformed or has a class of another fold.
     """
     pairs = []
     for number, line in _numbered_lines(path):
@@ -46,21 +41,14 @@ def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
 
 
 def read_coco_lists(path: str, num_classes: int) -> dict[int, list[str]]:
-    """Read the lists of COCO-20i: class, from 0, to image names such as ``val2014/COCO_val2014_000000000042.jpg``.
+    """Read the lists of COCO-20i: image names such as ``val2014/COCO_val2014_000000000042.jpg`` by class.
 
-    They are published as a pickle. As a pickle can run any code, only plain data are taken from one; where there is no
-    pickle, the file of the same name that ends in ``.json`` is read, whose keys are the classes as strings.
-
-    Args:
-        path: The pickle, ending in ``.pkl``.
-        num_classes: Number of classes, 80.
-
-    Returns:
-        Names without their ending by class, in the order of the file.
+    Published files are pickles, which can execute code, so only plain data are read. If ``path``, a ``.pkl`` file, is
+    missing, the file with the extension ``.json`` is read, with classes as string keys.
 
     Raises:
-        UserError: Neither file is there, or it is empty, damaged, holds anything but plain data, or plain data of
-            another form.
+        UserError: If both files are missing, or the file is empty, damaged, malformed, or has other objects than plain
+            data.
     """
     if not osp.isfile(path) and osp.isfile(path.replace('.pkl', '.json')):
         path = path.replace('.pkl', '.json')
@@ -72,10 +60,10 @@ def read_coco_lists(path: str, num_classes: int) -> dict[int, list[str]]:
 
 
 def read_categories(path: str) -> list[str]:
-    """Read a list of FSS-1000, one category (a folder's name) a line.
+    """Read a list of FSS-1000, with one category (folder name) per line.
 
     Raises:
-        UserError: The list is missing or empty, or one of its lines is no folder's name.
+        UserError: If the list is missing or empty, or a line is not a unique folder name.
     """
     categories = []
     for number, line in _numbered_lines(path):
@@ -111,7 +99,7 @@ def _load_plain(path: str) -> Any:
         if path.endswith('.json'):
             return json.loads(content)
         return read_pickle(content)
-    except Exception as error:  # damaged pickles raise whatever their bytes lead to
+    except Exception as error:  # damaged files raise various exceptions
         reason = short(str(error)) or type(error).__name__
         raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
                         "from it: take the original file of HSNet's data/splits.") from error
@@ -138,5 +126,5 @@ def _coco_names(names: Any, key: Any, path: str) -> list[str]:
 
 
 def _shortened(value: Any) -> str:
-    text = reprlib.repr(value)  # repr would follow shared objects as often as they are shared
+    text = reprlib.repr(value)  # repr would expand shared objects repeatedly
     return text if len(text) < 60 else f'{text[:60]}...'

@@ -1,8 +1,8 @@
-"""PASCAL-5i, COCO-20i and FSS-1000: one class is looked for in one image, and everything else is "others".
+"""PASCAL-5i, COCO-20i and FSS-1000: segmentation of one class per image against "others".
 
-Few-shot segmentation tests in episodes (Shaban et al., BMVC 2017), pairs of an image and a class that training has not
-seen. LSeg (Li et al., ICLR 2022) takes HSNet's pairs (Min et al., ICCV 2021) and, in place of support images, the
-name of the class: a two-way decision between "others" and that name.
+Few-shot segmentation is tested in episodes (Shaban et al., BMVC 2017), which are pairs of an image and an unseen class.
+LSeg (Li et al., ICLR 2022) uses the pairs of HSNet (Min et al., ICCV 2021) with the class name in place of support
+images. The prediction is a decision between "others" and this name.
 """
 import os
 import os.path as osp
@@ -24,27 +24,26 @@ NUM_PAPER_EPISODES = 1000
 
 
 class EpisodeDataset(BaseSegDataset):
-    """What the three data sets share.
+    """Base class of data sets of episodes.
 
-    A sample's ``label_list`` is ``['others', ENTRY]``, where ENTRY is the class as vocabularies write it, and its
-    ``foreground`` the lowest and the highest value that stand for the class in its mask, of which
-    :class:`LoadEpisodeAnnotations` makes label 1. ``metainfo['episode_classes']`` names all classes of the split. All
-    files are local.
+    A sample has a ``label_list``, ``['others', ENTRY]``, with ENTRY the vocabulary entry of the class. Its
+    ``foreground`` is the lowest and highest mask value of the class, which :class:`LoadEpisodeAnnotations` turns into
+    label 1. ``metainfo['episode_classes']`` has all classes of the split. All files are local.
 
     Args:
-        list_dir: Folder of HSNet's lists, relative to the data root.
-        split: ``'train'`` or ``'test'``; FSS-1000 has ``'val'`` as well.
-        episodes: ``'all'`` has every pair of the lists once, ``'paper'`` the episodes of LSeg's published figures.
-            Training takes all.
-        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+        list_dir (str): Folder of HSNet's lists, relative to the data root.
+        split (str): ``'train'`` or ``'test'``, for FSS-1000 also ``'val'``.
+        episodes (str): ``'all'`` takes each pair of the lists once. ``'paper'`` takes the episodes of LSeg's published
+            results, for tests only.
+        **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        UserError: The split or the episodes are none of those above, a list is missing or malformed, a class has no
-            image, or images or masks that the lists name are missing.
+        UserError: If an argument is not valid, a list is missing or malformed, a class has no image, or an image or
+            mask is missing.
     """
 
     METAINFO = dict(classes=('others', 'object'), palette=[[0, 0, 0], [220, 60, 40]])
-    LISTS = dict(train='trn', test='val')  # HSNet's name of each split
+    LISTS = dict(train='trn', test='val')  # HSNet's names of the splits
 
     def __init__(self, list_dir: str, split: str = 'test', episodes: str = 'all', **kwargs) -> None:
         _check_choice('split', split, self.LISTS)
@@ -57,7 +56,7 @@ class EpisodeDataset(BaseSegDataset):
         super().__init__(reduce_zero_label=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Read the lists, see that every file is there, and choose the episodes."""
+        """Read the lists, check that all files exist, and select the episodes."""
         pairs, entries = self._read_lists()
         self._check_classes(pairs, entries)
         self._check_files(pairs)
@@ -67,11 +66,11 @@ class EpisodeDataset(BaseSegDataset):
         return [self._sample(name, label, entries[label]) for name, label in pairs]
 
     def _read_lists(self) -> tuple[Pairs, dict[int, str]]:
-        """All pairs of the split, and the entry of each class that is looked for."""
+        """Return all pairs of the split, and the vocabulary entry of each class by label."""
         raise NotImplementedError
 
     def _foreground(self, label: int) -> tuple[int, int]:
-        """Lowest and highest value that stand for a class in a mask: 0 is the background in the files."""
+        """Return the lowest and highest mask value of a class. Value 0 is background."""
         return label + 1, label + 1
 
     def _paper_episodes(self, pairs: Pairs) -> Pairs:
@@ -96,7 +95,7 @@ class EpisodeDataset(BaseSegDataset):
                             f'({type(self).__name__}, {len(without)} such classes): take the original lists.')
 
     def _check_files(self, pairs: Pairs) -> None:
-        # A folder is listed once: asking for each of COCO's files would take seconds on a network drive.
+        # List each folder once, because single look-ups of COCO's files take seconds on a network drive.
         paths = list(dict.fromkeys(path for name, _ in pairs for path in self._paths(name)))
         folders = {osp.dirname(path) for path in paths}
         present = {folder: set(os.listdir(folder)) for folder in folders if osp.isdir(folder)}
@@ -108,17 +107,17 @@ class EpisodeDataset(BaseSegDataset):
 
 
 class FoldDataset(EpisodeDataset):
-    """What PASCAL-5i and COCO-20i share: a quarter of the classes is tested, the others are trained on.
+    """Base class of PASCAL-5i and COCO-20i: one fold of the classes is tested, the others are trained.
 
     Args:
-        fold: The classes that are tested, 0 to 3, as a number or, from the environment, a string.
-        vocabulary: All classes in the order of the data set, as :func:`mmseg_mvp.vocabularies.load_vocabulary` reads
-            them. ``class_names('voc20')``, for one, says every name as the data set writes it.
-        **kwargs: Passed on to :class:`EpisodeDataset`.
+        fold (int | str): Test fold, 0 to 3. A string can come from the environment.
+        vocabulary (Source): All classes in the order of the data set, see
+            :func:`mmseg_mvp.vocabularies.load_vocabulary`. ``class_names('voc20')``, for example, gives the original
+            names as wordings.
+        **kwargs: Arguments of :class:`EpisodeDataset`.
 
     Raises:
-        UserError: The fold is not one of the four, the vocabulary has another number of classes than the data set, or
-            as in :class:`EpisodeDataset`.
+        UserError: If the fold or the number of classes is not valid, or as in :class:`EpisodeDataset`.
     """
 
     NUM_CLASSES: int
@@ -135,7 +134,7 @@ class FoldDataset(EpisodeDataset):
 
     @classmethod
     def fold_classes(cls, fold: int) -> list[int]:
-        """Classes of a fold, counted from 0."""
+        """Return the classes of a fold, from 0."""
         raise NotImplementedError
 
     def _classes(self) -> list[int]:
@@ -151,10 +150,10 @@ class FoldDataset(EpisodeDataset):
 
 @DATASETS.register_module()
 class PASCAL5iDataset(FoldDataset):
-    """PASCAL-5i: VOC's 20 classes in four folds of five neighbours, fold f testing classes 5f to 5f + 4 (from 0).
+    """PASCAL-5i: 20 classes of VOC in four folds. Fold f tests classes 5f to 5f + 4 (from 0).
 
-    There is a list per fold and split, ``{trn,val}/fold{0,1,2,3}.txt``; training for fold f reads those of the three
-    other folds. The paper's episodes are entries 0 to 999 of the test list, which begins again where it ends.
+    The lists are ``{trn,val}/fold{0,1,2,3}.txt``. Training for fold f reads the lists of the three other folds.
+    Episodes ``'paper'`` are entries 0 to 999 of the test list, which is repeated if it is shorter.
     """
 
     NUM_CLASSES = 20
@@ -164,7 +163,7 @@ class PASCAL5iDataset(FoldDataset):
 
     @classmethod
     def fold_classes(cls, fold: int) -> list[int]:
-        """Classes of a fold, counted from 0."""
+        """Return the five classes of a fold, from 0."""
         return list(range(5 * fold, 5 * fold + 5))
 
     def _read_pairs(self) -> Pairs:
@@ -178,10 +177,10 @@ class PASCAL5iDataset(FoldDataset):
 
 @DATASETS.register_module()
 class COCO20iDataset(FoldDataset):
-    """COCO-20i: COCO's 80 classes in four folds, fold f testing classes f, f + 4, ..., f + 76 (from 0).
+    """COCO-20i: 80 classes of COCO in four folds. Fold f tests classes f, f + 4, ..., f + 76 (from 0).
 
-    There is a file per fold and split, ``{trn,val}/fold{0,1,2,3}.pkl``, with the lists of all its classes. The paper's
-    1000 episodes are drawn as the published test draws them: a class, then one of its images, from NumPy's generator
+    The files ``{trn,val}/fold{0,1,2,3}.pkl`` (or ``.json``) have the lists of all classes of a split and fold. The 1000
+    episodes ``'paper'`` are drawn as in the published test: a class, then one of its images, from NumPy's generator
     with seed 0.
     """
 
@@ -192,7 +191,7 @@ class COCO20iDataset(FoldDataset):
 
     @classmethod
     def fold_classes(cls, fold: int) -> list[int]:
-        """Classes of a fold, counted from 0."""
+        """Return the 20 classes of a fold, from 0."""
         return list(range(fold, cls.NUM_CLASSES, len(FOLDS)))
 
     def _read_pairs(self) -> Pairs:
@@ -210,10 +209,10 @@ class COCO20iDataset(FoldDataset):
 
 @DATASETS.register_module()
 class FSS1000Dataset(EpisodeDataset):
-    """FSS-1000 (Li et al., CVPR 2020): 1000 classes with ten images each, 520 to train, 240 to validate, 240 to test.
+    """FSS-1000 (Li et al., CVPR 2020): 1000 classes with ten images each, 520 train, 240 val, 240 test.
 
-    The lists ``{trn,val,test}.txt`` name categories, whose folders hold ``1.jpg`` to ``10.jpg`` and masks of the same
-    names. A mask is grey, the class from 128 on. The paper's episodes are all pairs.
+    The lists ``{trn,val,test}.txt`` have folder names. Each folder has ``1.jpg`` to ``10.jpg`` and masks of the same
+    names. Masks are grey, and values from 128 are the class. Episodes ``'paper'`` are all pairs.
     """
 
     LISTS = dict(train='trn', val='val', test='test')

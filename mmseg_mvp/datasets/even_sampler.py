@@ -1,4 +1,4 @@
-"""Draws from several data sets equally often."""
+"""Sampler with equal shares of several data sets."""
 from collections.abc import Iterator
 
 import torch
@@ -11,19 +11,19 @@ from mmseg_mvp.errors import UserError
 
 @DATA_SAMPLERS.register_module()
 class EvenSampler(InfiniteSampler):
-    """mmengine's ``InfiniteSampler``, with as many images from each part of a ``ConcatDataset``, whatever their sizes.
+    """mmengine's ``InfiniteSampler`` with equal numbers of images from all parts of a ``ConcatDataset``.
 
-    One round takes one image of each part. Within a part every image is drawn once before any comes again. Processes
-    take turns in the one stream, as in mmengine, and a resumed run goes on where it stopped (``skip``).
+    One round takes one image of each part. Each image of a part is drawn once before any is repeated. Processes share
+    one stream, as in mmengine, and a resumed run continues in it (``skip``).
 
     Args:
-        dataset (ConcatDataset): The data sets.
-        shuffle (bool): Whether the images of a part, and the parts of a round, come in random order; else as they
-            stand, and processes as many as parts would each see but one part.
-        seed (int, optional): Seed of the order; None takes one that the processes agree on.
+        dataset (ConcatDataset): Data sets to draw from.
+        shuffle (bool): If True, images of a part and parts of a round have random order. If False, the order is fixed;
+            with as many processes as parts, each process then sees one part only.
+        seed (int, optional): Seed of the order; None takes a common random seed of all processes.
 
     Raises:
-        UserError: If the data set is no ``ConcatDataset``, one of its parts is empty, or a setting is of a wrong type.
+        UserError: If ``dataset`` is not a ``ConcatDataset``, has an empty part, or a setting has a wrong type.
     """
 
     def __init__(self, dataset: ConcatDataset, shuffle: bool = True, seed: int | None = None) -> None:
@@ -43,7 +43,7 @@ class EvenSampler(InfiniteSampler):
                             f'image to draw: look at its data_root and data_prefix, or leave it out.')
 
     def _infinite_indices(self) -> Iterator[int]:
-        """Indices into the whole data set, without end and for all processes; the base class deals them out."""
+        """Generate endless indices in the whole data set, which the base class distributes to processes."""
         generator = torch.Generator()
         generator.manual_seed(self.seed)
         starts = [0, *self.dataset.cumulative_sizes]
@@ -53,11 +53,11 @@ class EvenSampler(InfiniteSampler):
                 yield next(parts[part])
 
     def _part(self, start: int, size: int, generator: torch.Generator) -> Iterator[int]:
-        """Indices of one part, without end."""
+        """Generate endless indices of one part."""
         while True:
             for index in self._order(size, generator):
                 yield start + index
 
     def _order(self, count: int, generator: torch.Generator) -> list[int]:
-        """The numbers below ``count``, each once."""
+        """Return the numbers below ``count`` in order or shuffled."""
         return torch.randperm(count, generator=generator).tolist() if self.shuffle else list(range(count))

@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 as zero-shot segmentation uses it: 20 classes, the background ignored."""
+"""PASCAL VOC 2012 for zero-shot segmentation: 20 classes, background ignored."""
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
@@ -7,13 +7,13 @@ from mmseg.registry import DATASETS
 class PascalVOC20Dataset(PascalVOCDataset):
     """PASCAL VOC without its background class.
 
-    The files are those of :class:`mmseg.datasets.PascalVOCDataset` (mask values 0 for background, 1 to 20 for classes,
-    255 for borders). Background and borders load as 255, so that label 0 is aeroplane.
+    It uses the files of :class:`mmseg.datasets.PascalVOCDataset` (mask values 0 for background, 1 to 20 for classes,
+    255 for borders). Background and borders become 255, and label 0 is aeroplane.
 
     Args:
-        ann_file: Split file, one image name a line, relative to ``data_root``.
-        reduce_zero_label: Must stay true for the files above; false for masks whose classes already start at 0.
-        **kwargs: Passed on to :class:`mmseg.datasets.PascalVOCDataset`.
+        ann_file (str): Split file relative to ``data_root``, with one image name per line.
+        reduce_zero_label (bool): True for the original masks; False for masks with classes from 0.
+        **kwargs: Arguments of :class:`mmseg.datasets.PascalVOCDataset`.
     """
 
     METAINFO = {key: values[1:] for key, values in PascalVOCDataset.METAINFO.items()}

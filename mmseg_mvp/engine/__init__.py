@@ -1,4 +1,4 @@
-"""What runs beside the model in mmengine's loops."""
+"""Hooks and model wrappers for the loops of mmengine."""
 from .class_list_check_hook import ClassListCheckHook
 from .first_process_logger_hook import FirstProcessLoggerHook
 from .iteration_seed_hook import IterationSeedHook

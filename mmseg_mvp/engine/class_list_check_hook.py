@@ -1,4 +1,4 @@
-"""A guard against labels that mean other names than the head takes them for."""
+"""Check that data set and head agree on the classes."""
 from collections.abc import Iterator, Sequence
 
 from mmengine.hooks import Hook
@@ -10,12 +10,12 @@ from mmseg_mvp.errors import UserError
 
 @HOOKS.register_module()
 class ClassListCheckHook(Hook):
-    """Compares the classes of a data set with those that its labels are taken for, before the first image.
+    """Hook that compares the classes of a data set with the classes of the model before the first image.
 
-    Those are a text head's, or the label list that its pipeline gives each sample (``PackLabelList``).
+    The model's classes are the vocabulary of the text head, or of ``PackLabelList`` if the pipeline ends with it.
 
-    A label is an index: lists of different length or order would train and test on wrong names without a word. The same
-    number of other names passes, since a vocabulary may word a class as it likes.
+    Labels are indices, so another length or order would silently assign wrong names. Different names in a list of the
+    same length are accepted, because a vocabulary can reword classes.
     """
 
     def before_train(self, runner) -> None:
@@ -23,17 +23,17 @@ class ClassListCheckHook(Hook):
         _check(runner, runner.train_loop.dataloader.dataset, training=True)
 
     def before_val(self, runner) -> None:
-        """Check the test classes against the validation data."""
+        """Check the test classes with the validation data."""
         _check(runner, runner.val_loop.dataloader.dataset, training=False)
 
     def before_test(self, runner) -> None:
-        """Check the test classes against the test data."""
+        """Check the test classes with the test data."""
         _check(runner, runner.test_loop.dataloader.dataset, training=False)
 
 
 def _check(runner, dataset, training: bool) -> None:
     model = runner.model
-    while hasattr(model, 'module'):  # DDP, or the wrapper of test time augmentation
+    while hasattr(model, 'module'):  # DDP or test time augmentation
         model = model.module
     classifier = getattr(getattr(model, 'decode_head', None), 'classifier', None)
     for leaf in _leaves(dataset) if classifier is not None else ():
@@ -48,7 +48,7 @@ def _check(runner, dataset, training: bool) -> None:
 
 
 def _leaves(dataset) -> Iterator:
-    """Data sets inside wrappers such as ``ConcatDataset`` (``datasets``) and ``RepeatDataset`` (``dataset``)."""
+    """Find the data sets inside wrappers such as ``ConcatDataset`` and ``RepeatDataset``."""
     parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     if not any(part is not None for part in parts):
         yield dataset
@@ -58,15 +58,10 @@ def _leaves(dataset) -> Iterator:
 
 
 def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -> None:
-    """Refuse lists that can't name the same labels.
-
-    Args:
-        labels (Sequence[str]): Classes of the data set.
-        names (Sequence[str]): Classes that the labels are taken for.
-        key (str): What the other list is called in a config.
+    """Check that class lists of data set and model are compatible. ``key`` is the config key of ``names``.
 
     Raises:
-        UserError: If the lengths differ, or the same names stand in another order.
+        UserError: If the lengths differ, or the same names have another order.
     """
     if len(labels) != len(names):
         raise UserError(f'{key} has {len(names)} classes, but the data set has {len(labels)} '

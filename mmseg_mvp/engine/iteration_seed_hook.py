@@ -1,4 +1,4 @@
-"""Randomness that a resumed run shares with an uninterrupted one."""
+"""Random numbers that are equal in resumed and uninterrupted runs."""
 import random
 from collections.abc import Sequence
 
@@ -9,51 +9,50 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset, get_worker_info
 
-# numpy takes 32 bits; the factor keeps the streams of neighbouring seeds apart.
+# numpy accepts 32 bits. The factor separates the sequences of neighbouring seeds.
 _SEEDS = 2**32
 _SPREAD = 1_000_003
 
 
 @HOOKS.register_module()
 class IterationSeedHook(Hook):
-    """Seeds Python's, numpy's and torch's random numbers by the place in the run, not by what was drawn before.
+    """Hook that seeds the random numbers of Python, numpy and torch by the position in the run.
 
-    mmengine restores weights, optimizer, schedule and the order of the images when it resumes, but no random state.
-    With this hook an image is augmented by draws of its own (:class:`SeededLoading`), and what the model draws
-    (dropout) depends on seed, process and iteration. A resumed run then repeats an uninterrupted one bit for bit, and
-    augmentations depend neither on the number of workers nor, for the same total batch, on that of processes.
+    When mmengine resumes, it restores weights, optimizer, schedule and image order, but no random state. With this
+    hook, augmentations depend on the seed and the position of the sample (:class:`SeededLoading`). Random numbers of
+    the model (dropout) depend on seed, process and iteration. A resumed run then repeats an uninterrupted one bit for
+    bit. Augmentations are also independent of the number of workers and, for equal total batch size, of processes.
 
-    The order of the images is that of ``InfiniteSampler``, with a seed (``randomness=dict(seed=...)``). mmengine
-    before onedl 0.10.12, upstream's too, starts worker processes before any hook can reach them, and resumes by loading
-    all earlier batches again: there a run repeats itself as well, but other numbers of workers or processes give other
-    augmentations.
+    The order of images comes from ``InfiniteSampler`` with a seed (``randomness=dict(seed=...)``). Upstream mmengine
+    and onedl before 0.10.12 start worker processes before any hook, and reload all earlier batches when they resume.
+    Runs are still repeatable there, but augmentations depend on the number of workers and processes.
     """
     priority = 'LOWEST'
 
     def before_train(self, runner) -> None:
-        """Have the training images loaded by :class:`SeededLoading`, from the iteration on that comes next."""
+        """Load training images by :class:`SeededLoading`, beginning at the current iteration."""
         dataset = runner.train_dataloader.dataset
         self.loading = dataset.__getitems__ = SeededLoading(dataset, runner.seed, runner.iter)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Seed what the model draws."""
+        """Seed the random numbers of the model."""
         _seed(((runner.seed + get_rank()) * _SPREAD + runner.iter) % _SEEDS)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Tell the loading, where it has no workers, which batch is next."""
+        """Set the next iteration for loading without worker processes."""
         self.loading.iteration = runner.iter + 1
 
 
 class SeededLoading:
-    """Loads a batch, each sample with random numbers that depend on the seed and its place in the run alone.
+    """Loading of a batch with random numbers that depend only on the seed and each sample's position.
 
-    The place is that in the one stream of samples which mmengine's ``InfiniteSampler`` deals out to the processes.
-    Torch calls a data set's ``__getitems__``, if it has one, instead of asking for the samples one by one.
+    The position is the index in the global stream of ``InfiniteSampler``, which distributes samples to processes. Torch
+    calls ``__getitems__`` of a data set, if present, for a whole batch.
 
     Args:
-        dataset (Dataset): What is loaded from.
+        dataset (Dataset): Data set to load from.
         seed (int): Seed of the run.
-        iteration (int): Which batch is next. Each worker process goes on counting in its own copy.
+        iteration (int): Index of the next batch. Each worker process updates its own copy.
     """
 
     def __init__(self, dataset: Dataset, seed: int, iteration: int) -> None:
@@ -62,20 +61,13 @@ class SeededLoading:
         self.in_worker = False
 
     def __call__(self, indices: Sequence[int]) -> list:
-        """Load the samples of a batch.
-
-        Args:
-            indices (Sequence[int]): Their indices in the data set.
-
-        Returns:
-            list: The samples.
-        """
+        """Load the samples with the given indices."""
         first = self._next_iteration() * len(indices)
         return [self._load(index, (first + place) * self.world_size + self.rank)
                 for place, index in enumerate(indices)]
 
     def _next_iteration(self) -> int:
-        """The iteration that the batch is for. Workers take turns, so each has every ``num_workers``-th batch."""
+        """Return the iteration of the batch. Each worker loads every ``num_workers``-th batch."""
         worker = get_worker_info()
         if worker is not None:
             self.iteration += worker.num_workers if self.in_worker else worker.id

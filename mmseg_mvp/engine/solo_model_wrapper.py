@@ -1,17 +1,17 @@
-"""What stands in for DistributedDataParallel where several processes test and none learns."""
+"""Wrapper for distributed tests of a model without trainable parameters."""
 from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
 
 
 @MODEL_WRAPPERS.register_module()
 class SoloModelWrapper(nn.Module):
-    """A model that each process runs by itself.
+    """No-op model wrapper for distributed tests of a model without trainable parameters.
 
-    mmengine wraps the model of every distributed run, and DistributedDataParallel refuses one with nothing to learn,
-    such as MaskCLIP. A test exchanges areas, not gradients, so that it needs no more than this.
+    mmengine wraps the model of every distributed run, but DistributedDataParallel rejects models without trainable
+    parameters, such as MaskCLIP. Tests exchange metrics instead of gradients, so no synchronisation is needed.
 
     Args:
-        module (nn.Module): The model.
+        module (nn.Module): Model to wrap.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -19,12 +19,5 @@ class SoloModelWrapper(nn.Module):
         self.module = module
 
     def test_step(self, data: dict | tuple | list) -> list:
-        """Predict a test batch.
-
-        Args:
-            data (dict | tuple | list): A batch of the data loader.
-
-        Returns:
-            list: A sample of each image, with its prediction.
-        """
+        """Predict a batch of the data loader: a sample with prediction for each image."""
         return self.module.test_step(data)

@@ -1,4 +1,4 @@
-"""Gradient accumulation without encoding the class names again for every micro-batch."""
+"""Gradient accumulation with one pass through the text tower per optimizer step."""
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 
@@ -7,13 +7,14 @@ from mmseg_mvp.models import TextClassifier
 
 @HOOKS.register_module()
 class TextOncePerStepHook(Hook):
-    """Tells text classifiers which micro-batch ends an optimizer step (``optim_wrapper.accumulative_counts``).
+    """Hook that marks the last micro-batch of an optimizer step in text classifiers.
 
-    With it the text tower runs once per optimizer step; gradients are the same to rounding.
+    With gradient accumulation (``optim_wrapper.accumulative_counts``), the text tower then runs once per optimizer
+    step. Gradients are equal up to rounding.
     """
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Say whether the optimizer steps after this iteration."""
+        """Set ``step.ends`` to True if the optimizer steps after this iteration."""
         for module in runner.model.modules():
             if isinstance(module, TextClassifier):
                 module.step.ends = runner.optim_wrapper.should_sync()

@@ -1,4 +1,4 @@
-"""Checkpoints that are there as a whole or not at all, and the one that a run goes on from."""
+"""Atomic writing of checkpoints, and the choice of the checkpoint to resume from."""
 import os
 import zipfile
 from contextlib import suppress
@@ -15,20 +15,17 @@ from mmseg_mvp.errors import UserError
 
 @register_backend('whole')
 class WholeFileBackend(LocalBackend):
-    """mmengine's local files, which take their names only when they are complete and on the disk.
+    """mmengine's local file backend with atomic writes.
 
-    A process that is killed while it writes leaves ``.NAME.part``, which the next attempt overwrites.
+    A file gets its name after it is complete and synced to disk. A killed process leaves ``.NAME.part``, which the next
+    attempt overwrites.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file.
-
-        Args:
-            obj (bytes): What it holds.
-            filepath (str | Path): Its path; a file of that name gives way.
+        """Write a file, or replace an existing one.
 
         Raises:
-            UserError: The disk is full, or another fault of the system.
+            UserError: If the disk is full or another system error occurs.
         """
         path = Path(filepath)
         part = path.with_name(f'.{path.name}.part')
@@ -39,22 +36,22 @@ class WholeFileBackend(LocalBackend):
             _to_disk(path.parent)
         except OSError as error:
             with suppress(OSError):
-                part.unlink()  # half a file would only take room
+                part.unlink()  # free the disk space
             raise UserError(f'The checkpoint {path} can\'t be written ({error.strerror or error}): make room, or mend '
                             'the disk, and go on with --resume from the checkpoint before, which is intact.') from error
 
 
 @HOOKS.register_module()
 class WholeCheckpointHook(CheckpointHook):
-    """mmengine's ``CheckpointHook``, safe against being killed and against a full disk.
+    """mmengine's ``CheckpointHook``, safe against killed processes and full disks.
 
-    A checkpoint is there as a whole or not at all, and the oldest is removed when the newest is written, not before.
-    It holds plain data, which any torch reads by ``weights_only=True``.
+    Checkpoints are written atomically. The oldest is removed after the newest is complete. A checkpoint contains plain
+    data, which any torch version loads with ``weights_only=True``.
 
     Args:
         *args: As in mmengine's ``CheckpointHook``.
-        **kwargs: As in mmengine's ``CheckpointHook``; ``backend_args``, or an ``out_dir`` that is an address, have the
-            checkpoints written in other ways.
+        **kwargs: As in mmengine's ``CheckpointHook``. With ``backend_args`` or a URL as ``out_dir``, writes are not
+            atomic.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -64,7 +61,7 @@ class WholeCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='whole')
 
     def before_train(self, runner) -> None:
-        """Warn of checkpoints between two steps of the optimizer: they lack the gradients gathered so far."""
+        """Warn about checkpoints between optimizer steps, which lack accumulated gradients."""
         super().before_train(runner)
         counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
         if not self.by_epoch and self.interval > 0 and self.interval % counts:
@@ -74,7 +71,7 @@ class WholeCheckpointHook(CheckpointHook):
                 f'multiple of optim_wrapper.accumulative_counts.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Turn objects into plain data, and warn once of those that can't be."""
+        """Convert objects to plain data; warn once about unsupported objects."""
         plain, lost = to_plain(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)
@@ -84,10 +81,10 @@ class WholeCheckpointHook(CheckpointHook):
                                   f'run that is resumed begins without it.')
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Restore the objects, for a tool that reads checkpoints as mmengine does.
+        """Restore objects from plain data, for tools that load checkpoints by mmengine.
 
-        mmengine warns of another data set if the pickles of its metainfo differ, as those of equal values may (the
-        order of a set). Equal metainfo is replaced by the data set's own.
+        mmengine compares pickles of the metainfo and warns of another data set if they differ. Pickles of equal values
+        can differ (order of a set), so equal metainfo is replaced by the metainfo of the data set.
         """
         whole = from_plain(checkpoint)
         if whole is not checkpoint:
@@ -99,7 +96,7 @@ class WholeCheckpointHook(CheckpointHook):
             meta['dataset_meta'] = own
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        """Save as mmengine does, but remove the oldest checkpoint when the newest is safe, and not before."""
+        """Save as mmengine does, but remove old checkpoints after the new one is complete."""
         outdated = []
         self.file_backend.remove = outdated.append
         try:
@@ -111,16 +108,14 @@ class WholeCheckpointHook(CheckpointHook):
 
 
 def find_whole_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
-    """The checkpoint that a run goes on from: the latest, or where that is not whole, the one before.
-
-    Args:
-        work_dir (str | Path): Folder of the run, whose ``last_checkpoint`` names the latest.
+    """Find the latest complete checkpoint in the folder of a run. Remote checkpoints are not verified.
 
     Returns:
-        tuple[str | None, list[str]]: Its path, None where there is none, and those that were passed over.
+        tuple[str | None, list[str]]: Path, or None without checkpoints, and the paths of skipped incomplete
+        checkpoints.
 
     Raises:
-        UserError: There are checkpoints, and none of them is whole.
+        UserError: If all checkpoints are incomplete.
     """
     named = find_latest_checkpoint(str(work_dir))
     if named and '://' in named:
@@ -136,16 +131,16 @@ def find_whole_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a file is a complete archive of ``torch.save``, by the checksums of its parts."""
+    """Return True if a file is a complete archive of ``torch.save``, verified by checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except Exception:  # an archive can be broken in more ways than its reader has names for
+    except Exception:  # damaged archives raise various exceptions
         return False
 
 
 def _to_disk(path: Path) -> None:
-    """Wait until the system has written a file, or a folder's names, to the disk."""
+    """Sync a file or a folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

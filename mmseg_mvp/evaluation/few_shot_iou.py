@@ -1,4 +1,4 @@
-"""mIoU and FB-IoU of few-shot segmentation, for samples of which each looks for one class."""
+"""mIoU and FB-IoU of few-shot segmentation, for samples with one class each."""
 import re
 from collections import Counter
 from pathlib import Path
@@ -19,19 +19,23 @@ from .zero_shot_iou import ZeroShotIoUMetric, class_iou
 
 @METRICS.register_module()
 class FewShotIoUMetric(IoUMetric):
-    """IoU as HSNet (Min et al., ICCV 2021) and LSeg (Li et al., ICLR 2022) report it on PASCAL-5i, COCO-20i, FSS-1000.
+    """IoU of HSNet (Min et al., ICCV 2021) and LSeg (Li et al., ICLR 2022) on PASCAL-5i, COCO-20i and FSS-1000.
 
-    The class of a sample is the second name of its ``label_list``, label 1; label 0 is everything else. Intersections
-    and unions are summed over all samples of a class. ``mIoU`` is the mean IoU of label 1 over the classes, and
-    ``FBIoU`` the mean of the two labels' IoU after summing over all classes as well. Areas are exact (int64), kept per
-    sample so that samples which a distributed sampler repeats to fill its last batch are counted once. A class that
-    occurs in neither ground truth nor prediction is left out of the mean, and one without any sample is told. Returned
-    are unrounded percentages.
+    The class of a sample is the second name of its ``label_list``, label 1. Label 0 is everything else. Intersections
+    and unions are summed over all samples of a class. ``mIoU`` is the mean IoU of label 1 over classes. ``FBIoU`` is
+    the mean IoU of both labels after summation over all classes.
+
+    Areas are exact (int64) and stored per sample, so samples repeated by a distributed sampler count once. The mean
+    omits classes without pixels in ground truth and prediction. The log names classes without samples. Results are
+    percentages without rounding.
 
     Args:
-        ignore_index: Ground truth value that does not count.
+        ignore_index (int): Ground truth value of ignored pixels.
         **kwargs: ``output_dir``, ``format_only``, ``collect_device`` and ``prefix`` of
-            :class:`mmseg.evaluation.IoUMetric`. A label map is written as ``IMAGE__CLASS.png``.
+            :class:`mmseg.evaluation.IoUMetric`. Label maps are written as ``IMAGE__CLASS.png``.
+
+    Raises:
+        UserError: If ``ignore_index`` is not an integer.
     """
 
     intersect_and_union = staticmethod(ZeroShotIoUMetric.intersect_and_union)
@@ -41,14 +45,10 @@ class FewShotIoUMetric(IoUMetric):
         super().__init__(ignore_index=ignore_index, **kwargs)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep class and areas of each sample.
-
-        Args:
-            data_batch: Not used.
-            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each, and ``label_list``.
+        """Store class and areas of each sample, from label maps (1, H, W).
 
         Raises:
-            UserError: A sample has no list of two labels, or a label map another label.
+            UserError: If a sample has no list of two labels, or a label map has another label.
         """
         names = [_class_of(sample) for sample in data_samples]
         start = len(self.results)
@@ -56,14 +56,7 @@ class FewShotIoUMetric(IoUMetric):
         self.results[start:] = zip(names, self.results[start:])
 
     def compute_metrics(self, results: list[tuple[str, Tensor]]) -> dict[str, float]:
-        """Sum the areas of each class, log the tables and return the figures.
-
-        Args:
-            results: Class and areas of each sample, (3, 2) int64.
-
-        Returns:
-            Percentages, unrounded: ``mIoU`` and ``FBIoU``.
-        """
+        """Sum the areas (3, 2), int64, of each class, log tables and return ``mIoU`` and ``FBIoU`` in percent."""
         if self.format_only:
             return super().compute_metrics(results)
         areas = {}
@@ -97,7 +90,6 @@ def _class_of(sample: dict) -> str:
 
 
 def _renamed(sample: dict, name: str) -> dict:
-    # The host names its label maps by images. One image may be asked for several classes, and every category of
-    # FSS-1000 has a 1.jpg.
+    # mmseg names label maps by images, but an image can have several classes, and all folders of FSS-1000 have 1.jpg.
     stem = Path(sample.get('img_path', '')).stem
     return dict(sample, img_path=re.sub(r'[^\w.-]+', '_', f'{stem}__{name}') + '.png')

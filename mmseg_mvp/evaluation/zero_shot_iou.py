@@ -1,6 +1,6 @@
-"""Generalised zero-shot segmentation metrics: one inference over all classes, seen and unseen apart and together.
+"""Metrics of generalised zero-shot segmentation: one prediction over all classes, averages over seen and unseen ones.
 
-mIoU(S), mIoU(U) and their harmonic mean as in ZS3Net (Bucher et al., NeurIPS 2019) and SPNet (Xian et al., CVPR 2019).
+mIoU(S), mIoU(U) and their harmonic mean follow ZS3Net (Bucher et al., NeurIPS 2019) and SPNet (Xian et al., CVPR 2019).
 """
 from typing import Optional, Sequence, Union
 
@@ -15,27 +15,32 @@ from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import class_names, split_names
 
-# Keys carry no parentheses: --cfg-options parses those as tuples, and save_best puts the key into a file name.
+# Keys have no parentheses, because --cfg-options parses these as tuples, and save_best uses keys in file names.
 TITLES = {'mIoU': 'mIoU', 'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU',
           'pAcc': 'pAcc', 'pAcc_S': 'pAcc(S)', 'pAcc_U': 'pAcc(U)'}
 
 
 @METRICS.register_module()
 class ZeroShotIoUMetric(IoUMetric):
-    """IoU and pixel accuracy over all, over seen and over unseen classes.
+    """IoU and pixel accuracy over all, seen and unseen classes.
 
-    Meant for predictions among ALL classes of the data set; seen and unseen are told apart only when the per-class
-    figures are averaged. Areas are exact (int64), kept per image so that images which a distributed sampler repeats to
-    fill its last batch are counted once. A class that occurs in neither ground truth nor prediction is left out of the
-    means. Returned are unrounded percentages under the keys ``mIoU``, ``mIoU_S``, ``mIoU_U``, ``hIoU``, ``pAcc``,
-    ``pAcc_S``, ``pAcc_U``; without unseen classes only ``mIoU`` and ``pAcc``. pAcc_S is the accuracy over the pixels
-    whose ground truth is a seen class.
+    Predictions cover all classes of the data set; only the averages separate seen and unseen classes. Results are
+    percentages without rounding: ``mIoU``, ``mIoU_S``, ``mIoU_U``, ``hIoU``, ``pAcc``, ``pAcc_S``, ``pAcc_U``. Without
+    unseen classes, they are ``mIoU`` and ``pAcc``. ``pAcc_S`` is the accuracy over pixels with a seen class as ground
+    truth.
+
+    Areas are exact (int64) and stored per image, so images repeated by a distributed sampler count once. Means omit
+    classes without pixels in ground truth and prediction.
 
     Args:
-        unseen: Unseen classes: a split such as ``'voc20:unseen'``, a ``.txt`` file, a list of class names, or None.
-        ignore_index: Ground truth value that does not count.
+        unseen (str | Sequence[str], optional): Unseen classes: a split such as ``'voc20:unseen'``, a ``.txt`` file or a
+            list of class names.
+        ignore_index (int): Ground truth value of ignored pixels.
         **kwargs: ``output_dir``, ``format_only``, ``collect_device`` and ``prefix`` of
             :class:`mmseg.evaluation.IoUMetric`.
+
+    Raises:
+        UserError: If ``unseen`` cannot be read, or ``ignore_index`` is not an integer.
     """
 
     def __init__(self, unseen: Optional[Union[str, Sequence[str]]] = None, ignore_index: int = 255, **kwargs) -> None:
@@ -45,30 +50,27 @@ class ZeroShotIoUMetric(IoUMetric):
 
     @property
     def dataset_meta(self) -> Optional[dict]:
-        """Meta information of the data set; the names under ``classes`` must include every unseen class."""
+        """Metainfo of the data set, with every unseen class in ``classes``."""
         return self._dataset_meta
 
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
-        # Checked here and not at the first evaluation, which may be hours away.
+        # Fail early instead of at the first evaluation.
         split_names((meta or {}).get('classes'), self.unseen, 'the data set that is evaluated')
         self._dataset_meta = meta
 
     @staticmethod
     def intersect_and_union(pred_label: Tensor, label: Tensor, num_classes: int, ignore_index: int) -> Tensor:
-        """Areas of one image.
+        """Count the pixels of intersection, prediction and ground truth of each class: (3, C) int64.
 
         Args:
-            pred_label: Predicted classes, (H, W).
-            label: True classes, (H, W).
-            num_classes: Number of classes C.
-            ignore_index: Value of ``label`` that does not count.
-
-        Returns:
-            Pixels of intersection, prediction and ground truth of each class, (3, C) int64.
+            pred_label (Tensor): Predicted classes, (H, W), integers.
+            label (Tensor): True classes, (H, W), integers.
+            num_classes (int): Number of classes C.
+            ignore_index (int): Value of ignored pixels in ``label``.
 
         Raises:
-            UserError: The prediction or the ground truth holds a value outside the classes, or their sizes differ.
+            UserError: If a value is out of range, or the shapes or types do not fit.
         """
         if pred_label.shape != label.shape or pred_label.is_floating_point() or label.is_floating_point():
             raise UserError(f'A prediction {tuple(pred_label.shape)} of {pred_label.dtype} meets a ground truth '
@@ -82,14 +84,7 @@ class ZeroShotIoUMetric(IoUMetric):
                             for values in (label[pred_label == label], pred_label, label)])
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
-        """Sum the areas of all images, log the tables and return the figures.
-
-        Args:
-            results: Areas of each image, (3, C) int64.
-
-        Returns:
-            Percentages, unrounded.
-        """
+        """Sum the areas (3, C), int64, of all images, log tables and return the metrics in percent."""
         if self.format_only:
             return super().compute_metrics(results)
         areas = torch.stack(results).sum(0)
@@ -112,27 +107,15 @@ class ZeroShotIoUMetric(IoUMetric):
 
 
 def class_iou(areas: Tensor) -> Tensor:
-    """IoU of each class in percent, nan where a class occurs nowhere.
-
-    Args:
-        areas: Intersection, prediction and ground truth in pixels, (3, C) int64.
-
-    Returns:
-        (C,) float64.
-    """
+    """Compute the IoU (C,), float64, in percent from areas (3, C); nan for classes without pixels."""
     intersection, predicted, labelled = areas.double()
     return 100 * intersection / (predicted + labelled - intersection)
 
 
 def zero_shot_metrics(areas: Tensor, is_unseen: Tensor) -> dict[str, float]:
-    """The figures of zero-shot segmentation.
+    """Compute percentages by the keys of ``TITLES`` from areas (3, C) and a bool mask (C,) of unseen classes.
 
-    Args:
-        areas: Intersection, prediction and ground truth in pixels, (3, C) int64.
-        is_unseen: Whether a class is unseen, (C,) bool.
-
-    Returns:
-        Percentages by the keys of ``TITLES``; hIoU = 2 S U / (S + U), 0 where S and U are both 0.
+    ``hIoU`` is 2 S U / (S + U), or 0 if S and U are 0.
     """
     iou, everything = class_iou(areas), torch.ones_like(is_unseen)
     if not is_unseen.any():

@@ -1,4 +1,4 @@
-"""The models room: registered in mmseg's MODELS, in folders of mmseg's names."""
+"""Models in the folder layout of MMSegmentation, registered in its MODELS registry."""
 from .backbones import CLIPImageEncoder
 from .decode_heads import (DeepLabV2Head, GPRDeepLabV3PlusHead, GPRHeadMixin, LowResLossMixin, LSegHead,
                            MultiPromptTextHead, TextDeepLabV2Head, TextDeepLabV3PlusHead, TextFCNHead, TextHeadMixin,

@@ -19,7 +19,7 @@ from torch import Tensor
 from mmseg_mvp.errors import UserError
 
 from .tensors import Storage, storage_type, tensor_values
-from .unpickler import Budget, DataUnpickler, ForeignError, Reference, StandIn, check_tree, of_type, short
+from .unpickler import MAX_DEPTH, Budget, DataUnpickler, ForeignError, Reference, StandIn, check_tree, of_type, short
 
 MapLocation = str | torch.device | Mapping[str, str] | Callable | None
 TRUST = 'if you trust it, add --trust-checkpoint (in Python: with mmseg_mvp.checkpoints.trusted_checkpoints())'
@@ -223,7 +223,7 @@ def module_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
         prefix, module = waiting.pop()
         for name, value in (module.state if isinstance(module.state, dict) else {}).items():
             count += 1
-            if count > _MAX_ATTRIBUTES:
+            if count > _MAX_ATTRIBUTES or prefix.count('.') > MAX_DEPTH:
                 raise pickle.UnpicklingError('modules that hold each other')
             if isinstance(value, Tensor):
                 yield prefix + name, value

@@ -1,4 +1,4 @@
-"""What each prompt attends to, and which names the image seems to hold: pictures made of axes."""
+"""Charts by matplotlib: maps of each prompt, and presence of each name in the image."""
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,25 +10,25 @@ from mmseg_mvp.errors import UserError
 from .fonts import drawable
 from .legend import shortened
 
-COLUMNS = 5  # panels beside each other
+COLUMNS = 5  # panels per row
 DPI = 110
 BAR, RULE = '#0072b2', '#d9d9d9'
 
 
 def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[str] | None = None) -> np.ndarray:
-    """Draw the maps of one class under several prompts beside their image, in one colour scale.
+    """Draw the maps of one class under several prompts beside the image, with one colour scale.
 
     Args:
         image (np.ndarray): RGB, (H, W, 3) uint8.
-        maps (np.ndarray): Scores of the class under each prompt, ``m_1 .. m_k``, (k, h, w); they cover the image.
-        name (str): Of the class.
-        titles (Sequence[str], optional): Of the maps; None counts the prompts.
+        maps (np.ndarray): Scores of the class under each prompt, ``m_1 .. m_k``, (k, h, w), over the whole image.
+        name (str): Class name.
+        titles (Sequence[str], optional): Titles of the maps; None numbers the prompts.
 
     Returns:
         np.ndarray: RGB, (H', W', 3) uint8. The colour map (viridis) is perceptually uniform.
 
     Raises:
-        UserError: If there is no map, one is not finite, the image is none, or the number of titles is another.
+        UserError: If image or maps have a wrong shape or type, a map is not finite, or the number of titles differs.
     """
     image, maps = np.asarray(image), _numbers('draw_views', maps)
     if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
@@ -60,18 +60,19 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
 
 
 def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) -> np.ndarray:
-    """Draw how likely each name is in the image as bars, the likeliest first.
+    """Draw the presence of each name in the image as bars, highest first.
 
     Args:
-        names (Sequence[str]): Of the N classes.
-        scores (Sequence[float]): GPR's ``g`` of each, 0..1, (N,).
-        top (int): Bars that are drawn at most.
+        names (Sequence[str]): Names of the N classes.
+        scores (Sequence[float]): GPR's ``g`` of each class, 0 to 1, (N,).
+        top (int): Largest number of bars.
 
     Returns:
         np.ndarray: RGB, (H', W', 3) uint8.
 
     Raises:
-        UserError: If there is nothing to draw, the numbers of names and scores differ, or a score is none.
+        UserError: If ``names`` is empty, the number of scores differs, a score is not in 0 to 1, or ``top`` is not a
+            positive integer.
     """
     names, scores = list(names or ()), _numbers('draw_presence', scores)
     check_number('The top of draw_presence', top, least=1, whole=True)
@@ -92,7 +93,7 @@ def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) 
 
 
 def _bars(axis, texts: Sequence[str], styles: Sequence[dict], scores: np.ndarray) -> None:
-    """A bar for each score (n,), the first one above, with its name on the left and its value on the right."""
+    """Draw a bar for each score (n,), from top to bottom, with its name on the left and its value on the right."""
     places = np.arange(len(scores))
     axis.barh(places, scores, height=0.7, color=BAR, zorder=2)
     for place, score in zip(places, scores):
@@ -107,7 +108,7 @@ def _bars(axis, texts: Sequence[str], styles: Sequence[dict], scores: np.ndarray
 
 
 def _numbers(kind: str, values: object) -> np.ndarray:
-    """An array of finite numbers, float64."""
+    """Convert values to a float64 array. Raise UserError if they are not finite numbers."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
@@ -118,26 +119,26 @@ def _numbers(kind: str, values: object) -> np.ndarray:
 
 
 def grid(count: int) -> tuple[int, int]:
-    """Rows and columns of `count` panels: as few rows as fit, evenly filled."""
+    """Return rows and columns for ``count`` panels: as few rows as possible, filled evenly."""
     rows = -(-count // COLUMNS)
     return rows, -(-count // rows)
 
 
 def words(text: str) -> tuple[str, dict]:
-    """A user's text for matplotlib: what to write, and the keyword arguments of the artist that writes it."""
+    """Prepare text for matplotlib: the text to write and the keyword arguments of its artist."""
     text, path = drawable(shortened(str(text)))
     return text, dict(font=Path(path), parse_math=False)
 
 
 def new_figure(width: float, height: float):
-    """A matplotlib figure, in inches, that no pyplot knows of."""
-    from matplotlib.figure import Figure  # takes half a second, which only those who draw should wait for
+    """Create a matplotlib figure of a size in inches, independent of pyplot."""
+    from matplotlib.figure import Figure  # slow import (0.5 s)
 
     return Figure((width, height), dpi=DPI, layout='constrained')
 
 
 def to_array(figure) -> np.ndarray:
-    """Pixels of a figure, RGB, (H, W, 3) uint8."""
+    """Return the pixels of a figure, RGB, (H, W, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

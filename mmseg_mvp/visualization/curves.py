@@ -13,18 +13,12 @@ TITLES = dict(mIoU_S='mIoU(S) in %', mIoU_U='mIoU(U) in %', hIoU='hIoU in %', mI
 
 
 def draw_curves(runs: dict[str, dict[str, Curve]], keys: Sequence[str]) -> np.ndarray:
-    """Draw a panel for each quantity, with a line for each run.
+    """Draw a panel for each quantity in ``keys``, with a line for each run: RGB, (H', W', 3) uint8.
 
-    Args:
-        runs (dict): For each run, by its name, for each quantity its values by iteration, see
-            :func:`mmseg_mvp.visualization.scalars.read_runs`.
-        keys (Sequence[str]): Quantities to draw.
-
-    Returns:
-        np.ndarray: RGB, (H', W', 3) uint8. A value alone is a dot.
+    ``runs`` is the result of :func:`mmseg_mvp.visualization.scalars.read_runs`. A single value is a dot.
 
     Raises:
-        UserError: If no run has a quantity, or there is none to draw.
+        UserError: If ``keys`` is empty, or a quantity is in no run.
     """
     known = dict.fromkeys(key for curves in runs.values() for key in curves)
     missing = [key for key in keys if key not in known]

@@ -1,4 +1,4 @@
-"""All pictures that explain one prediction."""
+"""All pictures of the explanation of one prediction."""
 import re
 from collections.abc import Iterator, Sequence
 
@@ -11,25 +11,24 @@ from .charts import draw_presence, draw_views
 from .overlay import draw_overlay
 from .side_by_side import classes_present
 
-VIEW_SIDE = 640  # px: more than a panel shows
+VIEW_SIDE = 640  # px: above the size of a panel
 
 
 def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colours: np.ndarray | None,
                      explanation: Explanation | None, ignore_index: int = IGNORE) -> Iterator[tuple[str, np.ndarray]]:
-    """Draw a prediction and what the prompts have to do with it.
+    """Draw a prediction and the maps of its prompts.
 
     Args:
         image (np.ndarray): RGB, (H, W, 3) uint8.
         labels (np.ndarray): Predicted indices into ``names``, (H, W) integers.
-        names (Sequence[str]): Of the classes.
+        names (Sequence[str]): Names of the N classes.
         colours (np.ndarray, optional): RGB of each class, (N, 3).
-        explanation (Explanation, optional): From ``CLIPEncoderDecoder.explain``; None for a model without prompts of
-            its own.
-        ignore_index (int): Label of pixels without a class.
+        explanation (Explanation, optional): Result of ``CLIPEncoderDecoder.explain``; None for a model without prompts.
+        ignore_index (int): Label of ignored pixels.
 
     Yields:
-        tuple[str, np.ndarray]: What a picture shows, fit for a file name, and the picture, (H', W', 3) uint8:
-        'overlay'; 'presence', if there is GPR; 'views_<index>_<name>' of each predicted class.
+        tuple[str, np.ndarray]: Suffix for a file name, and the picture, (H', W', 3) uint8: 'overlay'; 'presence' with
+        GPR; 'views_<index>_<name>' for each predicted class.
     """
     yield 'overlay', draw_overlay(image, labels, names, colours, ignore_index=ignore_index)
     if explanation is None:
@@ -47,10 +46,10 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
 
 
 def prompt_titles(num_views: int, has_global: bool) -> list[str]:
-    """What prompts are called, the global one first if there is one."""
+    """Return titles of prompts, first the global one if present."""
     return ['global prompt'] * has_global + [f'prompt {1 + view}' for view in range(num_views)]
 
 
 def file_name(text: str) -> str:
-    """A text with an underscore for all that a file name should not hold."""
+    """Replace all characters except letters, digits, '_', '.' and '-' by underscores."""
     return re.sub(r'[^\w.-]+', '_', text)

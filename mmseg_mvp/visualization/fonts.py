@@ -1,4 +1,4 @@
-"""Names in any script: a font that has their glyphs, or else their code points."""
+"""Text in any script: a font with the required glyphs, or code points."""
 import functools
 import unicodedata
 from pathlib import Path
@@ -9,22 +9,17 @@ from matplotlib.ft2font import FT2Font
 from mmengine.logging import print_log
 from PIL import ImageFont
 
-# Comes with matplotlib: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian, many symbols.
+# Part of matplotlib; has Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and many symbols.
 DEJAVU = str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'))
 
 
 @functools.lru_cache(maxsize=4096)
 def drawable(text: str) -> tuple[str, str]:
-    """A text that is drawn without empty boxes, and the font for it.
+    """Return a text and the path of a font file for it, or replace characters without glyph.
 
-    DejaVu Sans is taken where it has all glyphs, else the first font of the machine that has them. Where there is none,
-    code points stand for the characters without a glyph: '天空' is drawn as 'U+5929 U+7A7A', and the log says so.
-
-    Args:
-        text (str): Any text; line breaks and runs of blanks become one blank.
-
-    Returns:
-        tuple[str, str]: The text to draw and the file of the font.
+    DejaVu Sans has priority, then the first installed font with all glyphs. Without such a font, code points replace
+    the missing characters: '天空' becomes 'U+5929 U+7A7A', with a note in the log. Line breaks and repeated spaces become
+    one space.
     """
     text = ' '.join(unicodedata.normalize('NFC', text).split())
     lacking = without_glyph(text, DEJAVU)
@@ -40,23 +35,23 @@ def drawable(text: str) -> tuple[str, str]:
 
 
 def machine_fonts() -> list[str]:
-    """Font files, plain ones first, without those whose glyphs are the empty boxes themselves."""
+    """Return installed font files, regular styles first, without the placeholder font "Last Resort"."""
     fonts = [font for font in fontManager.ttflist if not font.name.startswith('Last Resort')]
     fonts.sort(key=lambda font: (font.style != 'normal', font.weight != 400, font.name))
     return [font.fname for font in fonts]
 
 
 def without_glyph(text: str, font: str) -> set[str]:
-    """Characters of a text that a font file has no glyph for, but for those that are never seen (category Cf)."""
+    """Return the characters without glyph in a font file, except invisible ones (category Cf)."""
     try:
         glyphs = FT2Font(font)
-    except (OSError, RuntimeError):  # a file that matplotlib has listed and that is gone or broken by now
+    except (OSError, RuntimeError):  # matplotlib's cached list can be outdated
         return set(text)
     return {one for one in text if unicodedata.category(one) != 'Cf' and not glyphs.get_char_index(ord(one))}
 
 
 @functools.lru_cache(maxsize=64)
 def load_font(path: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font for Pillow, ``size`` px high."""
+    """Load a font for Pillow in a size of ``size`` px."""
     return ImageFont.truetype(path, size)
 

@@ -1,4 +1,4 @@
-"""The hook behind `tools/test.py --show-dir`."""
+"""Hook for the pictures of ``tools/test.py --show-dir``."""
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,23 +21,24 @@ from .side_by_side import side_by_side
 
 @HOOKS.register_module()
 class SideBySideVisualizationHook(Hook):
-    """Draws image, ground truth and prediction of validation and test outputs side by side.
+    """Hook that draws image, ground truth and prediction of validation and test samples side by side.
 
-    MMSegmentation's SegVisualizationHook reads every image from a file; this one takes the batch's pixels where there
-    is no file, as in the toy world.
+    mmseg's SegVisualizationHook reads images from files. Without a file, as in the toy world, this hook uses the pixels
+    of the batch. Nothing is drawn if ``out_dir``, ``show`` and ``draw`` are all unset.
 
     Args:
-        out_dir: Folder of the pictures, `<image's stem>.png` each, with the class added for an episode's image, which
-            may serve other classes as well; None writes none. Without it, `show` and `draw` nothing is drawn.
-        interval: Draw every so many images of a pass.
-        show: Show each picture in a window.
-        wait_time: Seconds that a window waits; 0 waits for a key.
-        unseen: Classes that the legend marks as unseen in training: names, or a vocabulary such as 'voc20:unseen'.
-        ignore_index: Ground truth label without a class.
-        draw: Hand the pictures to the backends of the runner's visualizer (`vis_backends` of the config, such as
-            LocalVisBackend, TensorboardVisBackend, WandbVisBackend).
-        explain: Draw, besides, what explains the prediction: the label map over the image, and for models with prompts
-            the presence of the classes and what each prompt sees of those predicted. Costs another pass for each image.
+        out_dir (str, optional): Folder of the pictures, ``IMAGE.png`` or, for an episode, ``IMAGE__CLASS.png``. None
+            writes no files.
+        interval (int): Draw every ``interval``-th image of a pass.
+        show (bool): If True, show each picture in a window.
+        wait_time (float): Seconds until the window closes; 0 waits for a key.
+        unseen (str | Sequence[str]): Classes marked as unseen in the legend, as names or a vocabulary such as
+            ``'voc20:unseen'``.
+        ignore_index (int): Ground truth label of ignored pixels.
+        draw (bool): If True, pass the pictures to the backends of the runner's visualizer (``vis_backends``), such as
+            TensorboardVisBackend.
+        explain (bool): If True, also draw the label map over the image and, for models with prompts, the presence of
+            the classes and the maps of each prompt. It needs an additional pass per image.
     """
 
     def __init__(self, out_dir: str | None = None, interval: int = 1, show: bool = False, wait_time: float = 0.,
@@ -54,19 +55,19 @@ class SideBySideVisualizationHook(Hook):
         self._count = 0
 
     def before_val(self, runner: Runner) -> None:
-        """Start counting images."""
+        """Reset the image count."""
         self._count = 0
 
     def before_test(self, runner: Runner) -> None:
-        """Start counting images."""
+        """Reset the image count."""
         self._count = 0
 
     def after_val(self, runner: Runner) -> None:
-        """Say where the pictures are."""
+        """Log the folder of the pictures."""
         self._report(runner)
 
     def after_test(self, runner: Runner) -> None:
-        """Say where the pictures are."""
+        """Log the folder of the pictures."""
         self._report(runner)
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
@@ -96,7 +97,11 @@ class SideBySideVisualizationHook(Hook):
 
     def _pictures(self, runner: Runner, metainfo: dict, inputs: Sequence, position: int,
                   sample: SegDataSample) -> Iterator[tuple[str, np.ndarray]]:
-        """Pictures of a sample, each with what its name ends in."""
+        """Draw all pictures of a sample.
+
+        Yields:
+            tuple[str, np.ndarray]: Suffix of the file name, and the picture, (H', W', 3) uint8.
+        """
         image, labels = read_image(sample, inputs, position), sample.pred_sem_seg.data[0].cpu().numpy()
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         classes, colours = names_and_colours(sample, metainfo)
@@ -117,24 +122,24 @@ class SideBySideVisualizationHook(Hook):
 
 
 def label_list(sample: SegDataSample) -> list[str]:
-    """Names of the labels that a sample brings along; none where those of its data set hold."""
+    """Return the names of a sample's label list, or an empty list."""
     return list(sample.metainfo.get('label_list') or ())
 
 
 def names_and_colours(sample: SegDataSample, metainfo: dict) -> tuple[Sequence[str], Sequence[Sequence[int]]]:
-    """Names of the labels and their colours: those of the data set, as far as they hold for the sample."""
+    """Return class names and RGB colours of a sample.
+
+    Names are its label list, if present, else those in the data set. Colours are the palette of the data set if its
+    length fits, else :func:`distinct_colours`.
+    """
     classes, palette = tuple(label_list(sample) or metainfo['classes']), metainfo.get('palette') or ()
     return classes, palette if len(palette) == len(classes) else distinct_colours(len(classes))
 
 
 def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegDataSample) -> Explanation | None:
-    """What the prompts of a model see in an image; None for a model without prompts, or one that augments images.
+    """Compute the maps of each prompt for an image of a batch, or return None for a model without ``explain``.
 
-    Args:
-        model: In a wrapper or not.
-        inputs: The batch's BGR images (3, h, w) before the data preprocessor.
-        position: Of the sample in the batch.
-        sample: With the image's meta information.
+    ``inputs`` has the BGR images before the data preprocessor, (3, h, w) each.
     """
     model = model.module if is_model_wrapper(model) else model
     if not hasattr(model, 'explain'):
@@ -144,7 +149,7 @@ def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegData
 
 
 def picture_name(sample: SegDataSample, count: int) -> str:
-    """File name without ending: the image's own, where it has one, and the class of an episode."""
+    """Return a file name without extension: image name and, for an episode, class; else the image count."""
     stem, names = Path(str(sample.get('img_path') or '')).stem, label_list(sample)
     if stem and len(names) == 2:
         stem = f'{stem}__{names[1]}'
@@ -152,16 +157,10 @@ def picture_name(sample: SegDataSample, count: int) -> str:
 
 
 def read_image(sample: SegDataSample, inputs: Sequence, position: int) -> np.ndarray:
-    """The original image of a sample.
+    """Return the original RGB image of a sample in the size of its label maps, (H, W, 3) uint8.
 
-    Args:
-        sample: Knows `img_path`, if there is a file, and `ori_shape`.
-        inputs: The batch's BGR images (3, h, w) before the data preprocessor; for test time augmentation, one such
-            sequence per augmentation.
-        position: Of the sample in the batch.
-
-    Returns:
-        (H, W, 3) uint8, RGB, in the size of the label maps.
+    ``inputs`` has the BGR images of the batch before the data preprocessor, (3, h, w) each. For test time augmentation,
+    it has a sequence of these for each augmentation.
     """
     path = sample.get('img_path')
     if path and Path(path).is_file():

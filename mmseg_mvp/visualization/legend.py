@@ -1,4 +1,4 @@
-"""What pictures made of pixels share: their sizes, and a legend below them."""
+"""Common parts of pixel pictures: resizing, and a legend below the picture."""
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,13 +6,13 @@ from PIL import Image, ImageDraw
 
 from .fonts import drawable, load_font
 
-GAP, ROW, SWATCH, TEXT = 12, 24, 14, 14  # px: between panels, per line of text, side of a colour field, font size
+GAP, ROW, SWATCH, TEXT = 12, 24, 14, 14  # px: gap between panels, line height, side of a colour field, font size
 INK, PAPER, FAINT = (30, 30, 30), (255, 255, 255), (128, 128, 128)
-LONGEST = 60  # characters of a name that are shown
+LONGEST = 60  # characters per name
 
 
 def resize(array: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np.ndarray:
-    """Nearest neighbour to (height, width); with `smooth`, reductions average (for images, not for labels)."""
+    """Resize labels (H, W) or an image (H, W, 3) by nearest neighbour; ``smooth`` averages in reductions of images."""
     reduce = smooth and size[0] < array.shape[0]
     picture = Image.fromarray(array if array.ndim == 3 else array.astype(np.int32))
     return np.asarray(picture.resize(size[::-1], Image.Resampling.BOX if reduce else Image.Resampling.NEAREST))
@@ -20,16 +20,13 @@ def resize(array: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np
 
 def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: str = '',
                 scale: float = 1) -> np.ndarray:
-    """Names beside fields of their colours, flowing from left to right.
+    """Draw names beside colour fields in lines: RGB, (h, w, 3) uint8, with h 0 if there is nothing to draw.
 
     Args:
-        entries: Names and RGB colours.
-        width: Least width in px; a longer name makes the legend wider.
-        note: A last text, without a colour.
-        scale: Enlarges everything.
-
-    Returns:
-        (h, w, 3) uint8, RGB; of height 0 where there is nothing to list.
+        entries (Sequence[tuple[str, Sequence[int]]]): Names and RGB colours.
+        width (int): Least width in px; long names extend it.
+        note (str): Final text without colour.
+        scale (float): Scale factor.
     """
     if not (entries or note):
         return np.empty((0, width, 3), np.uint8)
@@ -50,7 +47,7 @@ def draw_legend(entries: Sequence[tuple[str, Sequence[int]]], width: int, note: 
 
 
 def flow(widths: Sequence[int], width: int, gap: int, row: int) -> list[tuple[int, int]]:
-    """(x, y) of items of given widths, from left to right in lines `width` px wide."""
+    """Return positions (x, y) of items with given widths, from left to right in lines of ``width`` px."""
     places, x, y = [], gap, 0
     for needed in widths:
         if x > gap and x + needed + gap > width:
@@ -61,12 +58,12 @@ def flow(widths: Sequence[int], width: int, gap: int, row: int) -> list[tuple[in
 
 
 def shortened(name: str) -> str:
-    """A name of at most ``LONGEST`` characters."""
+    """Shorten a name to ``LONGEST`` characters."""
     return name if len(name) <= LONGEST else f'{name[:LONGEST - 1]}…'
 
 
 def stack(picture: np.ndarray, strip: np.ndarray) -> np.ndarray:
-    """A picture (H, w, 3) above a strip (h, W, 3), both flush left on paper: (H + h, max(w, W), 3)."""
+    """Place a picture (H, w, 3) above a strip (h, W, 3), aligned left: (H + h, max(w, W), 3)."""
     page = np.full((len(picture) + len(strip), max(picture.shape[1], strip.shape[1]), 3), PAPER, np.uint8)
     page[:len(picture), :picture.shape[1]] = picture
     page[len(picture):, :strip.shape[1]] = strip

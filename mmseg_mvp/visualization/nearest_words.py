@@ -1,24 +1,17 @@
-"""The nearest words of learned context vectors as a picture, a Markdown table and rows for a CSV file."""
+"""Nearest words of learned context vectors as a picture, a Markdown table or CSV rows."""
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from .charts import new_figure, to_array, words
 
-Nearest = Sequence[Sequence[Sequence[tuple[str, float]]]]  # for each prompt, each vector: words and distances
+Nearest = Sequence[Sequence[Sequence[tuple[str, float]]]]  # prompts, vectors, pairs of word and distance
 
 
 def draw_nearest_words(nearest: Nearest, titles: Sequence[str]) -> np.ndarray:
-    """Draw a table: a column for each prompt, a row for each context vector, in a cell its nearest word.
+    """Draw the nearest word of each context vector (row) of each prompt (column): RGB, (H', W', 3) uint8.
 
-    The darker a cell, the farther away the word.
-
-    Args:
-        nearest (list): As :func:`mmseg_mvp.models.text.nearest_words` gives them.
-        titles (Sequence[str]): Of the prompts.
-
-    Returns:
-        np.ndarray: RGB, (H', W', 3) uint8.
+    ``nearest`` is the result of :func:`mmseg_mvp.models.text.nearest_words`. Darker cells have larger distances.
     """
     distances = np.array([[vector[0][1] for vector in prompt] for prompt in nearest]).T
     figure = new_figure(1.0 + 1.9 * len(nearest), 1.0 + 0.27 * len(distances))
@@ -40,7 +33,7 @@ def draw_nearest_words(nearest: Nearest, titles: Sequence[str]) -> np.ndarray:
 
 
 def table_rows(nearest: Nearest, titles: Sequence[str]) -> Iterator[dict]:
-    """A row for each of the words: `prompt`, `vector` and `rank` (from 1), `word`, `distance`."""
+    """Generate a row for each word: ``prompt``, ``vector`` and ``rank`` (from 1), ``word``, ``distance``."""
     for title, prompt in zip(titles, nearest):
         for vector, found in enumerate(prompt, 1):
             for rank, (word, distance) in enumerate(found, 1):
@@ -48,7 +41,7 @@ def table_rows(nearest: Nearest, titles: Sequence[str]) -> Iterator[dict]:
 
 
 def markdown_table(nearest: Nearest, titles: Sequence[str]) -> str:
-    """A column for each prompt, a row for each context vector, in a cell its words and their distances."""
+    """Return a Markdown table with all words and distances of each context vector (row) of each prompt (column)."""
     lines = [f'| vector | {" | ".join(titles)} |', f'|---|{"---|" * len(titles)}']
     for number, vectors in enumerate(zip(*nearest), 1):
         cells = (', '.join(f'{_cell(word)} ({distance:.3f})' for word, distance in found) for found in vectors)

@@ -1,4 +1,4 @@
-"""A label map over its image: colours, names on the regions, and a legend."""
+"""Label map over its image: colours, names on the regions, and a legend."""
 from collections.abc import Sequence
 
 import cv2
@@ -15,37 +15,36 @@ from .palette import distinct_colours, to_linear
 from .places import place_boxes
 from .side_by_side import classes_present
 
-SIDES = (320, 4096)  # px: an image whose short side is below the first is enlarged, one with a longer side is reduced
-PAD = 3  # px between a name and the border of its box
+SIDES = (320, 4096)  # px: least short side (enlargement) and largest long side (reduction)
+PAD = 3  # px: padding of a name in its box
 
 
 def draw_overlay(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colours: np.ndarray | None = None,
                  alpha: float = 0.55, ignore_index: int = IGNORE) -> np.ndarray:
-    """Lay the colours of a label map over its image.
+    """Draw the colours of a label map over its image.
 
-    Each name stands once on the picture, in the largest connected region of its class, where that has room for it.
+    Each name appears once, in the largest connected region of its class, if the region has room.
 
     Args:
         image (np.ndarray): RGB, (H, W, 3) uint8.
-        labels (np.ndarray): Indices into ``names``, (H, W) integers. Pixels with other values are left as they are.
-        names (Sequence[str]): Of the N classes, in any script, see :func:`mmseg_mvp.visualization.fonts.drawable`.
-        colours (np.ndarray, optional): RGB of each class, (N, 3), 0..255; None takes :func:`distinct_colours`.
-        alpha (float): Share of the colour in a pixel, 0..1.
-        ignore_index (int): Label of pixels without a class, even where there are so many names.
+        labels (np.ndarray): Indices into ``names``, (H, W) integers. Pixels with other values stay unchanged.
+        names (Sequence[str]): Names of the N classes in any script, see :func:`mmseg_mvp.visualization.fonts.drawable`.
+        colours (np.ndarray, optional): RGB of each class, (N, 3), 0 to 255; None takes :func:`distinct_colours`.
+        alpha (float): Opacity of the colours, 0 to 1.
+        ignore_index (int): Label of ignored pixels, even if it is below N.
 
     Returns:
-        np.ndarray: RGB, (H', W', 3) uint8: the picture at the top left, enlarged by a whole factor where it is small,
-        and below it the legend of the labels present, largest area first.
+        np.ndarray: RGB, (H', W', 3) uint8: the picture, enlarged by an integer factor if small, above the legend of
+        present labels, largest area first.
 
     Raises:
-        UserError: If the sizes of image and labels or the numbers of names and colours differ, or one of them is of
-            another type.
+        UserError: If image and labels, or names and colours, differ in size, or an argument has a wrong type.
     """
     image, labels = np.asarray(image), np.asarray(labels)
     _check_pixels(image, labels)
     colours = _checked_colours(colours, names)
     check_number('The alpha of draw_overlay', alpha, least=0, most=1)
-    none = (labels < 0) | (labels >= len(names)) | (labels == ignore_index)  # before they are cut to 32 bits
+    none = (labels < 0) | (labels >= len(names)) | (labels == ignore_index)  # before the cast to 32 bits
     labels = np.where(none, -1, labels.astype(np.int64)).astype(np.int32)
     present = classes_present([labels], len(names))
     size = picture_size(*labels.shape)
@@ -67,7 +66,7 @@ def _check_pixels(image: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _checked_colours(colours: np.ndarray | None, names: Sequence[str]) -> np.ndarray:
-    """RGB of each class, (N, 3) uint8."""
+    """Return the RGB of each class, (N, 3) uint8. Raise UserError for invalid names or colours."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise UserError(f'draw_overlay got the names {names!r}: expected a list of strings.')
     if colours is None:
@@ -82,7 +81,7 @@ def _checked_colours(colours: np.ndarray | None, names: Sequence[str]) -> np.nda
 
 
 def picture_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) in the picture: whole enlargement of small images, reduction of huge ones."""
+    """Return (height, width) of the picture: integer enlargement of small images, reduction of large ones."""
     smallest, largest = SIDES
     if max(height, width) > largest:
         return tuple(max(1, round(side * largest / max(height, width))) for side in (height, width))
@@ -91,13 +90,13 @@ def picture_size(height: int, width: int) -> tuple[int, int]:
 
 
 def blend(image: np.ndarray, labels: np.ndarray, colours: np.ndarray, alpha: float) -> np.ndarray:
-    """Mix an image (H, W, 3) with the colours (N, 3) of its labels (H, W), but where these are below 0."""
-    table = np.array([*colours, (0, 0, 0)], np.uint8)  # the last one is for -1
+    """Mix an image (H, W, 3) with the colours (N, 3) of its labels (H, W), except at negative labels."""
+    table = np.array([*colours, (0, 0, 0)], np.uint8)  # last entry for label -1
     return np.where(labels[..., None] < 0, image, cv2.addWeighted(image, 1 - alpha, table[labels], alpha, 0))
 
 
 def outline(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, width: int) -> np.ndarray:
-    """Draw a line of the pure colour (N, 3), `width` px wide, inside the border of each region, into the picture."""
+    """Draw a line in the colour (N, 3) of each region, ``width`` px wide, inside its border, in place."""
     edge = np.zeros(labels.shape, bool)
     for one, border in ((labels, edge), (labels.T, edge.T)):
         change = one[width:] != one[:-width]
@@ -110,17 +109,14 @@ def outline(picture: np.ndarray, labels: np.ndarray, colours: np.ndarray, width:
 
 def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[str, str]], colours: np.ndarray,
                 size: int) -> np.ndarray:
-    """Write names into the regions that have room for them, in boxes of their colours.
+    """Write names in boxes of their colours into the regions that have room: (H, W, 3) uint8.
 
     Args:
-        picture: (H, W, 3) uint8.
-        labels: (H, W) integers.
-        texts: What to write and the file of its font, by label; earlier ones choose their place first.
-        colours: (N, 3), RGB.
-        size: Of the letters, in px.
-
-    Returns:
-        (H, W, 3) uint8.
+        picture (np.ndarray): RGB, (H, W, 3) uint8.
+        labels (np.ndarray): Labels, (H, W) integers.
+        texts (dict[int, tuple[str, str]]): Text and font file by label; earlier ones have priority.
+        colours (np.ndarray): RGB of each class, (N, 3).
+        size (int): Font size in px.
     """
     fonts = {index: load_font(path, size) for index, (_, path) in texts.items()}
     boxes = {index: (sum(fonts[index].getmetrics()) + 2, round(fonts[index].getlength(text)) + 2 * PAD)
@@ -137,6 +133,6 @@ def write_names(picture: np.ndarray, labels: np.ndarray, texts: dict[int, tuple[
 
 
 def ink_on(colour: Sequence[int]) -> tuple[int, int, int]:
-    """Black or white, whichever contrasts more with a colour: 4.5 to 1 at least (WCAG 2, relative luminance)."""
+    """Return black or white, the one with more contrast to a colour: at least 4.5 to 1 (WCAG 2, relative luminance)."""
     luminance = float(to_linear(colour) @ (0.2126, 0.7152, 0.0722))
     return (0, 0, 0) if (luminance + 0.05)**2 > 0.05 * 1.05 else (255, 255, 255)

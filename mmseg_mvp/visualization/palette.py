@@ -1,41 +1,35 @@
-"""Colours for label sets that bring none."""
+"""Colours for label sets without a palette."""
 import functools
 
 import numpy as np
 
 from mmseg_mvp.checking import check_number
 
-# Okabe & Ito, Color Universal Design (2008), without black, which an overlay would take for shadow.
+# Okabe & Ito, Color Universal Design (2008), without black, which looks like shadow in an overlay.
 OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
-# What people without one kind of cone see, in linear RGB (Machado et al., 2009, severity 1): protanopia, deuteranopia,
-# tritanopia.
+# Simulation of protanopia, deuteranopia and tritanopia in linear RGB (Machado et al., 2009, severity 1).
 CONE_LOSSES = np.array([
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]])
 RGB_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
                        [0.0193339, 0.1191920, 0.9503041]])
-STEPS = 16  # per channel of the grid that colours are chosen from: #000, #001 .. #fff
-LIGHTNESS, LEAST_CHROMA = (25, 92), 15  # CIELAB: neither ink nor paper, and not the grey of what has no class
+STEPS = 16  # per channel of the colour grid: #000, #001 .. #fff
+LIGHTNESS, LEAST_CHROMA = (25, 92), 15  # CIELAB: excludes black, white and grey
 
 
 def distinct_colours(count: int) -> np.ndarray:
-    """Colours that colour-blind people can tell apart too, the same every time; a shorter list begins a longer one.
+    """Return distinct RGB colours, also for colour-blind people, as a fixed sequence: (count, 3) uint8.
 
-    First those of Okabe and Ito; then, one after the other, the colour of a grid that is farthest in CIELAB from all
-    before it, for whichever kind of sight (full, protanopia, deuteranopia, tritanopia) sees them closest.
-
-    Args:
-        count (int): How many. All differ up to 3000; far beyond, they repeat.
-
-    Returns:
-        np.ndarray: RGB, (count, 3) uint8.
+    The first colours are by Okabe and Ito. Each further colour is the grid colour farthest from all previous ones in
+    CIELAB. The distance is the smallest over full colour vision, protanopia, deuteranopia and tritanopia. Colours are
+    unique up to 3000 and repeat for much larger numbers.
 
     Raises:
-        UserError: If that is no whole number of at least 0.
+        UserError: If ``count`` is not an integer of at least 0.
     """
     check_number('The count of distinct_colours', count, least=0, whole=True)
-    chosen = _farthest_first(min(1 << max(count, 32).bit_length(), STEPS**3))  # so that few lengths are worked out
+    chosen = _farthest_first(min(1 << max(count, 32).bit_length(), STEPS**3))  # few lengths to cache
     return chosen[np.arange(count) % len(chosen)]
 
 
@@ -47,7 +41,7 @@ def _farthest_first(count: int) -> np.ndarray:
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     grid = grid[(lab[:, 0] > LIGHTNESS[0]) & (lab[:, 0] < LIGHTNESS[1]) & (chroma > LEAST_CHROMA)]
     candidates = np.concatenate([OKABE_ITO, grid])
-    seen = as_seen(candidates).astype(np.float32)
+    seen = as_seen(candidates).astype(np.float32)  # (4, N, 3)
     nearest, chosen = np.full(len(candidates), np.inf), []
     for step in range(min(count, len(candidates))):
         chosen.append(step if step < len(OKABE_ITO) else int(nearest.argmax()))
@@ -57,24 +51,24 @@ def _farthest_first(count: int) -> np.ndarray:
 
 
 def as_seen(colours: np.ndarray) -> np.ndarray:
-    """CIELAB of RGB colours (N, 3), 0..255, for full sight and the three dichromats: (4, N, 3)."""
+    """Convert RGB colours (N, 3), 0 to 255, to CIELAB for full colour vision and three dichromacies: (4, N, 3)."""
     linear = to_linear(colours)
     return np.stack([_lab(linear), *(_lab((linear @ matrix.T).clip(0, 1)) for matrix in CONE_LOSSES)])
 
 
 def to_lab(colours: np.ndarray) -> np.ndarray:
-    """CIELAB (D65) of sRGB colours 0..255, (..., 3)."""
+    """Convert sRGB colours (..., 3), 0 to 255, to CIELAB (D65), (..., 3)."""
     return _lab(to_linear(colours))
 
 
 def to_linear(colours: np.ndarray) -> np.ndarray:
-    """Linear RGB 0..1 of sRGB colours 0..255, (..., 3) (IEC 61966-2-1)."""
+    """Convert sRGB colours (..., 3), 0 to 255, to linear RGB, 0 to 1, (..., 3) (IEC 61966-2-1)."""
     share = np.asarray(colours, np.float64) / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055)**2.4)
 
 
 def _lab(linear: np.ndarray) -> np.ndarray:
-    """CIELAB (..., 3) of linear RGB (..., 3)."""
+    """Convert linear RGB (..., 3) to CIELAB (..., 3)."""
     xyz = linear @ RGB_TO_XYZ.T / RGB_TO_XYZ.sum(1)
     x, y, z = np.moveaxis(np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)

@@ -1,26 +1,22 @@
-"""Where names fit into the regions of a label map."""
+"""Positions for names in the regions of a label map."""
 import cv2
 import numpy as np
 
-FINEST = 512  # px: longer sides are reduced for the search
-ROOM = 0.75  # share of a name's box that its region must fill
+FINEST = 512  # px: the search reduces longer sides to this
+ROOM = 0.75  # least share of a box inside its region
 
 
 def place_boxes(labels: np.ndarray, boxes: dict[int, tuple[int, int]]) -> dict[int, tuple[int, int]]:
-    """Place one box a label in its largest connected region, inside the map and clear of the other boxes.
+    """Place one box per label in its largest connected region, inside the map and without overlap.
 
-    Args:
-        labels: (H, W) integers.
-        boxes: (height, width) of each label's box in px; earlier ones choose first.
-
-    Returns:
-        (top, left) of the boxes that found room, by label.
+    Labels are (H, W). Boxes are (height, width) in px; earlier ones have priority. Results are (top, left) in px of
+    each box that fits.
     """
     step = -(-max(labels.shape) // FINEST)
     coarse = np.ascontiguousarray(labels[::step, ::step])
     free, places = np.ones(coarse.shape, np.uint8), {}
     for index, (height, width) in boxes.items():
-        rows, columns = -(-height // step) | 1, -(-width // step) | 1  # odd, so that a box has a middle
+        rows, columns = -(-height // step) | 1, -(-width // step) | 1  # odd, to have a centre
         middle = best_middle(largest_region(coarse == index), free, rows, columns)
         if middle is None:
             continue
@@ -31,26 +27,22 @@ def place_boxes(labels: np.ndarray, boxes: dict[int, tuple[int, int]]) -> dict[i
 
 
 def largest_region(mask: np.ndarray) -> np.ndarray:
-    """The largest 4-connected region of a mask (H, W), as one of 0 and 1, uint8."""
+    """Return the largest 4-connected region of a mask (H, W) as 0 and 1, (H, W) uint8."""
     _, regions, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
-    areas = statistics[1:, cv2.CC_STAT_AREA]  # 0 is what the mask leaves
+    areas = statistics[1:, cv2.CC_STAT_AREA]  # 0 is the background
     return (regions == 1 + areas.argmax()).astype(np.uint8) if len(areas) else np.zeros(mask.shape, np.uint8)
 
 
 def best_middle(region: np.ndarray, free: np.ndarray, rows: int, columns: int) -> tuple[int, int] | None:
-    """Middle of a box of odd size that a region fills best, deep inside and near to its middle; None where none fits.
+    """Find the centre (row, column) of a box inside a region, deep and near the region's centre, or None.
 
-    Args:
-        region: (H, W) of 0 and 1.
-        free: (H, W) of 0 and 1; a box must lie on ones.
-        rows: Height of the box.
-        columns: Width of the box.
+    ``region`` and ``free`` are 0 and 1, (H, W); the box covers free pixels only. ``rows`` and ``columns`` are odd.
     """
     if rows > len(region) or columns > region.shape[1] or region.sum() < ROOM * rows * columns:
         return None
     kernel = dict(ddepth=cv2.CV_32F, ksize=(columns, rows), normalize=True, borderType=cv2.BORDER_CONSTANT)
     share = cv2.boxFilter(region, **kernel)
-    share[cv2.boxFilter(free, **kernel) < 1 - 1e-6] = 0  # beyond the border it is 0, too
+    share[cv2.boxFilter(free, **kernel) < 1 - 1e-6] = 0  # it is 0 outside the map
     if share.max() < ROOM:
         return None
     depth = cv2.distanceTransform(np.pad(region, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]

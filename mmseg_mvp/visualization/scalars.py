@@ -1,4 +1,4 @@
-"""What mmengine logs while training, `vis_data/scalars.json`, as curves."""
+"""Curves from mmengine's training log, ``vis_data/scalars.json``."""
 import json
 import os
 import re
@@ -13,21 +13,17 @@ METRICS = ('mIoU_S', 'mIoU_U', 'hIoU')
 
 
 def read_runs(source: str | Path) -> dict[str, dict[str, Curve]]:
-    """Read the curves of a work dir or a log.
+    """Read the curves of a work dir with ``vis_data/scalars.json`` (also in subfolders), or of a log file.
 
-    A run that was resumed has a log for each part, which are joined; what was done twice counts as it was done last.
-    Where training begins anew in the same work dir, that is a run of its own.
-
-    Args:
-        source (str | Path): A work dir, which holds `vis_data/scalars.json` in it or in a folder for each start, or a
-            file.
+    A resumed run has several logs, which are joined; later values replace earlier values of the same iteration. A new
+    training in the same work dir is a separate run.
 
     Returns:
-        dict[str, dict[str, dict[int, float]]]: For each run, by the source's name (numbered where there are several),
-        for each logged quantity its values by iteration.
+        dict[str, dict[str, dict[int, float]]]: Values by iteration for each logged quantity of each run. The runs have
+        the name of the source, numbered if there are several.
 
     Raises:
-        UserError: If there is no log, it can't be read, or it has no value to draw.
+        UserError: If there is no log, it cannot be read, or it has no value to draw.
     """
     source = Path(source)
     files = sorted(source.rglob('vis_data/scalars.json')) if os.path.isdir(source) else [source]
@@ -43,7 +39,7 @@ def read_runs(source: str | Path) -> dict[str, dict[str, Curve]]:
 
 
 def _name(source: Path) -> str:
-    """Name of the work dir, or of a file that lies in none."""
+    """Return the name of the work dir, or of a file outside a work dir."""
     if os.path.isdir(source):
         return source.name
     folder = source.parents[1] if source.parent.name == 'vis_data' else source.with_suffix('')
@@ -51,7 +47,7 @@ def _name(source: Path) -> str:
 
 
 def _records(file: Path) -> Iterator[dict]:
-    """Lines of a log; one that a killed run left unfinished at its end does not count."""
+    """Read the lines of a log, except an incomplete last line of a killed run."""
     try:
         lines = file.read_text().splitlines()
     except (OSError, ValueError) as error:
@@ -70,28 +66,28 @@ def _records(file: Path) -> Iterator[dict]:
 
 
 def _split(records: Iterator[dict]) -> list[list[dict]]:
-    """Records of each run: it ends where training goes back to its first logged iteration or before."""
+    """Split records into runs. A run ends if training returns to its first logged iteration or earlier."""
     runs, first = [[]], None
     for record in records:
         step = record.get('step', 0)
-        if not step:  # a test writes its metrics so
+        if not step:  # a record of test metrics
             continue
         if is_training(record):
             if first is None or step <= first:
                 runs, first = [*runs, []], step
-            elif runs[-1][-1]['step'] >= step:  # resumed from before
+            elif runs[-1][-1]['step'] >= step:  # resumed from an earlier iteration
                 runs[-1] = [one for one in runs[-1] if one['step'] < step]
         runs[-1].append(record)
     return runs
 
 
 def is_training(record: dict) -> bool:
-    """Whether a record is of training, not of a validation."""
+    """Return True if a record is from training, False for validation."""
     return 'lr' in record or any(is_loss(key) for key in record)
 
 
 def is_loss(key: str) -> bool:
-    """Whether a logged quantity is a loss, as mmseg names them: 'loss', 'decode.loss_ce'."""
+    """Return True if a quantity is a loss by its name in mmseg, such as 'loss' or 'decode.loss_ce'."""
     return key.rpartition('.')[2].startswith('loss')
 
 
@@ -105,9 +101,9 @@ def _curves(records: Sequence[dict]) -> dict[str, Curve]:
 
 
 def default_keys(runs: dict[str, dict[str, Curve]]) -> list[str]:
-    """What is drawn unless a user names something else: all losses, and the validations' mIoU(S), mIoU(U) and hIoU.
+    """Return the quantities to draw by default: all losses, and mIoU(S), mIoU(U) and hIoU of validations.
 
-    Where no validation knows of seen and unseen classes: its mIoU and what else is in it.
+    Without seen and unseen classes, all IoU and accuracy values replace the latter.
     """
     keys = list(dict.fromkeys(key for curves in runs.values() for key in curves))
     losses = [key for key in keys if is_loss(key)]

@@ -1,4 +1,4 @@
-"""Image, ground truth and prediction in one picture, with a legend of the classes that occur in it."""
+"""Image, ground truth and prediction in one picture, with a legend of the present classes."""
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -7,28 +7,28 @@ from PIL import Image, ImageDraw
 from .fonts import DEJAVU, load_font
 from .legend import FAINT, GAP, INK, PAPER, ROW, TEXT, draw_legend, resize, stack
 
-HEIGHTS = (256, 512)  # px: smaller images are enlarged to the first, larger ones reduced to the second
-WIDEST = 2048  # px: images are not enlarged beyond
+HEIGHTS = (256, 512)  # px: least and largest height of a panel
+WIDEST = 2048  # px: largest width of an enlarged image
 
 
 def side_by_side(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | None, classes: Sequence[str],
                  palette: Sequence[Sequence[int]], unseen: Collection[str] = (), ignore_index: int = 255) -> np.ndarray:
     """Draw an image beside its label maps.
 
-    Pixels that the ground truth ignores are hatched there and pale in the prediction, since they are not scored.
+    Pixels ignored by the ground truth are hatched there and pale in the prediction.
 
     Args:
-        image: (H, W, 3) uint8, RGB.
-        prediction: (H, W) integers, indices into `classes`.
-        truth: (H, W) integers, or None where there is no ground truth.
-        classes: Names, by index.
-        palette: RGB colour of each class, 0..255.
-        unseen: Names that the legend marks with a star.
-        ignore_index: Label without a class.
+        image (np.ndarray): RGB, (H, W, 3) uint8.
+        prediction (np.ndarray): Indices into ``classes``, (H, W) integers.
+        truth (np.ndarray, optional): Ground truth, (H, W) integers; None draws no such panel.
+        classes (Sequence[str]): Class names by index.
+        palette (Sequence[Sequence[int]]): RGB of each class, 0 to 255.
+        unseen (Collection[str]): Names marked with a star in the legend.
+        ignore_index (int): Label of ignored pixels.
 
     Returns:
-        (H', W', 3) uint8, RGB: the panels under their titles, enlarged by a whole factor or reduced to fit, and below
-        them the legend of the classes among scored pixels, largest first.
+        np.ndarray: RGB, (H', W', 3) uint8: titled panels, enlarged by an integer factor or reduced to fit, above the
+        legend of the classes among scored pixels, largest area first.
     """
     size = panel_size(*image.shape[:2])
     maps = [resize(labels, size) for labels in (truth, prediction) if labels is not None]
@@ -42,7 +42,7 @@ def side_by_side(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | 
 
 
 def label_panels(maps: Sequence[np.ndarray], scored: np.ndarray, palette: Sequence[Sequence[int]]) -> dict:
-    """Titled (H, W, 3) panels of [truth, prediction] or [prediction], by what is scored, (H, W) bool."""
+    """Draw titled panels (H, W, 3) of [truth, prediction] or [prediction]. ``scored`` is (H, W) bool."""
     *truth, prediction = maps
     mask, colours = scored[..., None], colourise(prediction, palette)
     panels = {'ground truth': np.where(mask, colourise(labels, palette), hatching(scored.shape)) for labels in truth}
@@ -52,7 +52,7 @@ def label_panels(maps: Sequence[np.ndarray], scored: np.ndarray, palette: Sequen
 
 
 def panel_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) of a panel: whole enlargement of small images, reduction of large ones."""
+    """Return (height, width) of a panel: integer enlargement of small images, reduction of large ones."""
     smallest, largest = HEIGHTS
     if height > largest:
         return largest, max(1, round(width * largest / height))
@@ -61,27 +61,27 @@ def panel_size(height: int, width: int) -> tuple[int, int]:
 
 
 def colourise(labels: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """(H, W) labels -> (H, W, 3) uint8; labels outside the palette become grey."""
+    """Convert labels (H, W) to colours (H, W, 3) uint8; labels outside the palette become grey."""
     table = np.array([*palette, FAINT], dtype=np.uint8)
     return table[np.where((labels >= 0) & (labels < len(palette)), labels, len(palette))]
 
 
 def hatching(size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8: grey diagonal lines, which no class's colour looks like."""
+    """Draw grey diagonal lines, distinct from all class colours, (H, W, 3) uint8."""
     rows, columns = np.indices(size)
     lines = (rows + columns) % 8 < 2
     return np.where(lines[..., None], np.uint8(150), np.uint8(225)).repeat(3, axis=2)
 
 
 def classes_present(maps: Sequence[np.ndarray], count: int) -> list[int]:
-    """Indices of the classes among the labels, largest area first."""
+    """Return the indices of classes in label maps, largest area first."""
     labels = np.concatenate([labels.ravel() for labels in maps])
     areas = np.bincount(labels[(labels >= 0) & (labels < count)], minlength=count)
     return [int(i) for i in np.argsort(-areas, kind='stable') if areas[i]]
 
 
 def panel_row(panels: dict[str, np.ndarray]) -> np.ndarray:
-    """Titled panels (H, W, 3) of one size in a row."""
+    """Draw titled panels (H, W, 3) of equal size in a row."""
     font = load_font(DEJAVU, TEXT)
     height, width = next(iter(panels.values())).shape[:2]
     step = max([width, *(round(font.getlength(title)) for title in panels)]) + GAP

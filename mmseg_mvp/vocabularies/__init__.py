@@ -1,4 +1,4 @@
-"""Label sets: the names of classes, how to say them to CLIP, and which of them are unseen."""
+"""Label sets: class names, their wordings for CLIP, and their unseen classes."""
 from .parsing import class_entries, class_names, label_sets, load_vocabulary
 from .splits import UNSEEN, split_names
 

@@ -1,9 +1,9 @@
-"""Reads vocabularies: class names and the wordings under which a text tower meets them.
+"""Parsing of vocabularies: class names and their wordings for a text tower.
 
-One class a line (or a list entry), in the order of the label values. ``puppy, young dog`` is a class called `puppy`
-with two synonyms; ``wall-concrete = concrete wall`` is a class whose data set calls it otherwise than English does. A
-name goes in quotes where blanks at its ends belong to it. In files, ``#`` starts a comment. In a string that a person
-types, ``red house, tree, sky``, commas part the classes, so that it has no place for synonyms.
+A file has one class per line, a list one class per entry, in the order of the label values. ``puppy, young dog`` is the
+class `puppy` with two synonyms. ``wall-concrete = concrete wall`` gives a class another wording than its name. Quotes
+keep spaces at the ends of a name. In files, ``#`` starts a comment. In a single string, ``red house, tree, sky``,
+commas separate classes, so synonyms are not possible.
 """
 import os
 import re
@@ -26,7 +26,7 @@ _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wording
 
 
 def label_sets() -> list[str]:
-    """Names of the label sets that ship with the project."""
+    """Return the names of the shipped label sets."""
     return sorted(path.stem for path in _SHIPPED.glob('*.txt'))
 
 
@@ -34,16 +34,17 @@ def load_vocabulary(source: Source) -> Vocabulary:
     """Read a vocabulary.
 
     Args:
-        source: A shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``), the
-            path of a ``.txt`` file, a sequence of strings, one class each, a string of several names parted by commas,
-            or a vocabulary, whose names are taken as they stand.
+        source (Source): Shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``),
+            path of a ``.txt`` file, sequence of strings with one class each, string of names separated by commas, or
+            vocabulary, whose names are kept unchanged.
 
     Returns:
-        Class name to its wordings, ordered by label value. Wordings have blanks for underscores, names keep them.
+        dict[str, tuple[str, ...]]: Class names with their wordings, in the order of the label values. Names keep
+        underscores; wordings have spaces instead.
 
     Raises:
-        UserError: The label set, its split or the file does not exist, or the list is of no such type, is empty, has
-            an empty entry or a line break in a name, or holds a name twice.
+        UserError: If the label set, its split or the file does not exist, or the source has a wrong type, is empty, has
+            an empty entry, a name with a line break, or a duplicate name.
     """
     if isinstance(source, Path) or (isinstance(source, str) and source.endswith('.txt')):
         return _parse(_file_entries(Path(source)), str(source))
@@ -53,28 +54,22 @@ def load_vocabulary(source: Source) -> Vocabulary:
         return _shipped(source)
     if isinstance(source, dict):
         return _checked([(name, _split(wordings)) for name, wordings in source.items()], 'the class list')
-    if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets have no order
+    if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets are unordered
         raise UserError(f'The classes are given as {type(source).__name__}: expected names parted by commas, a list of '
                         f'names, a dict of names and their wordings, a label set, or the path of a .txt file.')
     return _parse(list(source), 'the class list')
 
 
 def class_names(source: Source) -> list[str]:
-    """Only the names of :func:`load_vocabulary`, for ``metainfo=dict(classes=class_names('voc20:seen'))``.
-
-    Raises:
-        UserError: As in :func:`load_vocabulary`.
-    """
+    """Return only the names of :func:`load_vocabulary`, as for ``metainfo=dict(classes=...)``."""
     return list(load_vocabulary(source))
 
 
 def class_entries(source: Source) -> list[str]:
-    """The classes of :func:`load_vocabulary` as one string each, ``'pottedplant = potted plant'``.
-
-    Each reads back as the same class, alone or in a list of others.
+    """Return the classes of :func:`load_vocabulary` as entries, such as ``'pottedplant = potted plant'``.
 
     Raises:
-        UserError: As in :func:`load_vocabulary`; or a name with quotation marks would read back otherwise.
+        UserError: As in :func:`load_vocabulary`, or if a name cannot be written as an entry.
     """
     vocabulary = load_vocabulary(source)
     entries = {name: _entry(name, wordings) for name, wordings in vocabulary.items()}
@@ -110,9 +105,9 @@ def _shipped(spec: str) -> Vocabulary:
 def _file_entries(path: Path) -> list[str]:
     try:
         if os.path.exists(path) and (not os.path.isfile(path) or os.path.getsize(path) > _MAX_FILE):
-            raise OSError('no file of at most 64 MiB')  # a device or a pipe may never end
+            raise OSError('no file of at most 64 MiB')  # reading a device or a pipe can block forever
         lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, ValueError) as error:  # no UTF-8, or a path with a null byte
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
         raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '
                         'UTF-8 text file with one class a line.') from error
     return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
@@ -123,7 +118,7 @@ def _parse(entries: list[str], where: str) -> Vocabulary:
 
 
 def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary:
-    """Names and wordings as a vocabulary, if they can be one."""
+    """Convert pairs of name and wordings to a vocabulary. Raise UserError if it is not valid."""
     if not pairs:
         raise UserError(f'No class in {where}: name at least one.')
     for pair in pairs:
@@ -141,7 +136,7 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
     named = _NAMED.match(entry.strip())
     text = (named['wordings'] or '') if named else entry
     wordings = _split(text)
-    # A lone list entry is the name as it stands, so that METAINFO lists (ADE20K has 'bed ') pass through unchanged.
+    # Without comma or '=', the name stays unchanged, because METAINFO lists have names like 'bed ' (ADE20K).
     bare = text.split(',')[0].strip() if ',' in text else text
     name = (named['quoted'] or named['bare']) if named else bare
     if not name or not all(wordings):
@@ -151,7 +146,7 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
-    """Wordings that commas part, or a sequence of such, without underscores and superfluous blanks."""
+    """Split wordings (a string or several) at commas, and normalise underscores and spaces."""
     parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
     if not all(isinstance(part, str) for part in parts):
         raise UserError(f'The wordings {wordings!r} of a class are no strings: give each class a list of wordings.')
@@ -163,7 +158,7 @@ def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:
         raise UserError(f'The class name {name!r} of {where} is a {type(name).__name__}: a name is a string.')
     if not name.strip() or not wordings or not all(wordings):
         raise UserError(f'Class {name!r} of {where} has an empty name or wording: give both at least one letter.')
-    # Control characters but the tabulator, halves of surrogate pairs, line and paragraph separators.
+    # Control characters except tab, surrogates, line and paragraph separators.
     letters = {*name, *''.join(wordings)} - {'\t'}
     if any(unicodedata.category(letter) in ('Cc', 'Cs', 'Zl', 'Zp') for letter in letters):
         raise UserError(f'Class {name!r} of {where} holds a line break or another character that can\'t be shown: '

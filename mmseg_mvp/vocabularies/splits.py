@@ -1,7 +1,7 @@
-"""Seen/unseen splits of the shipped label sets, by class name.
+"""Seen and unseen classes of the shipped label sets, by class name.
 
-Sources: VOC, Context and COCO-Stuff follow SPNet, ZS3 and MaskCLIP+ (Zhou et al., ECCV 2022); ADE20K follows FreeSeg
-(Qin et al., CVPR 2023); the toy world's split is ours.
+VOC, Context and COCO-Stuff follow SPNet, ZS3 and MaskCLIP+ (Zhou et al., ECCV 2022). ADE20K follows FreeSeg (Qin et
+al., CVPR 2023). The split of the toy world is ours.
 """
 from typing import Iterable
 
@@ -22,18 +22,12 @@ UNSEEN: dict[str, tuple[str, ...]] = {
 
 
 def split_names(names: Iterable[str], unseen: Iterable[str], source: str = 'the class list') -> tuple[list, list]:
-    """Divide class names into seen and unseen ones, both in the order of ``names``.
+    """Split class names into seen and unseen ones, both in the order of ``names``.
 
-    Args:
-        names: All class names.
-        unseen: Names of the unseen classes, each of them among ``names``.
-        source: What ``names`` is called in the error message.
-
-    Returns:
-        The seen names and the unseen names.
+    ``source`` describes ``names`` in error messages.
 
     Raises:
-        UserError: An unseen name is not among ``names``, or one of them is no list of names.
+        UserError: If ``unseen`` is not a subset of ``names``, or an argument is not a list of names.
     """
     for what, given in (('The classes', names), ('The unseen classes', unseen)):
         if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):

@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 
 from mmseg_mvp.vocabularies import class_names
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('mmseg_scope')]
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mvp_seg/voc_zs.py'
 NO_WORKERS = {f'{loader}.{key}': value for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader')

@@ -137,7 +137,7 @@ def test_two_processes_train_as_one_does_with_twice_the_batch(tmp_path):
 
 
 @pytest.fixture
-def learned(tmp_path):
+def learned(mmseg_scope, tmp_path):
     """A checkpoint of other prompts than a run starts with."""
     torch.manual_seed(1)
     save_checkpoint(dict(state_dict=MODELS.build(Config.fromfile(TOY).model).state_dict(), meta={}),

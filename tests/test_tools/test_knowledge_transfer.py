@@ -12,6 +12,8 @@ from mmseg.registry import MODELS
 
 import mmseg_mvp  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 STEMS = dict(voc_zs='voc', voc_unlabelled='voc', context_zs='context', context60_zs='context', ade20k_zs='ade20k',
              coco_stuff_zs='coco_stuff')
 

@@ -1,4 +1,4 @@
-"""The toy world: pictures drawn by code, captions of them and a data set of them. It is a toy, not a benchmark."""
+"""Toy world: generated images with captions, as a data set. It is not a benchmark."""
 from .dataset import DrawToyScene, ToySceneDataset
 
 __all__ = ['DrawToyScene', 'ToySceneDataset']

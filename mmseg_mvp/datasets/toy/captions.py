@@ -1,7 +1,6 @@
-"""Captions of toy scenes: names, colours, sizes, places and parts, in many wordings.
+"""Captions of toy scenes: names, colours, sizes, positions and parts in varied wordings.
 
-A caption carries its claims, so that whether it is true of another picture can be looked up: that, and nothing about
-pixels, is what the tiny CLIP learns from.
+Each caption has its claims, so its truth for other images is known. The tiny CLIP learns from this truth.
 """
 from collections import defaultdict
 from typing import NamedTuple, Sequence
@@ -14,24 +13,24 @@ from mmseg_mvp.datasets.toy.shapes import COLOURS, SHAPES, part_names
 SIZES = ('big', 'small')
 PLACES = {'left': 'on the left', 'right': 'on the right', 'top': 'at the top', 'bottom': 'at the bottom'}
 FRAMES = ('{}.', 'a picture of {}.', 'there is {}.', 'this is {} in the scene.', 'a scene with {}.', 'i see {}.')
-# Words that say nothing about a picture: a text tower that has read them before a name tolerates learned contexts.
+# Words without claims. Training with them before names makes the text tower robust to learned contexts.
 FILLERS = tuple('a an the this that here my one some photo picture image view look at with and of in scene shows there '
                 'is nice good cool clean drawing toy cartoon we see just very only segment pixels part'.split())
 
 
 class Caption(NamedTuple):
-    """A sentence and what it claims.
+    """Sentence and its claims.
 
     Attributes:
-        text (str): The sentence, lower case, with a full stop.
-        claims (tuple[frozenset[str], ...]): One set of facts for each object spoken of.
+        text (str): Sentence in lower case with a full stop.
+        claims (tuple[frozenset[str], ...]): Set of facts for each mentioned object.
     """
     text: str
     claims: tuple[frozenset[str], ...]
 
 
 def main_part(name: str) -> str:
-    """The coloured part with the largest area: "a red house" speaks of it."""
+    """Return the coloured part with the largest area; "a red house" refers to its colour."""
     area = dict.fromkeys(part_names(name), 0.)
     for part, points in SHAPES[name]:
         if part in area:
@@ -44,7 +43,7 @@ MAIN_PARTS = {name: main_part(name) for name in CLASSES}
 
 
 def object_facts(thing: ToyObject) -> frozenset[str]:
-    """All that a caption may claim of an object, such as ``'house'``, ``'big'``, ``'has:roof'``, ``'roof:red'``."""
+    """Return all facts about an object, such as ``'house'``, ``'big'``, ``'has:roof'``, ``'roof:red'``."""
     (x, y), facts = thing.centre, {thing.name}
     facts |= {f'{part}:{colour}' for part, colour in thing.colours.items()} | {f'has:{part}' for part in thing.colours}
     judged = {'big': thing.scale > .52, 'small': thing.scale < .45, 'left': x < .42, 'right': x > .58,
@@ -53,14 +52,9 @@ def object_facts(thing: ToyObject) -> frozenset[str]:
 
 
 def truth_table(captions: Sequence[Caption], facts: Sequence[Sequence[frozenset[str]]]) -> np.ndarray:
-    """Which captions are true of which pictures: each claim must hold for some object of the picture.
+    """Compute the captions that are true for each image, bool, (B, T): each claim must hold for some object.
 
-    Args:
-        captions (Sequence[Caption]): T captions, of these or of other pictures.
-        facts (Sequence[Sequence[frozenset[str]]]): For each of B pictures, :func:`object_facts` of its objects.
-
-    Returns:
-        np.ndarray: bool (B, T).
+    ``captions`` has T captions of any images. ``facts`` has :func:`object_facts` of the objects in each of B images.
     """
     having = defaultdict(list)
     for picture, things in enumerate(facts):
@@ -76,15 +70,7 @@ def truth_table(captions: Sequence[Caption], facts: Sequence[Sequence[frozenset[
 
 
 def describe_scene(scene: Scene, rng: np.random.Generator) -> Caption:
-    """A caption that names every object of a scene, in random order.
-
-    Args:
-        scene (Scene): At least one object.
-        rng (np.random.Generator): Chooses the wording.
-
-    Returns:
-        Caption: Such as "there is a house with a red roof, a small key and a tree."
-    """
+    """Name all objects of a scene in random order, as in "there is a house with a red roof and a small key."."""
     told = [_phrase(thing, rng) for thing in rng.permutation(np.array(scene.objects, dtype=object))]
     phrases = [phrase for phrase, _ in told]
     text = ' and '.join([', '.join(phrases[:-1]), phrases[-1]]) if len(phrases) > 1 else phrases[0]
@@ -92,16 +78,7 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> Caption:
 
 
 def describe_whole(scene: Scene, rng: np.random.Generator, templates: Sequence[str]) -> Caption:
-    """What a picture as a whole answers to: :func:`describe_scene`, or a template with the name of one object.
-
-    Args:
-        scene (Scene): At least one object.
-        rng (np.random.Generator): Chooses the wording.
-        templates (Sequence[str]): Sentences with one ``{}`` for the bare name.
-
-    Returns:
-        Caption: Such as "a photo of a house."
-    """
+    """Write a caption for an image: :func:`describe_scene`, or the name of one object in a template."""
     if rng.random() < .5:
         return describe_scene(scene, rng)
     name = scene.objects[rng.integers(len(scene.objects))].name
@@ -109,35 +86,20 @@ def describe_whole(scene: Scene, rng: np.random.Generator, templates: Sequence[s
 
 
 def describe_object(thing: ToyObject, rng: np.random.Generator) -> Caption:
-    """What a place in a picture answers to: a phrase, or some words and then the name.
-
-    Args:
-        thing (ToyObject): What to speak of.
-        rng (np.random.Generator): Chooses the wording.
-
-    Returns:
-        Caption: Such as "very nice big house.", "the red roof of a house."
-    """
+    """Write a caption for an object: "the red roof of a house.", or filler words and its name."""
     phrase, claim = (_phrase if rng.random() < .5 else _words_then_name)(thing, rng)
     return Caption(f'{phrase}.', (claim,))
 
 
 def grammar_words(templates: Sequence[str]) -> list[str]:
-    """Every piece of text that captions are put together from.
-
-    Args:
-        templates (Sequence[str]): As for :func:`describe_whole`.
-
-    Returns:
-        list[str]: Words and sentences; their tokens are the only ones that the tiny CLIP knows.
-    """
+    """Return all text fragments of captions. The tiny CLIP knows only their tokens."""
     parts = [part for name in CLASSES for part in part_names(name)]
     return [*CLASSES, *parts, *COLOURS, *SIZES, *PLACES.values(), *FILLERS, *PLACES,
             *(text.format('') for text in (*templates, *FRAMES)), 'a the with and of , .']
 
 
 def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
-    """A noun phrase and its claim: bare, coloured, sized, placed, or told by a part."""
+    """Return a noun phrase and its claim: only the name, or with a colour, size, position or part."""
     name, facts = thing.name, object_facts(thing)
     part = str(rng.choice(list(thing.colours)))
     coloured, main = f'{thing.colours[part]} {part}', MAIN_PARTS[name]
@@ -153,7 +115,7 @@ def _phrase(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
 
 
 def _words_then_name(thing: ToyObject, rng) -> tuple[str, frozenset[str]]:
-    """Fillers with up to two true words among them, then the name: the form of a learned prompt."""
+    """Return filler words with up to two true words, followed by the name, in the form of a learned prompt."""
     words = list(rng.choice(FILLERS, min(int(rng.exponential(5)), 14)))
     main = MAIN_PARTS[thing.name]
     true_words = {thing.colours[main]: f'{main}:{thing.colours[main]}'}

@@ -1,4 +1,4 @@
-"""The toy world as a data set of mmseg: pictures are drawn when they are asked for."""
+"""Toy world as an mmseg data set, with images generated on access."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
@@ -11,15 +11,15 @@ from mmseg_mvp.errors import UserError
 
 @DATASETS.register_module()
 class ToySceneDataset(BaseSegDataset):
-    """Drawn scenes of 20 classes, the background ignored. A toy: its figures say nothing about real pictures.
+    """Generated scenes of 20 classes, with ignored background. Results say nothing about real images.
 
-    Its pipeline begins with :class:`DrawToyScene`. ``metainfo=dict(classes=...)`` turns the other classes into 255.
+    The pipeline begins with :class:`DrawToyScene`. ``metainfo=dict(classes=...)`` sets other classes to 255.
 
     Args:
-        num_images (int): Length of the data set; pictures 0 to ``num_images - 1`` of the split.
-        split (str): ``'train'``, ``'val'`` or ``'test'``; they share no picture.
-        size (int): Side of a picture in pixels.
-        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+        num_images (int): Number of images; they have the indices 0 to ``num_images - 1`` of the split.
+        split (str): ``'pretrain'``, ``'train'``, ``'val'`` or ``'test'``, without common images.
+        size (int): Side of an image in pixels.
+        **kwargs: Arguments of :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
         UserError: If the split is unknown or a number is below 1.
@@ -41,7 +41,7 @@ class ToySceneDataset(BaseSegDataset):
         super().__init__(**kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """One entry a picture, with a file name for results; there is no such file."""
+        """Create one entry per image. The file names are for results only; no such files exist."""
         names = [f'toy_{self.split}_{index:06d}.png' for index in range(self.num_images)]
         return [dict(index=index, split=self.split, size=self.size, img_path=name, seg_map_path=name,
                      label_map=self.label_map, reduce_zero_label=False, seg_fields=[])
@@ -50,18 +50,10 @@ class ToySceneDataset(BaseSegDataset):
 
 @TRANSFORMS.register_module()
 class DrawToyScene(BaseTransform):
-    """Draws the picture and the label map of an entry of :class:`ToySceneDataset`: loading, without files."""
+    """Transform that draws image and label map for an entry of :class:`ToySceneDataset`, in place of loading."""
 
     def transform(self, results: dict) -> dict:
-        """Adds what mmcv's and mmseg's loading would add.
-
-        Args:
-            results (dict): ``index``, ``split``, ``size``, ``label_map`` and ``seg_fields``.
-
-        Returns:
-            dict: The same, with ``img`` (size, size, 3) uint8 in BGR, ``gt_seg_map`` (size, size) uint8, ``img_shape``
-            and ``ori_shape``.
-        """
+        """Add ``img`` (size, size, 3), uint8, BGR, and ``gt_seg_map`` (size, size), uint8, to an entry."""
         scene = draw_scene(results['index'], results['split'], results['size'])
         results['img'] = np.ascontiguousarray(scene.image[..., ::-1])
         results['gt_seg_map'] = _renumber(scene.labels, results['label_map'])
@@ -71,7 +63,7 @@ class DrawToyScene(BaseTransform):
 
 
 def _renumber(labels: np.ndarray, label_map: dict[int, int] | None) -> np.ndarray:
-    """Label values (H, W) by a data set's label map; the background stays ignored."""
+    """Apply the label map of a data set to labels (H, W); the background stays ignored."""
     table = np.full(IGNORE + 1, IGNORE, np.uint8)
     for old in range(len(CLASSES)):
         table[old] = old if label_map is None else label_map[old]

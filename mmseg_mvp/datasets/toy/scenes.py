@@ -1,4 +1,4 @@
-"""Draws the toy world: one to three objects on a textured background, the same picture for the same index, no files."""
+"""Drawing of the toy world: one to three objects on a textured background, reproducible by index."""
 from dataclasses import dataclass
 
 import cv2
@@ -9,21 +9,21 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
 CLASSES: tuple[str, ...] = tuple(SHAPES)
-# The first entropy word of a split's generators: splits never share a picture.
+# First seed word of each split, so that splits have no common image.
 SPLIT_SEEDS = {'pretrain': 11, 'train': 23, 'val': 37, 'test': 53}
 _SUBPIXEL_BITS = 6
 
 
 @dataclass(frozen=True)
 class ToyObject:
-    """One object of a scene.
+    """Object of a scene.
 
     Attributes:
         name (str): Class name.
-        colours (dict[str, str]): Colour name of each part that the object has.
+        colours (dict[str, str]): Colour name of each part of the object.
         polygons (tuple[tuple[str, np.ndarray], ...]): Part name and vertices (N, 2) in pixels, in drawing order.
-        centre (tuple[float, float]): x, y as fractions of the picture's side.
-        scale (float): Side of the object's unit drawing as a fraction of the picture's side.
+        centre (tuple[float, float]): x and y as fractions of the image side.
+        scale (float): Side of the unit drawing as a fraction of the image side.
     """
     name: str
     colours: dict[str, str]
@@ -34,12 +34,12 @@ class ToyObject:
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn picture and what is in it.
+    """Image and its objects.
 
     Attributes:
-        image (np.ndarray): RGB, uint8 (size, size, 3).
-        labels (np.ndarray): Class indices, uint8 (size, size), :data:`IGNORE` on the background.
-        objects (tuple[ToyObject, ...]): In drawing order: a later one may hide part of an earlier one.
+        image (np.ndarray): RGB image, uint8, (size, size, 3).
+        labels (np.ndarray): Class indices, uint8, (size, size), with :data:`IGNORE` for background.
+        objects (tuple[ToyObject, ...]): Objects in drawing order; later ones can hide parts of earlier ones.
     """
     image: np.ndarray
     labels: np.ndarray
@@ -47,15 +47,12 @@ class Scene:
 
 
 def draw_scene(index: int, split: str = 'train', size: int = 64) -> Scene:
-    """Draws the picture of an index.
+    """Draw the image of an index.
 
     Args:
-        index (int): Any number >= 0.
+        index (int): Index of the image, at least 0.
         split (str): ``'pretrain'`` (for the tiny CLIP), ``'train'``, ``'val'`` or ``'test'``.
-        size (int): Side of the picture in pixels; the composition does not depend on it.
-
-    Returns:
-        Scene: The picture, its label map and its objects.
+        size (int): Side of the image in pixels; the composition is independent of it.
 
     Raises:
         UserError: If the split is unknown.
@@ -73,7 +70,7 @@ def draw_scene(index: int, split: str = 'train', size: int = 64) -> Scene:
 
 
 def _place_objects(rng: np.random.Generator, size: int):
-    """Yields one to three objects of different classes that overlap little."""
+    """Generate one to three objects of different classes with little overlap."""
     count = rng.choice([1, 2, 3], p=[.3, .4, .3])
     taken: list[tuple[float, float, float]] = []
     for name in rng.choice(CLASSES, count, replace=False):
@@ -87,9 +84,9 @@ def _place_objects(rng: np.random.Generator, size: int):
 
 
 def _make_object(rng, name: str, centre, scale: float, size: int) -> ToyObject:
-    """Colours the parts and maps the unit drawing into the picture: mirrored at random, tilted, stretched.
+    """Colour the parts and map the unit drawing to the image, with random mirroring, rotation and stretching.
 
-    One object in three lacks an optional part.
+    A third of the objects lack an optional part, if they have any.
     """
     parts, shape = part_names(name), SHAPES[name]
     optional = [part for part in parts if part in OPTIONAL_PARTS]
@@ -108,7 +105,7 @@ def _make_object(rng, name: str, centre, scale: float, size: int) -> ToyObject:
 
 
 def _without(shape: tuple[Part, ...], lost: str) -> list[Part]:
-    """A shape without a part and the fixed-colour details that follow it."""
+    """Remove a part and its fixed-colour details from a shape."""
     kept, owner = [], None
     for part in shape:
         owner = owner if part.name in FIXED_COLOURS else part.name
@@ -118,22 +115,22 @@ def _without(shape: tuple[Part, ...], lost: str) -> list[Part]:
 
 
 def _draw_object(thing: ToyObject, image: np.ndarray, labels: np.ndarray, rng) -> None:
-    """Paints an object into image (size, size, 3) and labels (size, size), in place."""
+    """Draw an object into image (size, size, 3) and labels (size, size), in place."""
     paint = {part: _shade(COLOURS[colour], rng) for part, colour in thing.colours.items()} | FIXED_COLOURS
     for part, points in thing.polygons:
-        # OpenCV counts from the middle of the first pixel.
+        # In OpenCV, the centre of the first pixel is the origin.
         fixed = np.round((points - .5) * 2**_SUBPIXEL_BITS).astype(np.int32)[None]
         cv2.fillPoly(image, fixed, paint[part], cv2.LINE_AA, _SUBPIXEL_BITS)
         cv2.fillPoly(labels, fixed, CLASSES.index(thing.name), cv2.LINE_8, _SUBPIXEL_BITS)
 
 
 def _shade(colour: tuple[int, int, int], rng) -> tuple[int, ...]:
-    """A colour near the named one."""
+    """Return a random colour near the given one."""
     return tuple(np.clip(np.array(colour) + rng.integers(-22, 23, 3), 0, 255).tolist())
 
 
 def _background(rng, size: int) -> np.ndarray:
-    """Two neighbouring colours mixed by a texture, uint8 (size, size, 3)."""
+    """Draw two similar colours mixed by a texture, uint8, (size, size, 3)."""
     base = rng.uniform(30, 225, 3)
     other = np.clip(base + rng.uniform(-60, 60, 3), 0, 255)
     weight = _texture(rng, size)[..., None]
@@ -141,7 +138,7 @@ def _background(rng, size: int) -> np.ndarray:
 
 
 def _texture(rng, size: int) -> np.ndarray:
-    """A texture in [0, 1], (size, size): stripes, checks, a gradient or blurred noise."""
+    """Draw stripes, checks, a gradient or blurred noise, 0 to 1, (size, size)."""
     kind = rng.choice(['stripes', 'checks', 'gradient', 'noise'])
     y, x = np.mgrid[:size, :size] / size
     angle, period = rng.uniform(0, np.pi), rng.uniform(.08, .3)

@@ -1,6 +1,6 @@
-"""The things that live in the toy world: each is a short list of coloured parts, each part a polygon.
+"""Objects of the toy world as lists of coloured parts, each a polygon.
 
-Coordinates are those of a unit drawing: x to the right, y down, both in [-1, 1].
+Polygons use the coordinates of a unit drawing: x to the right, y down, both in [-1, 1].
 """
 from typing import NamedTuple
 
@@ -8,56 +8,56 @@ import numpy as np
 
 
 class Part(NamedTuple):
-    """A polygon with a name.
+    """Polygon with a name.
 
     Attributes:
-        name (str): What captions call it. All parts of one name share a colour; ``'dark'`` and ``'light'`` are fixed
-            colours that captions do not mention, on the part before them.
-        points (np.ndarray): Vertices (N, 2) as x, y in the unit drawing.
+        name (str): Name in captions. Polygons with the same name share a colour. ``'dark'`` and ``'light'`` are details
+            of the preceding part with fixed colours, without mention in captions.
+        points (np.ndarray): Vertices as x, y in the unit drawing, (N, 2).
     """
     name: str
     points: np.ndarray
 
 
 def poly(*points: tuple[float, float]) -> np.ndarray:
-    """A polygon (N, 2) from its vertices."""
+    """Create a polygon (N, 2) from its vertices."""
     return np.array(points, dtype=np.float64)
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
-    """An upright rectangle (4, 2)."""
+    """Create an axis-aligned rectangle (4, 2)."""
     return poly((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, start: float = 0, stop: float = 360) -> np.ndarray:
-    """An ellipse, or the segment of it between two angles in degrees (clockwise from the right), as (20, 2)."""
+    """Create an ellipse, or its segment between two angles in degrees (clockwise from the right), (20, 2)."""
     t = np.radians(np.linspace(start, stop, 20))
     return np.stack([x + rx * np.cos(t), y + ry * np.sin(t)], axis=1)
 
 
 def ring(x: float, y: float, radius: float, width: float, start: float = 0, stop: float = 360) -> np.ndarray:
-    """A circular band (40, 2), ``width`` across, between two angles in degrees."""
+    """Create a circular band of a given width between two angles in degrees, (40, 2)."""
     outer = ellipse(x, y, radius, radius, start, stop)
     inner = ellipse(x, y, radius - width, radius - width, start, stop)
     return np.concatenate([outer, inner[::-1]])
 
 
 def bar(x0: float, y0: float, x1: float, y1: float, width: float) -> np.ndarray:
-    """A straight bar (4, 2) from one point to another."""
+    """Create a straight bar between two points, (4, 2)."""
     along = np.array([x1 - x0, y1 - y0])
     side = np.array([-along[1], along[0]]) / np.linalg.norm(along) * width / 2
     return np.array([(x0, y0) + side, (x1, y1) + side, (x1, y1) - side, (x0, y0) - side])
 
 
 def _parts(**polygons) -> tuple[Part, ...]:
-    """Parts in drawing order; a value is one polygon or a list of them, a trailing ``_`` in a name is dropped."""
+    """Create parts in drawing order from polygons or lists of polygons. A trailing ``_`` in a name is removed."""
     return tuple(
         Part(name.rstrip('_'), points) for name, value in polygons.items()
         for points in (value if isinstance(value, list) else [value]))
 
 
 def _mirrored(*polygons: np.ndarray) -> list[np.ndarray]:
-    """The polygons and their mirror images about the upright axis."""
+    """Return the polygons and their mirror images about the vertical axis."""
     return [side * np.array([sign, 1.0]) for side in polygons for sign in (1, -1)]
 
 
@@ -141,18 +141,11 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 FIXED_COLOURS: dict[str, tuple[int, int, int]] = {'dark': (30, 30, 35), 'light': (245, 245, 235)}
 
-# Parts that some objects of a class lack, which is what gives the part's name a meaning.
+# Parts that some objects lack, so that the names of parts carry information.
 OPTIONAL_PARTS = frozenset('roof door trunk cabin wheels tail fin stem middle sail mast base wing beak hat nose flame '
                            'fins window teeth back legs hands rim ears spots'.split())
 
 
 def part_names(name: str) -> list[str]:
-    """The parts of an object that have a colour of their own, in drawing order.
-
-    Args:
-        name (str): A class name of the toy world.
-
-    Returns:
-        list[str]: Part names, without the fixed ``'dark'`` and ``'light'`` ones.
-    """
+    """Return the names of an object's parts with variable colour (not 'dark' or 'light'), in drawing order."""
     return list(dict.fromkeys(part.name for part in SHAPES[name] if part.name not in FIXED_COLOURS))

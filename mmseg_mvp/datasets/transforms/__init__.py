@@ -1,4 +1,4 @@
-"""Loading that tells a user which file is broken and how, a cheaper random crop, hidden labels, masks of episodes."""
+"""Transforms: checked loading, a faster random crop, hidden labels, episodes and label lists."""
 from .counting_random_crop import CountingRandomCrop
 from .hide_classes import HideClasses, HideEverything
 from .load_annotations import LoadCheckedAnnotations

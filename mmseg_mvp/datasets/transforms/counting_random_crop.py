@@ -1,4 +1,4 @@
-"""Random crops without sorting pixels."""
+"""Random crop without sorting of pixels."""
 import numpy as np
 from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop
@@ -13,20 +13,20 @@ _TRIES = 10
 
 @TRANSFORMS.register_module()
 class CountingRandomCrop(RandomCrop):
-    """mmseg's ``RandomCrop``: the same crops from the same random numbers, sooner.
+    """Faster version of mmseg's ``RandomCrop``, with equal crops for equal random numbers.
 
-    mmseg sorts the labels of each candidate to learn their shares (``numpy.unique``); one count of the possible labels
-    says the same. All hidden pixels (:mod:`mmseg_mvp.labels`) count as one category: their true classes must not choose
-    the crop.
+    Class shares come from a histogram instead of ``numpy.unique``, which sorts pixels. All hidden pixels
+    (:mod:`mmseg_mvp.labels`) count as one category, so that their true classes do not influence the crop.
 
     Args:
-        crop_size (int | tuple[int, int]): Expected height and width.
-        cat_max_ratio (float): Largest share that one class may have of the labelled pixels; a crop that exceeds it is
-            drawn again, up to ten times.
-        ignore_index (int): Label of pixels that don't count.
+        crop_size (int | tuple[int, int]): Height and width in pixels.
+        cat_max_ratio (float): Largest share of one class among labelled pixels. Other crops are drawn again, up to ten
+            times.
+        ignore_index (int): Label of ignored pixels.
 
     Raises:
-        UserError: If the size is not one or two whole numbers of pixels, or the share is not between 0 and 1.
+        UserError: If the size is not one or two positive integers, the share is not in (0, 1], or the label is not in 0
+            to 255.
     """
 
     def __init__(self, crop_size: int | tuple[int, int], cat_max_ratio: float = 1., ignore_index: int = 255) -> None:
@@ -41,7 +41,7 @@ class CountingRandomCrop(RandomCrop):
 
     @cache_randomness
     def crop_bbox(self, results: dict) -> tuple[int, int, int, int]:
-        """Top, bottom, left and right of a crop of ``img`` (H, W, 3), chosen by ``gt_seg_map`` (H, W)."""
+        """Choose a crop of ``img`` (H, W, 3) by ``gt_seg_map`` (H, W): top, bottom, left, right in pixels."""
         bbox = self._draw(results['img'].shape)
         for _ in range(_TRIES if self.cat_max_ratio < 1 else 0):
             if self._is_varied(self.crop(results['gt_seg_map'], bbox)):
@@ -54,7 +54,7 @@ class CountingRandomCrop(RandomCrop):
         return top, top + self.crop_size[0], left, left + self.crop_size[1]
 
     def _is_varied(self, labels: np.ndarray) -> bool:
-        """Whether several classes are in sight and none has more than its share."""
+        """Return True if labels (H, W) contain several classes, each within its largest share."""
         counts = np.bincount(labels.ravel(), minlength=256)
         counts[self.ignore_index] = 0
         counts = np.append(counts[:HIDDEN], counts[HIDDEN:].sum())

@@ -1,4 +1,4 @@
-"""Hides labels from training without forgetting them: some classes, or all."""
+"""Transforms that hide labels from training but keep the truth for monitoring."""
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
@@ -8,24 +8,22 @@ from mmseg_mvp.labels import HIDDEN, IGNORE, UNKNOWN
 from mmseg_mvp.vocabularies import class_names, split_names
 from mmseg_mvp.vocabularies.parsing import Source
 
-_STRAY = 2**16 - 1  # what the table says of a value that is no label
+_STRAY = 2**16 - 1  # table entry for values that are not labels
 
 
 @TRANSFORMS.register_module()
 class HideClasses(BaseTransform):
-    """Hides the pixels of unseen classes: their label c becomes ``HIDDEN + c`` (see :mod:`mmseg_mvp.labels`).
+    """Transform that hides pixels of unseen classes: label c becomes ``HIDDEN + c`` (:mod:`mmseg_mvp.labels`).
 
-    Stands right after the labels are loaded (and so after ``reduce_zero_label`` and the label map), in the pipeline of
-    a data set with all classes. Ignored pixels stay 255, other labels stay as they are.
+    It follows directly after the loading of labels, in the pipeline of a data set with all classes. Ignored pixels stay
+    255, and other labels stay unchanged.
 
     Args:
-        classes: All classes of the data set in the order of its labels, as
-            :func:`mmseg_mvp.vocabularies.load_vocabulary` reads them: ``'voc20'``, a ``.txt`` file, a list of names.
-        unseen: Those to hide: ``'voc20:unseen'``, a ``.txt`` file, a list of names.
+        classes (Source): All classes in the order of the labels, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        unseen (Source): Classes to hide, such as ``'voc20:unseen'``.
 
     Raises:
-        UserError: No class is unseen, an unseen class is not among the classes, or there are more classes than labels
-            below 255.
+        UserError: If ``unseen`` is empty or not a subset of ``classes``, or there are more than 255 classes.
     """
 
     def __init__(self, classes: Source, unseen: Source) -> None:
@@ -41,17 +39,11 @@ class HideClasses(BaseTransform):
         self._table = _label_table(self.num_classes, [names.index(name) for name in hidden])
 
     def transform(self, results: dict) -> dict:
-        """Hide labels.
-
-        Args:
-            results: ``gt_seg_map`` (H, W), uint8 as loaded or any other integer type.
-
-        Returns:
-            The same, with ``gt_seg_map`` (H, W) uint16.
+        """Hide labels in ``gt_seg_map``, (H, W) of any integer type: (H, W) uint16.
 
         Raises:
-            UserError: There is no mask, its data set keeps another number of classes, or it holds a label that is
-                neither a class nor 255, above all one that is hidden already.
+            UserError: If there is no mask, the data set keeps another number of classes, or a label is not a class or
+                255, such as a hidden one.
         """
         self._check_data_set(results)
         labels = np.asarray(results['gt_seg_map'])
@@ -59,9 +51,9 @@ class HideClasses(BaseTransform):
             raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: '
                             'expected integers.')
         known = labels
-        if labels.dtype.itemsize > 4:  # 2**32 must not become 0
+        if labels.dtype.itemsize > 4:  # uint32 would wrap 2**32 to 0
             known = np.where((labels < 0) | (labels > _STRAY), _STRAY, labels)
-        # As unsigned numbers, labels below 0 are beyond the table like those above it; its last value is a stray.
+        # As uint32, negative labels exceed the table; mode clip gives its last value, which is a stray.
         hidden = np.take(self._table, known.astype(np.uint32), mode='clip')
         if (hidden == _STRAY).any():
             raise UserError(self._stray(labels[hidden == _STRAY].max(), results))
@@ -88,32 +80,25 @@ class HideClasses(BaseTransform):
 
 @TRANSFORMS.register_module()
 class HideEverything(BaseTransform):
-    """Hides every pixel, for training without any mask.
+    """Transform that hides every pixel, for training without masks.
 
-    Stands before the crop. Where a mask was loaded, its truth is kept for monitoring, and ignored pixels are hidden
-    with unknown truth; without a mask all truth is unknown.
+    It precedes the crop. The truth of a loaded mask is kept for monitoring, and its ignored pixels become hidden pixels
+    with unknown truth. Without a mask, all truth is unknown.
     """
 
     def transform(self, results: dict) -> dict:
-        """Hide all labels.
-
-        Args:
-            results: ``img`` (H, W, 3) and, if loaded, ``gt_seg_map`` (H, W).
-
-        Returns:
-            The same, with ``gt_seg_map`` (H, W) uint16 among the ``seg_fields``.
-        """
+        """Hide all labels in ``gt_seg_map``, (H, W), or create it for ``img`` (H, W, 3): (H, W) uint16."""
         if 'gt_seg_map' not in results:
             results['gt_seg_map'] = np.full(results['img'].shape[:2], IGNORE, np.uint16)
             results.setdefault('seg_fields', []).append('gt_seg_map')
         labels = results['gt_seg_map'].astype(np.uint16)
         labels[labels == IGNORE] = UNKNOWN
-        results['gt_seg_map'] = labels | HIDDEN  # one bit, so that what is hidden already stays as it is
+        results['gt_seg_map'] = labels | HIDDEN  # one bit, so hidden labels stay unchanged
         return results
 
 
 def _label_table(num_classes: int, hidden: list[int]) -> np.ndarray:
-    """What becomes of each label, (65536,) uint16."""
+    """Return a look-up table (65536,) uint16 from labels to hidden labels."""
     table = np.full(2**16, _STRAY, np.uint16)
     table[:num_classes] = np.arange(num_classes)
     table[hidden] += HIDDEN

@@ -1,4 +1,4 @@
-"""Loads a label mask, or says which one does not fit its image or the label set."""
+"""Loading of label masks with checks against the image and the label set."""
 import io
 
 import cv2
@@ -16,17 +16,17 @@ from mmseg_mvp.labels import IGNORE
 
 @TRANSFORMS.register_module()
 class LoadCheckedAnnotations(LoadAnnotations):
-    """mmseg's ``LoadAnnotations`` that refuses masks which cannot be right.
+    """mmseg's ``LoadAnnotations`` with checks of the mask.
 
-    The file is read once, and labels are renumbered by one table look-up instead of one pass over the mask per class.
-    An image without a mask passes: mmseg's ``inference_model`` runs the test pipeline on images of a user.
+    The file is read once, and one table look-up renumbers the labels. Images without a mask pass unchanged, because
+    mmseg's ``inference_model`` runs the test pipeline on single images.
 
     Args:
-        num_classes: Number of classes in the data set's files (not of those trained on).
-        **kwargs: Passed on to :class:`mmseg.datasets.transforms.LoadAnnotations`.
+        num_classes (int): Number of classes in the files of the data set, which may exceed the trained classes.
+        **kwargs: Arguments of :class:`mmseg.datasets.transforms.LoadAnnotations`.
 
     Raises:
-        UserError: If the number of classes is not one of 1 to 256.
+        UserError: If the number of classes is not in 1 to 256.
     """
 
     def __init__(self, num_classes: int, **kwargs) -> None:
@@ -35,15 +35,15 @@ class LoadCheckedAnnotations(LoadAnnotations):
         self.num_classes = num_classes
 
     def transform(self, results: dict) -> dict:
-        """Load the mask that ``results['seg_map_path']`` names, if there is one."""
+        """Load the mask of ``results['seg_map_path']``, if present."""
         return super().transform(results) if 'seg_map_path' in results else results
 
     def _load_seg_map(self, results: dict) -> None:
         """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W) uint8.
 
         Raises:
-            UserError: The mask cannot be read, is not one channel of at most 8 bits, differs from the image in size, or
-                holds a value that is neither a class nor ignored; or ``reduce_zero_label`` is not the data set's.
+            UserError: If the mask cannot be read, is not one channel of at most 8 bits, has another size than the image
+                or a value out of range, or if ``reduce_zero_label`` differs from the data set.
         """
         path = results['seg_map_path']
         try:
@@ -51,7 +51,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
             mask = self._decode(path, content)
         except UserError:
             raise
-        except Exception as error:  # each storage backend and decoder has exceptions of its own
+        except Exception as error:  # backends and decoders raise their own exceptions
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy or take its '
                             'name off the split file.') from error
@@ -65,7 +65,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         return mmcv.imfrombytes(content, flag='unchanged', backend=self.imdecode_backend).squeeze().astype(np.uint8)
 
     def _label_table(self, results: dict) -> np.ndarray:
-        """Label of each value in the file, (256,) uint8: mmseg's ``reduce_zero_label``, then its ``label_map``."""
+        """Return labels (256,) uint8 of all file values: mmseg's ``reduce_zero_label``, then its ``label_map``."""
         reduce_zero_label = results['reduce_zero_label']
         if self.reduce_zero_label not in (None, reduce_zero_label):
             raise UserError(f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its data set '
@@ -81,7 +81,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
     @staticmethod
     def _check_format(path: str, content: bytes) -> None:
-        # mmseg casts labels to uint8, so that 300 would arrive as class 44; only the header is decoded here.
+        # mmseg casts to uint8, which turns 300 into class 44. Image.open decodes only the header.
         with Image.open(io.BytesIO(content)) as mask:
             if mask.mode not in ('1', 'L', 'P'):
                 raise UserError(f'Mask {path!r} has pixels of mode {mask.mode!r}: store labels as a PNG with one '
@@ -94,7 +94,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
                             f'{expected[1]} x {expected[0]}: a mask must have the size of its image.')
 
     def _check_values(self, results: dict) -> None:
-        # A label map renumbers classes below num_classes and leaves any other value as it was.
+        # label_map changes only values below num_classes.
         present = np.bincount(results['gt_seg_map'].ravel(), minlength=256).astype(bool)
         present[:self.num_classes] = present[IGNORE] = False
         if present.any():

@@ -1,4 +1,4 @@
-"""Loads the mask of an episode: one class, and everything else."""
+"""Loading of episode masks: one class against all others."""
 import mmcv
 import numpy as np
 import torch
@@ -10,18 +10,17 @@ from .load_annotations import LoadCheckedAnnotations
 
 @TRANSFORMS.register_module()
 class LoadEpisodeAnnotations(LoadCheckedAnnotations):
-    """Loads a mask as label 1, the values in the sample's ``foreground``, and label 0, all other values.
+    """Transform that loads a mask as label 1 (values in the sample's ``foreground``) and label 0 (other values).
 
-    255 stays 255, unless it belongs to the foreground. Like its parent it refuses a mask that cannot be right, and
-    passes an image that has none.
+    255 stays 255, unless it belongs to the foreground. The checks are those in :class:`LoadCheckedAnnotations`.
 
     Args:
-        num_classes: Number of values in the data set's files, the background's included.
-        grey: Take the brightness of a mask of any colour mode (FSS-1000), not the one channel of labels.
-        at_input_size: For tests, after the image was resized: resize the mask to the image as it is now, and let this
-            be the size at which predictions are compared. HSNet and LSeg do so (480 x 480). Otherwise they are compared
-            at the size of the file.
-        **kwargs: Passed on to :class:`LoadCheckedAnnotations`.
+        num_classes (int): Number of values in the files of the data set, with the background.
+        grey (bool): If True, read masks of any colour mode as grey (FSS-1000). If False, read one channel of labels.
+        at_input_size (bool): If True, resize the mask to the current image, and set ``ori_shape`` to this size, at
+            which predictions are evaluated, as in HSNet and LSeg (480 x 480). Use it in tests, after the resize of the
+            image. If False, evaluation uses the size of the file.
+        **kwargs: Arguments of :class:`LoadCheckedAnnotations`.
     """
 
     def __init__(self, num_classes: int, grey: bool = False, at_input_size: bool = False, **kwargs) -> None:
@@ -30,11 +29,7 @@ class LoadEpisodeAnnotations(LoadCheckedAnnotations):
         self.at_input_size = at_input_size
 
     def _load_seg_map(self, results: dict) -> None:
-        """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W) uint8.
-
-        Raises:
-            UserError: As in :class:`LoadCheckedAnnotations`.
-        """
+        """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W) uint8."""
         super()._load_seg_map(results)
         if self.at_input_size:
             results['ori_shape'] = tuple(results['img_shape'])
@@ -46,7 +41,7 @@ class LoadEpisodeAnnotations(LoadCheckedAnnotations):
         return mmcv.imfrombytes(content, flag='grayscale', backend=self.imdecode_backend)
 
     def _label_table(self, results: dict) -> np.ndarray:
-        """Label of each value in the file, (256,) uint8; values that the data set does not know stay as they are."""
+        """Return labels (256,) uint8 of all file values; values outside the data set stay unchanged."""
         lowest, highest = results['foreground']
         table = np.arange(256, dtype=np.uint8)
         table[:self.num_classes] = 0
@@ -55,5 +50,5 @@ class LoadEpisodeAnnotations(LoadCheckedAnnotations):
 
 
 def _resize_nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    # The published test resizes by torch; OpenCV rounds otherwise for some sizes, and Pillow takes other pixels.
+    # Resize by torch as the published test. OpenCV and Pillow select other pixels for some sizes.
     return F.interpolate(torch.from_numpy(mask)[None, None].float(), size, mode='nearest')[0, 0].byte().numpy()

@@ -1,4 +1,4 @@
-"""Loads an image, or says which one could not be loaded."""
+"""Loading of images with an error that names the file."""
 from typing import Optional
 
 import cv2
@@ -10,32 +10,32 @@ from mmseg_mvp.errors import UserError
 
 @TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile`` that names the image which is missing, truncated or no image at all.
+    """mmcv's ``LoadImageFromFile`` with an error that names a missing, truncated or invalid image.
 
-    Pillow decodes by default: it refuses a truncated file, which some versions of OpenCV fill with grey and let pass.
-    The pixels are the same.
+    The default decoder is Pillow, which rejects truncated files. Some OpenCV versions fill them with grey. Both give
+    equal pixels.
 
     Args:
-        imdecode_backend: Decoder, as in ``mmcv.imfrombytes``.
-        **kwargs: Passed on to ``mmcv.transforms.LoadImageFromFile``.
+        imdecode_backend (str): Decoder, as in ``mmcv.imfrombytes``.
+        **kwargs: Arguments of ``mmcv.transforms.LoadImageFromFile``.
     """
 
     def __init__(self, imdecode_backend: str = 'pillow', **kwargs) -> None:
         super().__init__(imdecode_backend=imdecode_backend, **kwargs)
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8 in BGR order.
+        """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8, BGR.
 
         Raises:
-            UserError: The file cannot be read or decoded.
+            UserError: If the file cannot be read or decoded.
         """
         try:
             results = super().transform(results)
-        except Exception as error:  # each storage backend and decoder has exceptions of its own
+        except Exception as error:  # backends and decoders raise their own exceptions
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Image {results["img_path"]!r} cannot be read ({reason}): replace the file by an intact '
                             'copy or take its name off the split file.') from error
         if results is not None and results['img'].strides[-1] < 0:
-            # Pillow's RGB seen backwards: every later step would copy it, element by element.
+            # A reversed view of RGB slows down all later steps, so convert it to contiguous BGR.
             results['img'] = cv2.cvtColor(results['img'][..., ::-1], cv2.COLOR_RGB2BGR)
         return results

@@ -1,4 +1,4 @@
-"""Packs samples that name the labels they are scored against."""
+"""Packing of samples with their label list."""
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
@@ -9,18 +9,18 @@ from mmseg_mvp.vocabularies.parsing import Source
 
 @TRANSFORMS.register_module()
 class PackLabelList(PackSegInputs):
-    """mmseg's ``PackSegInputs``, with the label list of the sample in its meta information.
+    """mmseg's ``PackSegInputs`` with the label list of the sample in its metainfo.
 
-    ``OpenVocabEncoderDecoder`` scores each sample against its own list: data sets with different classes train one
-    model (LSeg's demo model, arXiv 2201.03546), and episodes name what they look for.
+    ``OpenVocabEncoderDecoder`` scores each sample against its own list. One model can thus train on data sets with
+    different classes (LSeg's demo model, arXiv 2201.03546), and an episode can name its class.
 
     Args:
-        classes: The vocabulary of the data set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`, in the order of its
-            labels; None takes the entry's own ``label_list``, a vocabulary as well.
+        classes (Source, optional): Vocabulary of the data set in the order of its labels, see
+            :func:`mmseg_mvp.vocabularies.load_vocabulary`. None takes the ``label_list`` of each sample.
         **kwargs: As in mmseg.
 
     Raises:
-        UserError: If the vocabulary can't be read.
+        UserError: If the vocabulary cannot be read.
     """
 
     def __init__(self, classes: Source | None = None, **kwargs) -> None:
@@ -28,17 +28,10 @@ class PackLabelList(PackSegInputs):
         self.vocabulary = None if classes is None else load_vocabulary(classes)
 
     def transform(self, results: dict) -> dict:
-        """Pack a sample.
-
-        Args:
-            results (dict): As in mmseg; without ``classes``, with a ``label_list``.
-
-        Returns:
-            dict: ``inputs`` (3, H, W) and ``data_samples``, whose meta information has ``label_list``: names and their
-            wordings.
+        """Pack ``inputs`` (3, H, W) and ``data_samples`` with ``label_list`` in their metainfo, a vocabulary.
 
         Raises:
-            UserError: If there is no list, or it can't be read.
+            UserError: If the list is missing or cannot be read.
         """
         if self.vocabulary is None and 'label_list' not in results:
             raise UserError(f"{results.get('img_path', 'A sample')} comes without a label_list: give PackLabelList the "

@@ -19,28 +19,27 @@ PRECISIONS = ('bfloat16', 'float16')
 
 @MODELS.register_module()
 class CLIPImageEncoder(BaseModule):
-    """Dense CLIP features of images of any size (MaskCLIP, ECCV 2022; MVP-SEG's ``F``).
+    """Backbone with dense CLIP features for images of any size (MaskCLIP, ECCV 2022; ``F`` of MVP-SEG).
 
     Args:
         clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
-        dense (str): How the last attention is read, ``'maskclip'`` or ``'value'``
+        dense (str): Variant of the last attention, ``'maskclip'`` or ``'value'``
             (:class:`mmseg_mvp.clip.image_tower.ViTTower`).
-        out_indices (Sequence[int]): Layers (ResNet, 0 to 3) or blocks (ViT) whose outputs are wanted as well, for
-            heads that take several maps.
-        frozen (bool): True keeps the tower out of training and out of the checkpoint, and folds a ResNet's BatchNorm.
-            False makes it an ordinary, trainable backbone.
-        autocast (str, optional): ``'bfloat16'`` or ``'float16'`` runs the tower under ``torch.autocast``: about twice
-            as fast where the processor has such instructions, with features that differ by about 1 % of the largest.
-            They are returned in the images' own precision. In eval mode a warning says so once, since it changes
-            reported figures. None leaves the precision as it is.
-        init_cfg (dict, optional): As in mmengine; CLIP's weights are there after construction.
+        out_indices (Sequence[int]): Layers (ResNet, 0 to 3) or blocks (ViT) to return as well, for heads with several
+            inputs.
+        frozen (bool): If True, training and checkpoints exclude the tower, and BatchNorm of a ResNet is folded. If
+            False, the tower is an ordinary trainable backbone.
+        autocast (str, optional): ``'bfloat16'`` or ``'float16'`` runs the tower under ``torch.autocast``. It is about
+            twice as fast on suitable hardware. Features differ by about 1 % of the largest value and are returned in
+            the images' dtype. In eval mode, a warning is logged once. None keeps the precision.
+        init_cfg (dict, optional): As in mmengine; CLIP's weights are loaded at construction.
 
     Attributes:
-        stride (int): Pixels per dense feature, along each side.
-        embed_dim (int): Channels of the dense features.
+        stride (int): Pixels per dense feature along each side.
+        embed_dim (int): Channels D of the dense features.
 
     Raises:
-        UserError: If the CLIP can't be loaded, can't give dense features, or has no such layer, or the precision is
+        UserError: If the CLIP cannot be loaded or has no dense features, a layer does not exist, or the precision is
             unknown.
     """
 
@@ -63,15 +62,16 @@ class CLIPImageEncoder(BaseModule):
         self._warned = False
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Extract features.
+        """Extract features of images in CLIP's normalisation, (B, 3, H, W).
 
-        Args:
-            images (Tensor): Images in CLIP's normalisation, (B, 3, H, W); padded with zeros at the bottom and the right
-                to multiples of the stride.
+        Zeros pad the images at the bottom and right to multiples of the stride.
 
         Returns:
-            tuple[Tensor, ...]: Outputs of ``out_indices``, then the dense features
-            (B, D, ceil(H/stride), ceil(W/stride)).
+            tuple[Tensor, ...]: Outputs of ``out_indices``, (B, C_i, h_i, w_i), then dense features (B, D, h, w), with h
+            = ceil(H / stride) and w = ceil(W / stride).
+
+        Raises:
+            UserError: If the device does not support ``autocast``.
         """
         pad_h, pad_w = (-side % self.stride for side in images.shape[2:])
         images = F.pad(images, (0, pad_w, 0, pad_h)) if pad_h or pad_w else images
@@ -98,7 +98,7 @@ class CLIPImageEncoder(BaseModule):
 
 
 def _own(tower: torch.nn.Module) -> torch.nn.Module:
-    """A trainable copy: the loaded CLIP is shared, and must stay as it is."""
+    """Copy a tower for training; the loaded CLIP is shared and must not change."""
     tower = copy.deepcopy(tower).requires_grad_(True)
     for parameter in tower.idle_parameters():
         parameter.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""DeepLabV2's decode head, which mmseg lacks (its ASPPHead is DeepLabV3's)."""
+"""Decode head of DeepLabV2; mmseg's ASPPHead is the head of DeepLabV3."""
 from collections.abc import Sequence
 
 from mmseg.models.decode_heads.aspp_head import ASPPModule
@@ -9,13 +9,13 @@ from torch import Tensor
 
 @MODELS.register_module()
 class DeepLabV2Head(BaseDecodeHead):
-    """Sum of dilated 3x3 convolutions (DeepLabV2, Chen et al., arXiv 1606.00915), as MaskCLIP+ has it.
+    """Sum of dilated 3x3 convolutions (DeepLabV2, Chen et al., arXiv 1606.00915), in the form of MaskCLIP+.
 
-    Each branch is a convolution with norm and activation; one classifier stands behind their sum.
+    Each branch is a convolution with norm and activation. One classifier follows their sum.
 
     Args:
-        dilations (Sequence[int]): Dilation of each branch; 1 makes it a 1x1 convolution, as in mmseg's ASPP.
-        **kwargs: As in mmseg's ``BaseDecodeHead``.
+        dilations (Sequence[int]): Dilation of each branch; 1 gives a 1x1 convolution, as in mmseg's ASPP.
+        **kwargs: Arguments of mmseg's ``BaseDecodeHead``.
     """
 
     def __init__(self, dilations: Sequence[int] = (6, 12, 18, 24), **kwargs) -> None:
@@ -24,12 +24,5 @@ class DeepLabV2Head(BaseDecodeHead):
                                    self.act_cfg)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Logits at feature resolution.
-
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
-
-        Returns:
-            Tensor: (B, C, h, w).
-        """
+        """Compute logits (B, C, h, w) of backbone features, (B, C_in, h, w) each."""
         return self.cls_seg(sum(self.branches(self._transform_inputs(inputs))))

@@ -1,4 +1,4 @@
-"""mmseg's decode heads with MVP-SEG's Global Prompt Refining (arXiv 2304.06957), without CLIP."""
+"""mmseg decode heads with Global Prompt Refining of MVP-SEG (arXiv 2304.06957), without CLIP."""
 from mmseg.models.decode_heads import DepthwiseSeparableASPPHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
@@ -9,18 +9,18 @@ from ..losses.refined_seg_loss import label_histogram
 
 
 class GPRHeadMixin:
-    """Has a decode head of mmseg judge which classes are in the image, and keep the others down.
+    """Mixin that refines the logits of a decode head by the presence of each class.
 
-    The head's own logits are the class map that :class:`GPR` pools (MVP-SEG has one of its global prompt): the refined
-    logits are ``logits + log g``, and a presence loss teaches ``g``. GPR sees what the head sees: whole images under
-    ``test_cfg.mode='whole'``, windows under ``'slide'``.
+    GPR pools the head's own logits, in place of the global prompt's class map in MVP-SEG. Refined logits are
+    ``logits + log g``. A presence loss trains ``g``. GPR sees whole images with ``test_cfg.mode='whole'`` and single
+    windows with ``'slide'``.
 
-    ``class GPRMyHead(GPRHeadMixin, MyHead)`` is all that a head of one's own needs.
+    ``class GPRMyHead(GPRHeadMixin, MyHead)`` applies it to a custom head.
 
     Args:
-        gpr (dict): Config of ``GPR``. Logits are no cosines, so the defaults differ from its own.
+        gpr (dict): Config of ``GPR``. Its defaults differ from the class defaults, because logits are not cosines.
         loss_presence (dict): Config of ``PresenceLoss``.
-        **kwargs: Those of the head.
+        **kwargs: Arguments of the head.
     """
 
     def __init__(self, gpr: dict = dict(type='GPR', gamma=1., tau=1.), loss_presence: dict = dict(type='PresenceLoss'),
@@ -29,34 +29,21 @@ class GPRHeadMixin:
         self.gpr, self.loss_presence = MODELS.build(gpr), MODELS.build(loss_presence)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Refined logits at feature resolution.
-
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
-
-        Returns:
-            Tensor: (B, C, h, w).
-        """
+        """Compute refined logits (B, C, h, w) of backbone features, (B, C_in, h, w) each."""
         logits = super().forward(inputs)
         return logits + self.gpr(logits)[:, :, None, None]
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Losses of the head on its refined logits, and the presence loss.
+        """Compute the head's losses on refined logits, the presence loss and, for the log, ``tau_2``, scalars ().
 
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
-            batch_data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
-            train_cfg (dict, optional): Not used.
-
-        Returns:
-            dict[str, Tensor]: Scalars (), with ``tau_2`` for the log.
+        Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 
         Raises:
-            UserError: If a label is neither a class nor ignored.
+            UserError: If a label is out of range.
         """
         logits = super().forward(inputs)
-        presence = self.gpr.logits(logits)
-        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        presence = self.gpr.logits(logits)  # (B, C)
+        label = self._stack_batch_gt(batch_data_samples).squeeze(1)  # (B, H, W)
         present = label_histogram(label, logits.shape[1], self.ignore_index) > 0
         losses = self.loss_by_feat(logits + F.logsigmoid(presence)[:, :, None, None], batch_data_samples)
         losses[self.loss_presence.loss_name] = self.loss_presence(presence, present)
@@ -66,4 +53,4 @@ class GPRHeadMixin:
 
 @MODELS.register_module()
 class GPRDeepLabV3PlusHead(GPRHeadMixin, DepthwiseSeparableASPPHead):
-    """mmseg's ``DepthwiseSeparableASPPHead`` with GPR."""
+    """``DepthwiseSeparableASPPHead`` of mmseg with GPR."""

@@ -1,4 +1,4 @@
-"""Losses of mmseg's heads from logits at feature resolution."""
+"""Losses of mmseg heads from logits at feature resolution."""
 import torch
 from mmseg.utils import SampleList
 from torch import Tensor, nn
@@ -11,13 +11,13 @@ from ..utils.bands import resize_matrices
 
 
 class LowResLossMixin:
-    """Has a head of mmseg hand its logits to ``RefinedSegLoss`` as they are, instead of resizing them first.
+    """Mixin that passes the logits of an mmseg head to ``RefinedSegLoss`` without resizing.
 
-    ``class LowResFCNHead(LowResLossMixin, FCNHead)`` gives the losses of ``FCNHead``, and ``acc_seg``, without the
-    C x H x W map. ``loss_decode`` is one or several ``RefinedSegLoss``.
+    ``class LowResFCNHead(LowResLossMixin, FCNHead)`` has the losses and ``acc_seg`` of ``FCNHead``, without the
+    (C, H, W) map. ``loss_decode`` is one or several ``RefinedSegLoss``.
 
     Raises:
-        UserError: If another loss or a sampler is set: they need the logits at full size.
+        UserError: If another loss or a sampler is set; they need logits at full size.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -32,16 +32,11 @@ class LowResLossMixin:
         return list(self.loss_decode) if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
-        """Losses and pixel accuracy, as in mmseg's ``BaseDecodeHead``.
+        """Compute losses and ``acc_seg`` in percent, scalars (), as in mmseg's ``BaseDecodeHead``.
 
-        Args:
-            seg_logits (Tensor): Logits at feature resolution, (B, C, h, w).
-            batch_data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
-
-        Returns:
-            dict[str, Tensor]: Scalars ().
+        ``seg_logits`` are at feature resolution, (B, C, h, w), and ``gt_sem_seg`` of each sample is (1, H, W).
         """
-        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        label = self._stack_batch_gt(batch_data_samples).squeeze(1)  # (B, 1, H, W) -> (B, H, W)
         losses = {}
         for loss_decode in self._losses():
             loss = loss_decode(seg_logits, label, ignore_index=self.ignore_index, align_corners=self.align_corners)
@@ -50,8 +45,8 @@ class LowResLossMixin:
         return losses
 
     def _accuracy(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Percentage of the labelled pixels that are right, ()."""
+        """Return the percentage of correct labelled pixels, ()."""
         matrices = resize_matrices(logits, label.shape[1:], self.align_corners)
-        right = torch.stack([label_map(maps, *matrices) for maps in logits]) == label
+        right = torch.stack([label_map(maps, *matrices) for maps in logits]) == label  # (B, H, W)
         labelled = label != self.ignore_index
         return 100. * (right & labelled).sum() / labelled.sum().clamp(min=1)

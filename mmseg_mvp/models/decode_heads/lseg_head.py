@@ -1,4 +1,4 @@
-"""LSeg's decode head: DPT's decoder, then cosines with text embeddings."""
+"""Decode head of LSeg: DPT decoder and cosines with text embeddings."""
 from collections.abc import Sequence
 
 from mmseg.models.decode_heads import DPTHead
@@ -16,10 +16,10 @@ READOUTS = ('project', 'add', 'ignore', None)
 
 
 class Pyramid(nn.ModuleList):
-    """What stands in the place of DPT's reassembly where the backbone gives a pyramid: one layer a map."""
+    """Resize layers for the maps of a pyramid backbone, in place of DPT's reassembly."""
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Bring maps (B, C_i, h_i, w_i) to strides 4, 8, 16 and 32."""
+        """Resize maps (B, C_i, h_i, w_i) to strides 4, 8, 16 and 32."""
         return [layer(one) for layer, one in zip(self, maps, strict=True)]
 
 
@@ -27,29 +27,34 @@ class Pyramid(nn.ModuleList):
 class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
     """Dense embeddings of stride 2 from DPT's decoder, scored by cosines with text (LSeg, arXiv 2201.03546).
 
-    Four maps of the backbone are brought to strides 4, 8, 16 and 32 and fused from coarse to fine; a 1x1 convolution
-    takes the result to CLIP's embedding, ``logits = cos / temperature``, and a spatial regularization may follow. The
-    loss and the segmentor resize the logits, which comes last. Differences to mmseg's ``DPTHead``: no 3x3 convolution
-    after the fusion, patches of other sizes, pyramids of convolutional networks, no dropout.
+    Four backbone maps are resized to strides 4, 8, 16 and 32 and fused from coarse to fine. A 1x1 convolution projects
+    the result to CLIP's embedding, ``logits = cos / temperature``, and an optional spatial regularization follows. The
+    loss and the segmentor resize the logits at the end.
+
+    Differences to mmseg's ``DPTHead``: no 3x3 convolution after the fusion, other patch sizes, pyramids of
+    convolutional networks, no dropout by default.
 
     Args:
-        in_channels (int | Sequence[int]): Channels of the backbone's maps; one number where they are all the same.
-        readout_type (str, optional): What becomes of a ViT's class token: ``'project'`` (LSeg), ``'add'``, or
-            ``'ignore'`` where the backbone gives none. None says that the maps are a pyramid, as a ResNet's.
-        patch_size (int): Side of a ViT's patches in pixels: 4, 8, 16 or 32.
-        strides (Sequence[int]): Strides of a pyramid's maps. Those that are 4, 8, 16 and 32 already are taken as they
-            are (LSeg); others, such as a dilated ResNet's, are brought there by learned convolutions.
-        post_process_channels (Sequence[int], optional): Channels of the four maps before they are fused; None takes
+        in_channels (int | Sequence[int]): Channels of the backbone maps; an int if all are equal.
+        readout_type (str, optional): Use of a ViT's class token: ``'project'`` (LSeg), ``'add'``, or ``'ignore'``, also
+            for backbones without class tokens. None is for pyramids, such as a ResNet's.
+        patch_size (int): Side of a ViT patch in pixels: 4, 8, 16 or 32.
+        strides (Sequence[int]): Strides of the maps of a pyramid. Maps with strides 4, 8, 16 and 32 are used unchanged
+            (LSeg). Learned convolutions resize others, such as a dilated ResNet's.
+        post_process_channels (Sequence[int], optional): Channels of the four maps before fusion; None takes
             ``in_channels``.
         channels (int): Channels of the fusion.
-        temperature (float): Divides the cosines; fixed unless ``learn_temperature=True``.
-        align_corners (bool): As in ``torch.nn.functional.interpolate``; LSeg's is True.
+        temperature (float): Divisor of the cosines, fixed unless ``learn_temperature=True``.
+        align_corners (bool): As in ``torch.nn.functional.interpolate``; True as in LSeg.
         dropout_ratio (float): As in mmseg.
-        norm_cfg (dict): Norm in the fusion.
-        **kwargs: Those of :class:`TextHeadMixin` (``clip`` and ``train_classes`` are needed) and of mmseg's head.
+        norm_cfg (dict): Config of the norm in the fusion.
+        prompts (dict): Config of the prompts, see :class:`TextHeadMixin`.
+        in_index (Sequence[int]): Indices of the four backbone maps.
+        **kwargs: Arguments of :class:`TextHeadMixin` (``clip`` and ``train_classes`` are required) and of mmseg's head.
 
     Raises:
-        UserError: If there is no such readout, the patch is not of such a size, or there are not four maps.
+        UserError: If the readout is unknown, a stride or the patch size is not 4, 8, 16 or 32, or there are not four
+            maps.
     """
 
     def __init__(self, in_channels: int | Sequence[int], readout_type: str | None = 'project', patch_size: int = 16,
@@ -67,7 +72,7 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
             post_process_channels=list(post_process_channels or in_channels), in_channels=in_channels,
             in_index=list(in_index), input_transform='multiple_select', temperature=temperature,
             align_corners=align_corners, dropout_ratio=dropout_ratio, norm_cfg=norm_cfg, prompts=prompts, **kwargs)
-        self.project = nn.Identity()  # LSeg's 1x1 convolution is the projection of the text layer
+        self.project = nn.Identity()  # the text layer has LSeg's 1x1 convolution
         self.readout_type = readout_type
         layers = [_resize_layer(source / target, width)
                   for source, target, width in zip(strides, STRIDES, self.post_process_channels)]
@@ -77,7 +82,11 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
             self.reassemble_blocks.resize_layers = nn.ModuleList(layers)
 
     def _transform_inputs(self, inputs: Sequence) -> list:
-        """The four maps; those of a ViT with their class tokens, as DPT's reassembly wants them."""
+        """Select four maps (B, C_i, h_i, w_i). Those of a ViT become (map, class token) pairs for DPT.
+
+        Raises:
+            UserError: If the readout needs class tokens, but the backbone has no class tokens.
+        """
         maps = super()._transform_inputs(inputs)
         if self.readout_type is None:
             return maps
@@ -88,7 +97,7 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
 
 
 def _resize_layer(factor: float, channels: int) -> nn.Module:
-    """Brings a map (B, channels, h, w) to ``factor`` times its size; 2 ** -k to 2 ** k."""
+    """Create a layer that resizes maps (B, channels, h, w) by ``factor``, a power of 2."""
     if factor == 1:
         return nn.Identity()
     if factor > 1:

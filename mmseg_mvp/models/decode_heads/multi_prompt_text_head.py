@@ -1,4 +1,4 @@
-"""The decode head of MVP-SEG (Guo et al., PRCV 2023, arXiv 2304.06957)."""
+"""Decode head of MVP-SEG (Guo et al., PRCV 2023, arXiv 2304.06957)."""
 import math
 
 import torch
@@ -19,32 +19,31 @@ from .vocabulary import VocabularyMixin
 
 @MODELS.register_module()
 class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
-    """Classifies pixels by the text embeddings of class names under several prompts.
+    """Pixel classifier by text embeddings of class names under several prompts.
 
-    ``logits = tau_1 * sum_i cos(F, t_i)`` over the k segmentation prompts; with a global prompt, GPR adds ``log g``,
-    computed from the global prompt's own class map (MVP-SEG, fused mask and Global Prompt Refining). With
-    ``TemplatePrompts`` and no losses it is MaskCLIP. It works on any backbone: a 1x1 projection is learned where the
-    channels differ from CLIP's embedding.
+    ``logits = tau_1 * sum_i cos(F, t_i)`` over the k segmentation prompts. With a global prompt, GPR adds ``log g``,
+    computed from the global prompt's class map (MVP-SEG, fused mask and Global Prompt Refining). With
+    ``TemplatePrompts`` and without losses, the head is MaskCLIP. A learned 1x1 projection adapts backbone channels to
+    CLIP's embedding size if they differ.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
-        train_classes (str | list): Vocabulary of the training labels, in their order.
-        test_classes (str | list, optional): Vocabulary for testing; None takes ``train_classes``.
+        train_classes (str | list): Training vocabulary in the order of the labels.
+        test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
         prompts (dict): Config of ``LearnedPrompts`` or ``TemplatePrompts``.
-        scale (float): Initial ``k * tau_1``. The sum over views grows with k, so ``tau_1`` starts at ``scale / k``:
-            then different k start alike. Not given in the paper.
-        learn_scale (bool): Whether ``tau_1`` is learned.
+        scale (float): Initial ``k * tau_1``. ``tau_1`` starts at ``scale / k``, because the sum over views grows with
+            k. Not given in the paper.
+        learn_scale (bool): If True and the prompts are learned, ``tau_1`` is learned.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
-        gpr (dict, optional): Config of GPR; needs a global prompt.
-        loss_decode (dict): Config of ``RefinedSegLoss``, or of any mmseg loss, which then sees the refined logits.
-        loss_presence (dict, optional): Config of the global prompt's loss.
-        loss_oc (dict, optional): Config of the loss that keeps the segmentation prompts apart.
-        in_channels (int, optional): Channels of the backbone's features; None means CLIP's embedding size.
-        **kwargs: ``in_index``, ``ignore_index``, ``align_corners``, ``init_cfg`` of mmseg's ``BaseDecodeHead``.
+        gpr (dict, optional): Config of GPR, which needs a global prompt.
+        loss_decode (dict): Config of ``RefinedSegLoss``, or of an mmseg loss, which receives the refined logits.
+        loss_presence (dict, optional): Config of the loss of the global prompt.
+        loss_oc (dict, optional): Config of the orthogonal constraint loss of the segmentation prompts.
+        in_channels (int, optional): Channels of the backbone's features; None takes CLIP's embedding size.
+        **kwargs: ``in_index``, ``ignore_index``, ``align_corners`` and ``init_cfg`` of mmseg's ``BaseDecodeHead``.
 
     Raises:
-        UserError: If the CLIP, the prompts or a vocabulary can't be used, the scale is not positive, or GPR has no
-            global prompt.
+        UserError: If the CLIP, the prompts, a vocabulary or a number is not valid, or GPR has no global prompt.
     """
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
@@ -64,7 +63,7 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         kwargs = dict(dict(dropout_ratio=0., init_cfg=None), **kwargs)
         super().__init__(in_channels or channels, channels, num_classes=len(classifier.vocabularies[False]),
                          loss_decode=loss_decode, **kwargs)
-        del self.conv_seg  # the text embeddings are the classifier; an unused layer would break DDP
+        del self.conv_seg  # replaced by text embeddings; DDP fails with unused layers
         self.classifier = classifier
         self.projection = nn.Identity() if self.in_channels == channels else nn.Conv2d(self.in_channels, channels, 1)
         tau_1 = torch.tensor(math.log(scale / classifier.prompts.num_views))
@@ -77,38 +76,32 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
 
     @property
     def tau_1(self) -> Tensor:
-        """The fused mask's temperature factor, a scalar ()."""
+        """Scale of the fused mask, a scalar ()."""
         return self.log_tau_1.exp()
 
     def class_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Everything about the classes that has a place: what a sliding window stitches.
-
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
+        """Compute spatial class maps of backbone features, (B, C_in, h, w) each, before refinement.
 
         Returns:
-            Tensor: Logits ``tau_1 * sum_i m_i``, followed by the global prompt's map ``m_0`` if there is GPR,
-            (B, C or 2C, h, w).
+            Tensor: Logits ``tau_1 * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map ``m_0`` follows,
+            (B, 2C, h, w).
         """
         weights = self.classifier.fused_weights()
         if self.gpr is None:
             weights = weights[:1]
-        maps = self.classifier(self._features(inputs), weights)
+        maps = self.classifier(self._features(inputs), weights)  # (B, 1 or 2, C, h, w)
         return torch.cat([self.tau_1 * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
 
     def view_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """One map per prompt, the global one first: for pictures and tests.
-
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
+        """Compute one map per prompt of backbone features, (B, C_in, h, w) each, for visualization.
 
         Returns:
-            Tensor: Cosines ``m_0 .. m_k``, (B, k+1, C, h, w).
+            Tensor: Cosines, (B, P, C, h, w), of the global prompt, if present, then of the k segmentation prompts.
         """
         return self.classifier(self._features(inputs), self.classifier.embeddings())
 
     def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Normalised features in CLIP's space, (B, D, h, w)."""
+        """Return normalised features in CLIP's space, (B, D, h, w). Raise UserError for wrong backbone features."""
         features = self._transform_inputs(inputs)
         check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_tau_1)
         if features.shape[1] != self.in_channels:
@@ -117,50 +110,30 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         return F.normalize(self.projection(features), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:
-        """Refined logits ``tau_1 * sum_i m_i + log g``.
-
-        Args:
-            maps (Tensor): Class maps of a whole image, (B, C or 2C, h, w).
-
-        Returns:
-            Tensor: (B, C, h, w); their argmax is that of the refined mask.
-        """
+        """Compute refined logits ``tau_1 * sum_i m_i + log g``, (B, C, h, w), of image maps (B, C or 2C, h, w)."""
         return _refined(*self._split(maps))
 
     def _split(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Class maps (B, C or 2C, h, w) as logits (B, C, h, w) and, with GPR, presence logits (B, C)."""
+        """Split class maps (B, C or 2C, h, w) into logits (B, C, h, w) and, with GPR, presence logits (B, C)."""
         if self.gpr is None:
             return maps, None
         logits, global_map = maps.chunk(2, dim=1)
         return logits, self.gpr.logits(global_map)
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Refined logits at feature resolution.
-
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
-
-        Returns:
-            Tensor: (B, C, h, w).
-        """
+        """Compute refined logits (B, C, h, w) of backbone features, (B, C_in, h, w) each."""
         return self.refine(self.class_maps(inputs))
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Losses of a batch, with the learned scales for the log.
+        """Compute the losses of a batch and, for the log, the learned scales, scalars ().
 
-        Args:
-            inputs (tuple[Tensor, ...]): Features of the backbone, (B, C_in, h, w) each.
-            batch_data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
-            train_cfg (dict, optional): Not used.
-
-        Returns:
-            dict[str, Tensor]: Scalars ().
+        Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 
         Raises:
-            UserError: If a label is neither one of the training classes nor ignored.
+            UserError: If a label is out of range.
         """
         logits, presence = self._split(self.class_maps(inputs))
-        label = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        label = self._stack_batch_gt(batch_data_samples).squeeze(1)  # (B, 1, H, W) -> (B, H, W)
         self._check_labels(label, batch_data_samples)
         histogram = label_histogram(label, logits.shape[1], self.ignore_index)
         if isinstance(self.loss_decode, RefinedSegLoss):
@@ -199,5 +172,5 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
 
 
 def _refined(logits: Tensor, presence: Tensor | None) -> Tensor:
-    """Logits (B, C, h, w) plus ``log g`` of presence logits (B, C), if there are any: (B, C, h, w)."""
+    """Add ``log g`` of presence logits (B, C), if given, to logits (B, C, h, w): (B, C, h, w)."""
     return logits if presence is None else logits + F.logsigmoid(presence)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""mmseg's decode heads with text embeddings as their last layer."""
+"""mmseg decode heads with text embeddings as the last layer."""
 from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, SegformerHead, UPerHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
@@ -14,28 +14,28 @@ from .vocabulary import VocabularyMixin
 
 
 class TextHeadMixin(VocabularyMixin):
-    """Gives a decode head of mmseg a vocabulary: its ``conv_seg`` becomes a :class:`TextLayer`.
+    """Mixin that replaces ``conv_seg`` of an mmseg decode head by a :class:`TextLayer`.
 
-    ``class TextMyHead(TextHeadMixin, MyHead)`` is all that a head of one's own needs; with ``LowResLossMixin`` between
-    them it has no C x H x W logits in training.
+    ``class TextMyHead(TextHeadMixin, MyHead)`` applies it to a custom head. With ``LowResLossMixin`` between them,
+    training stores no (C, H, W) logits.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
-        train_classes (str | list): Vocabulary of the training labels, in their order.
-        test_classes (str | list, optional): Vocabulary for testing; None takes ``train_classes``.
+        train_classes (str | list): Training vocabulary in the order of the labels.
+        test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
         prompts (dict): Config of ``TemplatePrompts`` or ``LearnedPrompts``.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
-        temperature (float, optional): See :class:`TextLayer`, as for the next three.
-        learn_temperature (bool): Whether it is learned.
-        learn_background (bool): Whether the class called 'background' has a learned embedding.
-        regularization (dict, optional): Config of what the scores go through last.
-        loss_oc (dict, optional): Config of the loss that keeps the learned segmentation prompts apart, ``OCLoss``.
-        **kwargs: Those of the head, without ``num_classes``, which the vocabulary says; ``loss_decode`` is
-            ``RefinedSegLoss`` by default.
+        temperature (float, optional): See :class:`TextLayer`.
+        learn_temperature (bool): See :class:`TextLayer`.
+        learn_background (bool): See :class:`TextLayer`.
+        regularization (dict, optional): See :class:`TextLayer`.
+        loss_oc (dict, optional): Config of ``OCLoss`` for learned segmentation prompts.
+        **kwargs: Arguments of the head, except ``num_classes``, which follows from the vocabulary. ``loss_decode``
+            defaults to ``RefinedSegLoss``.
 
     Raises:
-        UserError: If the CLIP, the prompts or a vocabulary can't be used, the head has no ``conv_seg``, or there are no
-            prompts that ``loss_oc`` could part.
+        UserError: If the CLIP, the prompts or a vocabulary is not valid, the head has no ``conv_seg``, or ``loss_oc``
+            has fewer than two learned segmentation prompts.
     """
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
@@ -58,19 +58,11 @@ class TextHeadMixin(VocabularyMixin):
 
     @property
     def classifier(self) -> TextClassifier:
-        """The names and their embeddings."""
+        """Text classifier with names and embeddings."""
         return self.conv_seg.classifier
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
-        """Losses of the head, and that of its prompts.
-
-        Args:
-            seg_logits (Tensor): Logits at feature resolution, (B, C, h, w).
-            batch_data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
-
-        Returns:
-            dict[str, Tensor]: Scalars ().
-        """
+        """Compute the losses of the head and its prompts, scalars (), from logits (B, C, h, w)."""
         losses = super().loss_by_feat(seg_logits, batch_data_samples)
         if self.loss_oc is not None:
             losses[self.loss_oc.loss_name] = self.loss_oc(self.classifier.prompts.seg_contexts)
@@ -79,24 +71,24 @@ class TextHeadMixin(VocabularyMixin):
 
 @MODELS.register_module()
 class TextFCNHead(TextHeadMixin, LowResLossMixin, FCNHead):
-    """mmseg's ``FCNHead``, classified by text."""
+    """``FCNHead`` of mmseg with a text layer."""
 
 
 @MODELS.register_module()
 class TextDeepLabV2Head(TextHeadMixin, LowResLossMixin, DeepLabV2Head):
-    """``DeepLabV2Head``, classified by text: the student of MVP-SEG+ on VOC and COCO-Stuff."""
+    """``DeepLabV2Head`` with a text layer: student of MVP-SEG+ on VOC and COCO-Stuff."""
 
 
 @MODELS.register_module()
 class TextDeepLabV3PlusHead(TextHeadMixin, LowResLossMixin, DepthwiseSeparableASPPHead):
-    """mmseg's ``DepthwiseSeparableASPPHead``, classified by text: the student of MVP-SEG+ on Context."""
+    """``DepthwiseSeparableASPPHead`` of mmseg with a text layer: student of MVP-SEG+ on Context."""
 
 
 @MODELS.register_module()
 class TextUPerHead(TextHeadMixin, LowResLossMixin, UPerHead):
-    """mmseg's ``UPerHead``, classified by text."""
+    """``UPerHead`` of mmseg with a text layer."""
 
 
 @MODELS.register_module()
 class TextSegformerHead(TextHeadMixin, LowResLossMixin, SegformerHead):
-    """mmseg's ``SegformerHead``, classified by text."""
+    """``SegformerHead`` of mmseg with a text layer."""

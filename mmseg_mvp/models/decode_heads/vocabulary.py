@@ -1,14 +1,10 @@
-"""What all heads with a text classifier share."""
+"""Interface of heads with a text classifier."""
 
 
 class VocabularyMixin:
-    """Lets a decode head of mmseg take other names; it has a ``classifier``, a :class:`TextClassifier`."""
+    """Mixin for decode heads with a ``classifier``, a :class:`TextClassifier`: changes the test vocabulary."""
 
     def set_classes(self, classes: str | list) -> None:
-        """Segment by other names from now on (in eval mode).
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        """
+        """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`."""
         self.classifier.set_classes(classes)
         self.num_classes = self.out_channels = len(self.classifier.vocabularies[False])

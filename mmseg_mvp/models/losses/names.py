@@ -1,18 +1,13 @@
-"""What all losses ask of their weight and their name."""
+"""Checks of the weight and the name of a loss."""
 from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
 
 def check_loss(kind: str, loss_weight: float, loss_name: str) -> None:
-    """Refuse a weight that is none, and a name under which mmengine would log the loss and not add it.
-
-    Args:
-        kind (str): Of the loss, for the message.
-        loss_weight (float): Factor of the loss, at least 0.
-        loss_name (str): Name in the log.
+    """Check the weight and the name of a loss. mmengine sums only values with ``loss`` in their name.
 
     Raises:
-        UserError: If one of them won't do.
+        UserError: If the weight is not a finite number of at least 0, or the name does not contain ``loss``.
     """
     check_number(f'{kind}.loss_weight', loss_weight, least=0)
     if not isinstance(loss_name, str) or 'loss' not in loss_name:

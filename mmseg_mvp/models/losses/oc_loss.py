@@ -12,17 +12,17 @@ from .names import check_loss
 
 @MODELS.register_module()
 class OCLoss(BaseModule):
-    """Keeps prompts apart: the sum of the absolute cosines between their mean context vectors.
+    """Orthogonal Constraint Loss: sum of the absolute cosines between mean context vectors of prompts.
 
-    ``L_OC = sum_{i<j} |p'_i . p'_j| / (|p'_i| |p'_j|)`` with ``p'_i`` the mean of the M vectors of prompt i (MVP-SEG,
-    Orthogonal Constraint Loss). The global prompt takes no part: leave it out of the argument.
+    ``L_OC = sum_{i<j} |p'_i . p'_j| / (|p'_i| |p'_j|)``, with ``p'_i`` the mean of the M vectors of prompt i (MVP-SEG).
+    The global prompt is excluded from the input.
 
     Args:
         loss_weight (float): Factor of the loss.
-        loss_name (str): Name in the log; it must contain ``loss`` to count.
+        loss_name (str): Name in the log, which must contain ``loss``.
 
     Raises:
-        UserError: If the weight or the name can't be one.
+        UserError: If the weight or the name is not valid.
     """
 
     def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_oc') -> None:
@@ -32,30 +32,17 @@ class OCLoss(BaseModule):
         self.loss_name = loss_name
 
     def forward(self, contexts: Tensor) -> Tensor:
-        """Compute the loss.
-
-        Args:
-            contexts (Tensor): Context vectors of k prompts, (k, M, width).
-
-        Returns:
-            Tensor: A scalar (), 0 for one prompt.
+        """Compute the loss () of the context vectors of k prompts, (k, M, width); 0 for one prompt.
 
         Raises:
-            UserError: If they are no such tensor.
+            UserError: If ``contexts`` is not such a tensor.
         """
         check_tensor('OCLoss', contexts, 'k, M, width')
         return self.loss_weight * pair_cosines(contexts).abs().sum()
 
 
 def pair_cosines(contexts: Tensor) -> Tensor:
-    """Cosines between the mean vectors of all pairs of prompts.
-
-    Args:
-        contexts (Tensor): Context vectors of k prompts, (k, M, width).
-
-    Returns:
-        Tensor: One cosine per pair i < j, (k*(k-1)/2,).
-    """
-    directions = F.normalize(contexts.mean(dim=1), dim=1)
+    """Compute cosines between mean vectors of all pairs of prompts: (k, M, width) to (k*(k-1)/2,)."""
+    directions = F.normalize(contexts.mean(dim=1), dim=1)  # (k, width)
     rows, columns = torch.triu_indices(len(contexts), len(contexts), offset=1, device=contexts.device)
     return (directions[rows] * directions[columns]).sum(dim=1)

@@ -14,19 +14,19 @@ FORMS = ('bce', 'printed')
 
 @MODELS.register_module()
 class PresenceLoss(BaseModule):
-    """Teaches the global prompt which classes are in the image (MVP-SEG, global classification loss).
+    """Classification loss of the global prompt: which classes are in the image (MVP-SEG).
 
-    The paper prints ``L_cls = - sum_c y_c log g_c``. It has no term for absent classes, so ``g = 1`` everywhere
-    minimises it; that form is ``'printed'`` here (summed over classes, averaged over images). The default ``'bce'`` is
-    the binary cross-entropy, averaged over classes and images.
+    The paper prints ``L_cls = - sum_c y_c log g_c``, the form ``'printed'`` (sum over classes, mean over images). It
+    has no term for absent classes, so ``g = 1`` for all classes minimises it. The default ``'bce'`` is the binary
+    cross-entropy, averaged over classes and images.
 
     Args:
         form (str): ``'bce'`` or ``'printed'``.
         loss_weight (float): Factor of the loss.
-        loss_name (str): Name in the log; it must contain ``loss`` to count.
+        loss_name (str): Name in the log, which must contain ``loss``.
 
     Raises:
-        UserError: If the form is unknown, or the weight or the name can't be one.
+        UserError: If the form is unknown, or the weight or the name is not valid.
     """
 
     def __init__(self, form: str = 'bce', loss_weight: float = 1.0, loss_name: str = 'loss_presence') -> None:
@@ -39,17 +39,14 @@ class PresenceLoss(BaseModule):
         self.loss_name = loss_name
 
     def forward(self, logits: Tensor, present: Tensor) -> Tensor:
-        """Compute the loss.
+        """Compute the loss (); 0 for an empty batch.
 
         Args:
-            logits (Tensor): Presence logits, the arguments of GPR's sigmoid, (B, C).
-            present (Tensor): 1 where the class is in the image, else 0, (B, C).
-
-        Returns:
-            Tensor: A scalar (); 0 without an image.
+            logits (Tensor): Presence logits, the argument of GPR's sigmoid, (B, C).
+            present (Tensor): 1 for classes in the image, else 0, (B, C).
 
         Raises:
-            UserError: If they are no such tensors.
+            UserError: If the arguments are not such tensors.
         """
         check_tensor('PresenceLoss', logits, 'B, C')
         if not isinstance(present, Tensor) or present.shape != logits.shape:

@@ -16,30 +16,28 @@ from .names import check_loss
 
 @MODELS.register_module()
 class RefinedSegLoss(BaseModule):
-    """``L_seg = - mean over labelled pixels of log m``, with ``m^c = softmax_c(logits) * g_c``.
+    """Segmentation loss ``L_seg = - mean over labelled pixels of log m``, ``m^c = softmax_c(logits) * g_c``.
 
-    The paper sums over pixels; the mean keeps the loss independent of the crop. In log space
-    ``log m = log_softmax(logits) + log g``, and since ``log g`` is constant over an image, its part of the mean needs
-    only the number of labelled pixels of each class. Without ``log g`` it is mmseg's ``CrossEntropyLoss``.
+    The paper sums over pixels; the mean is independent of the crop size. In log space,
+    ``log m = log_softmax(logits) + log g``. Since ``log g`` is constant over an image, its part needs only the number
+    of labelled pixels of each class. Without ``log g``, the loss equals mmseg's ``CrossEntropyLoss``.
 
-    It takes logits at feature resolution and never holds them at the label's, so that memory does not grow with
-    C x H x W. Heads of mmseg hand over low-resolution logits with :class:`LowResLossMixin`.
+    The loss takes logits at feature resolution and never stores them at label resolution, so memory does not grow with
+    C x H x W. mmseg heads pass low-resolution logits with :class:`LowResLossMixin`.
 
-    Several processes divide by the mean of their divisors, so that what DistributedDataParallel makes of their losses,
-    the mean, is that over the pixels of the whole batch, however unevenly they are labelled. All of them have to
-    compute the loss, which with DistributedDataParallel they do anyway.
+    With several processes, the divisor is averaged over processes. Since DistributedDataParallel averages gradients,
+    the result is the mean over all pixels of the whole batch. Every process must compute the loss.
 
     Args:
-        class_weight (list[float] | str, optional): Weight of each class, or a ``.npy`` or ``.json`` file of them; the
-            mean is then over the weights of the labelled pixels.
-        avg_non_ignore (bool): False divides by all pixels, as mmseg does by default, unless there are class weights.
+        class_weight (list[float] | str, optional): Weight of each class, or a ``.npy`` or ``.json`` file with weights.
+            The divisor is then the sum of the class weights over labelled pixels.
+        avg_non_ignore (bool): If False and ``class_weight`` is None, divide by all pixels, as mmseg does by default.
         loss_weight (float): Factor of the loss.
-        loss_name (str): Name in the log; it must contain ``loss`` to count.
+        loss_name (str): Name in the log, which must contain ``loss``.
 
     Raises:
-        UserError: If the class weights can't be read or are no numbers of at least 0, or the weight or the name of the
-            loss can't be one. A file of weights ends in .npy or .json; mmseg would take pickles and YAML, which may
-            run code.
+        UserError: If the class weights cannot be read or are not numbers of at least 0, or the weight or the name of
+            the loss is not valid. Pickles and YAML are refused, because they can execute code.
     """
 
     def __init__(self, class_weight: list[float] | str | None = None, avg_non_ignore: bool = True,
@@ -57,34 +55,34 @@ class RefinedSegLoss(BaseModule):
         """Compute the loss.
 
         Args:
-            seg_logit (Tensor): Class logits, (B, C, h, w); resized to the label map, whatever their size.
-            seg_label (Tensor): Class of each pixel, (B, H, W), int64.
-            weight (Tensor, optional): Weight of each pixel, (B, H, W); as in mmseg, the divisor does not count it.
-            ignore_index (int): Label of pixels that don't count.
+            seg_logit (Tensor): Class logits of any size, (B, C, h, w); resized to the label map.
+            seg_label (Tensor): Class of each pixel, (B, H, W), any integer type.
+            weight (Tensor, optional): Weight of each pixel, (B, H, W). As in mmseg, the divisor ignores it.
+            ignore_index (int): Label of ignored pixels.
             log_presence (Tensor, optional): ``log g`` of each class, (B, C).
             align_corners (bool): As in ``torch.nn.functional.interpolate``.
-            histogram (Tensor, optional): ``label_histogram`` of the labels, (B, C), from a head that has it.
+            histogram (Tensor, optional): Result of ``label_histogram``, (B, C), if already computed.
 
         Returns:
-            Tensor: A scalar (); 0 if no pixel is labelled.
+            Tensor: Scalar (); 0 without labelled pixels.
 
         Raises:
-            UserError: If the shapes don't fit, a label is no class, or the class weights are not C.
+            UserError: If shapes do not match, a label is out of range, or the number of class weights is not C.
         """
         _check_shapes(seg_logit, seg_label, weight)
-        seg_label = seg_label.long()  # uint8 would be a mask where it indexes
+        seg_label = seg_label.long()  # uint8 would index as a mask
         num_classes = seg_logit.shape[1]
         if histogram is None:
             histogram = label_histogram(seg_label, num_classes, ignore_index)
         _check_per_class(seg_logit, log_presence=log_presence, histogram=histogram)
         class_weight = self._class_weights(seg_logit)
-        pixel_weight = class_weight[seg_label.clamp(0, num_classes - 1)] * (seg_label != ignore_index)
+        pixel_weight = class_weight[seg_label.clamp(0, num_classes - 1)] * (seg_label != ignore_index)  # (B, H, W)
         if weight is not None:
             pixel_weight = pixel_weight * weight
         loss = banded_cross_entropy(seg_logit, seg_label, pixel_weight, align_corners)
         if log_presence is not None:
             counts = histogram if weight is None else label_histogram(seg_label, num_classes, ignore_index, weight)
-            # What is not in the labels does not count, be its presence 0.
+            # Avoid 0 * -inf for classes without labelled pixels.
             log_presence = log_presence.where(counts > 0, log_presence.new_zeros(()))
             loss = loss - (counts * class_weight * log_presence).sum()
         if self.class_weight is None and not self.avg_non_ignore:
@@ -94,7 +92,7 @@ class RefinedSegLoss(BaseModule):
         return self.loss_weight * loss / divisor.clamp(min=torch.finfo(divisor.dtype).tiny)
 
     def _class_weights(self, logits: Tensor) -> Tensor:
-        """Weight of each class (C,), in the precision of the loss."""
+        """Return the weight of each class, (C,), in the precision of the loss."""
         num_classes = logits.shape[1]
         dtype = torch.promote_types(logits.dtype, torch.float32)
         if self.class_weight is None:
@@ -106,19 +104,16 @@ class RefinedSegLoss(BaseModule):
 
 
 def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, weight: Tensor | None = None) -> Tensor:
-    """Labelled pixels of each class in each image.
+    """Count the labelled pixels of each class in each image: (B, C), int64 or the dtype of ``weight``.
 
     Args:
-        label (Tensor): Class of each pixel, (B, H, W), integers below ``num_classes`` or ``ignore_index``.
+        label (Tensor): Class of each pixel, (B, H, W), integers.
         num_classes (int): Number of classes C.
-        ignore_index (int): Label of pixels that don't count.
-        weight (Tensor, optional): What each pixel counts, (B, H, W); 1 by default.
-
-    Returns:
-        Tensor: Counts, (B, C), int64, or the dtype of the weights.
+        ignore_index (int): Label of ignored pixels.
+        weight (Tensor, optional): Weight of each pixel, (B, H, W); 1 by default.
 
     Raises:
-        UserError: If a label is neither a class nor ignored.
+        UserError: If a label is out of range.
     """
     label = label.long()
     labelled = label != ignore_index
@@ -127,9 +122,9 @@ def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, we
         raise UserError(f'The labels hold {int(label[outside][0])}, but there are {num_classes} classes (0 to '
                         f'{num_classes - 1}, {ignore_index} is ignored): mend the labels or the number of classes.')
     bins = label.where(labelled, num_classes)
-    bins = bins + (num_classes + 1) * torch.arange(len(label), device=label.device)[:, None, None]
+    bins = bins + (num_classes + 1) * torch.arange(len(label), device=label.device)[:, None, None]  # (B, H, W)
     counts = bins.flatten().bincount(None if weight is None else weight.flatten(), len(label) * (num_classes + 1))
-    return counts.view(len(label), num_classes + 1)[:, :num_classes]
+    return counts.view(len(label), num_classes + 1)[:, :num_classes]  # (B * (C+1),) -> (B, C)
 
 
 def _check_shapes(logits: Tensor, label: Tensor, weight: Tensor | None) -> None:
@@ -146,7 +141,7 @@ def _check_shapes(logits: Tensor, label: Tensor, weight: Tensor | None) -> None:
 
 
 def _check_per_class(logits: Tensor, **values: Tensor | None) -> None:
-    """Refuse what has not one value an image and class of the logits (B, C, h, w)."""
+    """Raise UserError unless each value has the shape (B, C) of the logits (B, C, h, w)."""
     for name, value in values.items():
         if value is not None and value.shape != logits.shape[:2]:
             raise UserError(f'RefinedSegLoss got {name} {tuple(value.shape)} for logits {tuple(logits.shape)}: give a '
@@ -154,13 +149,13 @@ def _check_per_class(logits: Tensor, **values: Tensor | None) -> None:
 
 
 def _read_class_weight(class_weight: list[float] | str | None) -> list[float] | None:
-    """Class weights as mmseg reads them, each a number."""
+    """Read class weights like mmseg, and raise UserError unless each is a number of at least 0."""
     if isinstance(class_weight, str) and not class_weight.endswith(('.npy', '.json')):
         raise UserError(f'RefinedSegLoss.class_weight is the file {class_weight!r}, but it must end in .npy or .json: '
                         f'write the weights as a JSON list, or into the config.')
     try:
         weights = get_class_weight(class_weight)
-    except Exception as error:  # each file format has exceptions of its own
+    except Exception as error:  # each file format raises its own exceptions
         raise UserError(f'RefinedSegLoss.class_weight {class_weight!r} can\'t be read ({type(error).__name__}): give a '
                         f'list of numbers, or a .npy or .json file of one.') from error
     if weights is None:

@@ -12,62 +12,51 @@ from mmseg_mvp.checking import check_number, check_tensor
 
 @MODELS.register_module()
 class GPR(BaseModule):
-    """Scores how likely each class is in the image, by a soft maximum of its class map.
+    """Global Prompt Refining: presence score of each class from a soft maximum of its class map.
 
-    ``g_c = sigmoid(<m_c, softmax_hw(gamma * m_c)> / tau)``, the inner product over all positions (MVP-SEG, Global
-    Prompt Refining). A head multiplies its class probabilities by ``g_c``; in log space it adds ``log g_c``. It needs
-    no CLIP: any class map will do.
+    ``g_c = sigmoid(<m_c, softmax_hw(gamma * m_c)> / tau)``, with the inner product over positions
+    (MVP-SEG, Global Prompt Refining). A head multiplies class probabilities by ``g_c``, that is, it adds ``log g_c`` to
+    logits. Any class map can be used, also without CLIP.
 
     Args:
-        gamma (float): Sharpness of the soft maximum: 0 is the mean over positions, large values the maximum. Not given
-            in the paper.
-        tau (float): Initial temperature, positive; learned through its logarithm. Not given in the paper.
-        learnable (bool): Whether the temperature is learned.
+        gamma (float): Sharpness of the soft maximum: 0 gives the mean over positions, large values the maximum. Not
+            given in the paper.
+        tau (float): Initial temperature, 1e-30 to 1e30, learned as its logarithm. Not given in the paper.
+        learnable (bool): If True, the temperature is learned.
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        UserError: If a number is none, or the temperature is not positive.
+        UserError: If ``gamma`` is not a finite number or ``tau`` is out of range.
     """
 
     def __init__(self, gamma: float = 10., tau: float = 0.1, learnable: bool = True,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         check_number('GPR.gamma', gamma)
-        check_number('GPR.tau', tau, least=1e-30, most=1e30)  # its powers of e stay in float32
+        check_number('GPR.tau', tau, least=1e-30, most=1e30)  # keeps exp() within float32
         self.gamma = gamma
-        # The logarithm keeps the temperature positive, and a step of a given size changes it by a given factor.
+        # The logarithm keeps the temperature positive and makes its updates relative.
         self.log_tau = nn.Parameter(torch.tensor(math.log(tau)), requires_grad=bool(learnable))
 
     @property
     def tau(self) -> Tensor:
-        """The temperature, a scalar ()."""
+        """Temperature, a scalar ()."""
         return self.log_tau.exp()
 
     def logits(self, class_map: Tensor) -> Tensor:
-        """Presence logits: the argument of the sigmoid.
+        """Compute presence logits, the argument of the sigmoid, of a class map (B, C, h, w): (B, C).
 
-        Args:
-            class_map (Tensor): Scores of each class at each position, (B, C, h, w).
-
-        Returns:
-            Tensor: (B, C), in float32 at least: under half precision the temperature's gradient, which goes with
-            ``1 / tau ** 2``, would be infinite from ``tau = 0.003`` on.
+        The dtype is float32 or float64. In float16, the gradient of the temperature, proportional to ``1 / tau ** 2``,
+        would be infinite for ``tau`` below 0.003.
 
         Raises:
-            UserError: If it is no such tensor.
+            UserError: If ``class_map`` is not such a tensor or is on another device.
         """
         check_tensor('GPR', class_map, 'B, C, h, w', self.log_tau)
-        scores = class_map.flatten(2).to(torch.promote_types(class_map.dtype, torch.float32))
-        soft_maximum = (scores * (self.gamma * scores).softmax(dim=2)).sum(dim=2)
+        scores = class_map.flatten(2).to(torch.promote_types(class_map.dtype, torch.float32))  # (B, C, h*w)
+        soft_maximum = (scores * (self.gamma * scores).softmax(dim=2)).sum(dim=2)  # (B, C)
         return soft_maximum / self.tau
 
     def forward(self, class_map: Tensor) -> Tensor:
-        """Log-scores to add to class logits.
-
-        Args:
-            class_map (Tensor): Scores of each class at each position, (B, C, h, w).
-
-        Returns:
-            Tensor: ``log g``, (B, C), at most 0.
-        """
+        """Compute ``log g`` of a class map (B, C, h, w), to be added to class logits: (B, C), at most 0."""
         return F.logsigmoid(self.logits(class_map))

@@ -1,4 +1,4 @@
-"""LSeg's spatial regularization of score maps, which knows nothing of labels."""
+"""LSeg's spatial regularization of score maps, independent of the labels."""
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -12,20 +12,20 @@ ACTIVATIONS = dict(relu=nn.ReLU, lrelu=nn.LeakyReLU, tanh=nn.Tanh)
 
 @MODELS.register_module()
 class SpatialRegularization(BaseModule):
-    """Smooths the score map of each label by a convolution that all labels share (LSeg, arXiv 2201.03546).
+    """Convolution of score maps with weights shared by all labels (LSeg, arXiv 2201.03546).
 
-    One 3x3 convolution of one channel, 10 parameters for any number of labels, is applied ``depth`` times, with the
-    activation after all but the last. The depthwise block is ``conv(x)``; the bottleneck block adds the highest score
-    of all labels to each: ``conv(x) + max_n x_n``. Any order of the labels gives the same maps in that order.
+    A 3x3 convolution of one channel (10 parameters for any number of labels) is applied ``depth`` times, with the
+    activation in between. The depthwise block is ``conv(x)``. The bottleneck block adds the highest score over labels:
+    ``conv(x) + max_n x_n``. The result is equivariant to the order of labels.
 
     Args:
         block (str): ``'depthwise'`` or ``'bottleneck'``.
         activation (str): ``'relu'``, ``'lrelu'`` (slope 0.01) or ``'tanh'``.
-        depth (int): Number of applications; 0 leaves the scores as they are.
+        depth (int): Number of applications; 0 returns the scores unchanged.
         init_cfg (dict, optional): As in mmengine.
 
     Raises:
-        UserError: If there is no such block or activation, or the depth is negative.
+        UserError: If the block or activation is unknown, or the depth is negative.
     """
 
     def __init__(self, block: str = 'bottleneck', activation: str = 'relu', depth: int = 2,
@@ -37,21 +37,15 @@ class SpatialRegularization(BaseModule):
         check_number('SpatialRegularization.depth', depth, least=0, whole=True)
         self.block = block
         self.depth = depth
-        if depth:  # an unused layer would break DDP
+        if depth:  # DDP fails with unused layers
             self.conv = nn.Conv2d(1, 1, 3, padding=1)
         self.activation = ACTIVATIONS[activation]()
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Regularize scores.
-
-        Args:
-            scores (Tensor): Scores of any number of labels, (B, N, h, w).
-
-        Returns:
-            Tensor: The same shape.
+        """Regularize the scores of N labels, (B, N, h, w).
 
         Raises:
-            UserError: If it is no such tensor.
+            UserError: If ``scores`` is not such a tensor or is on another device.
         """
         check_tensor('SpatialRegularization', scores, 'B, N, h, w', next(self.parameters(), None))
         for application in range(1, self.depth + 1):
@@ -61,5 +55,5 @@ class SpatialRegularization(BaseModule):
         return scores
 
     def _apply_block(self, scores: Tensor) -> Tensor:
-        smoothed = self.conv(scores.flatten(0, 1)[:, None]).view_as(scores)
+        smoothed = self.conv(scores.flatten(0, 1)[:, None]).view_as(scores)  # labels as batch: (B*N, 1, h, w)
         return smoothed + scores.amax(dim=1, keepdim=True) if self.block == 'bottleneck' else smoothed

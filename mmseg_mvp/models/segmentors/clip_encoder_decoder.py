@@ -1,4 +1,4 @@
-"""The segmentor of CLIP-based heads."""
+"""Segmentor for CLIP-based heads."""
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -17,18 +17,18 @@ from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
 
 @MODELS.register_module()
 class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
-    """``OpenVocabEncoderDecoder`` for heads whose class maps are refined image by image.
+    """``OpenVocabEncoderDecoder`` for heads that refine the class maps of a whole image.
 
-    Whole and sliding inference share one path: windows are stitched at feature resolution, then the head refines the
-    whole map (GPR sees the image, not a window). Windows start at multiples of the backbone's stride, so stitching
-    needs no resizing and no full-size padding.
+    Whole and sliding inference share one path. Windows are stitched at feature resolution, then the head refines the
+    whole map, so GPR sees the image instead of a window. Windows start at multiples of the backbone's stride, so
+    stitching needs no resizing.
 
-    The head gives ``class_maps`` (what a window contributes) and ``refine`` (what an image makes of it).
+    The head provides ``class_maps`` (for a window) and ``refine`` (for an image).
 
     Args:
-        backbone (dict): Config of the backbone, with a ``stride``.
+        backbone (dict): Config of the backbone, which has a ``stride``.
         decode_head (dict): Config of the head.
-        **kwargs: As in ``OpenVocabEncoderDecoder``.
+        **kwargs: Arguments of ``OpenVocabEncoderDecoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
@@ -36,28 +36,14 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         self._report_window_sizes()
 
     def class_maps(self, inputs: Tensor) -> Tensor:
-        """What the head says of an image or a window.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-
-        Returns:
-            Tensor: Class maps, (B, M, ceil(H/stride), ceil(W/stride)); M depends on the head.
-        """
+        """Compute class maps (B, M, ceil(H/stride), ceil(W/stride)) of images (B, 3, H, W); M depends on the head."""
         return self.decode_head.class_maps(self.extract_feat(inputs))
 
     @torch.no_grad()
     def explain(self, inputs: Tensor, data_samples: OptSampleList = None) -> list[Explanation]:
-        """What each prompt sees, by the same inference as ``predict``; for pictures, as it costs another pass.
+        """Compute the maps of each prompt for images (B, 3, H, W), in the inference mode of ``predict``.
 
-        Of several wordings, a view shows for each position the one that fits best under that prompt.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample], optional): Their meta information, as in ``predict``.
-
-        Returns:
-            list[Explanation]: One for each image.
+        It needs an additional pass. With ``synonyms='max'``, each map shows the best wording at each position.
         """
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
         lists = [meta['label_list'] for meta in metas if meta.get('label_list')]
@@ -69,30 +55,17 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
                             has_global, scores) for one, scores, meta in zip(maps, presence, metas)]
 
     def _view_maps(self, inputs: Tensor) -> Tensor:
-        """One map per prompt of an image or a window, (B, P, C, h, w)."""
+        """Compute one map per prompt of images or windows, (B, P, C, h, w)."""
         return self.decode_head.view_maps(self.extract_feat(inputs))
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment whole images.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
-
-        Returns:
-            Tensor: Logits, (B, C, H, W).
-        """
+        """Segment whole images (B, 3, H, W): logits (B, C, H, W). ``batch_img_metas`` is not used."""
         return self._to_image_size(self.class_maps(inputs), inputs)
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment in overlapping windows of ``test_cfg.crop_size`` every ``test_cfg.stride`` pixels.
+        """Segment images (B, 3, H, W) in overlapping windows: logits (B, C, H, W).
 
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
-
-        Returns:
-            Tensor: Logits, (B, C, H, W).
+        Windows of ``test_cfg.crop_size`` are ``test_cfg.stride`` pixels apart. ``batch_img_metas`` is not used.
         """
         return self._to_image_size(self._stitched(inputs, self.class_maps), inputs)
 
@@ -103,11 +76,11 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         return self._refined(self._stitched(inputs, self.class_maps))
 
     def _refined(self, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Refined logits (B, C, h, w) of class maps (B, M, h, w), and the pixels that they cover."""
+        """Return refined logits (B, C, h, w) of class maps (B, M, h, w), and their size in pixels."""
         return self.decode_head.refine(maps), self._padded(maps)
 
     def _stitched(self, inputs: Tensor, maps_of: Callable[[Tensor], Tensor]) -> Tensor:
-        """Maps (B, ..., h, w) of windows (B, 3, H', W'), averaged over the windows that see a position."""
+        """Average the maps (B, ..., h, w) of overlapping windows (B, 3, H', W')."""
         stride = self.backbone.stride
         grid = [-(-side // stride) for side in inputs.shape[2:]]
         total, count = None, inputs.new_zeros(grid)
@@ -115,13 +88,13 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
             window = inputs[..., rows.start * stride:rows.stop * stride, columns.start * stride:columns.stop * stride]
             maps = maps_of(window)
             if total is None:
-                total = maps.new_zeros(*maps.shape[:-2], *grid)
+                total = maps.new_zeros(*maps.shape[:-2], *grid)  # (B, ..., h, w) of the image
             total[..., rows, columns] += maps
             count[..., rows, columns] += 1
         return total / count
 
     def _report_window_sizes(self) -> None:
-        """Say which window sizes are not multiples of the backbone's stride, and what is taken instead."""
+        """Warn about window sizes that are not multiples of the backbone's stride."""
         for name in ('crop_size', 'stride') if self.test_cfg.mode == 'slide' else ():
             asked = tuple(self.test_cfg[name])
             taken = tuple(self._in_features(side) * self.backbone.stride for side in asked)
@@ -130,11 +103,11 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
                           f'stride of {self.backbone.stride} pixels: {taken} is taken.', 'current', logging.WARNING)
 
     def _in_features(self, pixels: int) -> int:
-        """A window's size or step in features, at least 1."""
+        """Convert a window size or step from pixels to features, at least 1."""
         return max(pixels // self.backbone.stride, 1)
 
     def _windows(self, grid: list[int]) -> Iterator[tuple[slice, slice]]:
-        """Windows in features: every position is covered, the last ones end at the border."""
+        """Generate windows in features that cover every position. The last ones end at the border."""
         spans = []
         for cells, crop, step in zip(grid, self.test_cfg['crop_size'], self.test_cfg['stride']):
             crop, step = min(self._in_features(crop), cells), self._in_features(step)
@@ -143,16 +116,13 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         return ((rows, columns) for rows in spans[0] for columns in spans[1])
 
     def _to_image_size(self, maps: Tensor, inputs: Tensor) -> Tensor:
-        """Refine class maps (B, M, h, w) and resize them to the images: (B, C, H, W).
-
-        The backbone pads images to multiples of its stride, so the maps may reach beyond the image.
-        """
+        """Refine class maps (B, M, h, w) and resize them to the images, without padding: (B, C, H, W)."""
         height, width = inputs.shape[2:]
         logits = self.decode_head.refine(maps)
         logits = resize(logits, size=self._padded(maps), mode='bilinear', align_corners=self.align_corners)
         return logits[..., :height, :width]
 
     def _padded(self, maps: Tensor) -> tuple[int, int]:
-        """Pixels that maps (..., h, w) stand for, with the backbone's padding."""
+        """Return the height and width in pixels of maps (..., h, w), with the backbone's padding."""
         height, width = (cells * self.backbone.stride for cells in maps.shape[-2:])
         return height, width

@@ -1,4 +1,4 @@
-"""MVP-SEG+ (arXiv 2304.06957): what prompts have learned passes into a segmentation network."""
+"""MVP-SEG+ (arXiv 2304.06957): transfer from learned prompts to a segmentation network."""
 import torch
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
@@ -23,30 +23,30 @@ from .pseudo_labels import pseudo_labels
 
 @MODELS.register_module()
 class KnowledgeTransfer(OpenVocabEncoderDecoder):
-    """A student whose hidden pixels are labelled by a frozen teacher, then by the student itself.
+    """Student with pseudo labels from a frozen teacher, then from the student itself.
 
-    The transductive setting: the names of the unseen classes are known, their masks are not. Pixels that
-    ``HideClasses`` has hidden take the argmax over the unseen classes of the teacher's scores on the same crop (phase
-    1), later of the student's own (phase 2, self-training); labelled and ignored pixels stay as they are. MVP-SEG+
-    follows MaskCLIP+ (arXiv 2112.01071) in this. The phase depends on the runner's iteration alone.
+    The setting is transductive: names of the unseen classes are known, their masks are not. Pixels hidden by
+    ``HideClasses`` get the unseen class with the highest score. Phase 1 uses the teacher's scores on the same crop,
+    phase 2 the student's scores (self-training). Labelled and ignored pixels keep their labels. MVP-SEG+ follows
+    MaskCLIP+ (arXiv 2112.01071) in this. The phase depends only on the runner's iteration.
 
-    The student is this segmentor; what its head does not say about its text (``clip``, ``prompts``, ``synonyms``) it
-    takes from the teacher, with the teacher's learned prompts, fixed. The teacher is no part of a checkpoint.
+    This segmentor is the student. Its head takes ``clip``, ``prompts`` (frozen) and ``synonyms`` from the teacher's
+    config unless it sets them. Checkpoints omit the teacher.
 
     Args:
-        teacher (dict): Config of a ``CLIPEncoderDecoder``: MVP-SEG, or MaskCLIP.
-        decode_head (dict): Config of a head that classifies by text, such as ``TextDeepLabV2Head``.
-        unseen (str | list): The hidden classes, names of ``decode_head.train_classes``.
-        teacher_checkpoint (str, optional): Checkpoint of the teacher; needed for training if it has learned prompts.
-        teacher_share (float): Share of the schedule in which the teacher labels; 1 is all of it.
-        threshold (float): Pseudo labels of lower probability are ignored.
-        ema_momentum (float, optional): Has a moving average of the student label in phase 2: its share of the newest
-            student in each iteration.
-        **kwargs: As in ``OpenVocabEncoderDecoder``.
+        teacher (dict): Config of a ``CLIPEncoderDecoder`` (MVP-SEG or MaskCLIP).
+        decode_head (dict): Config of a text head, such as ``TextDeepLabV2Head``.
+        unseen (str | list): Hidden classes, names from ``decode_head.train_classes``.
+        teacher_checkpoint (str, optional): Checkpoint of the teacher; required for training if its prompts are learned.
+        teacher_share (float): Share of the schedule in phase 1, 0 to 1.
+        threshold (float): Least probability of a pseudo label, 0 to 1; pixels below it are ignored.
+        ema_momentum (float, optional): Weight of the newest student in a moving average, which gives the labels in
+            phase 2. None takes the student itself.
+        **kwargs: Arguments of ``OpenVocabEncoderDecoder``.
 
     Raises:
-        UserError: If the head has no text classifier, there is no unseen class or it is not among the head's, or a
-            share is not one.
+        UserError: If the head has no text classifier, ``unseen`` is empty or unknown to the head, or a share is out of
+            range.
     """
 
     def __init__(self, teacher: dict, decode_head: dict, unseen: str | list, teacher_checkpoint: str | None = None,
@@ -67,15 +67,15 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
 
     @property
     def _names(self) -> list[str]:
-        """Names of the training labels."""
+        """Names of the training classes."""
         return list(self.decode_head.classifier.vocabularies[True])
 
     def init_weights(self) -> None:
-        """Load the teacher and take over its prompts, besides what mmseg does: training begins here, a test does not.
+        """Initialise as mmseg does, load the teacher and copy its learned prompts. Runs before training only.
 
         Raises:
-            UserError: If the teacher has learned prompts and no checkpoint, its checkpoint does not fit, or was learned
-                with masks of unseen classes.
+            UserError: If a teacher with learned prompts has no checkpoint, or the checkpoint does not fit or was
+                trained on unseen classes.
         """
         super().init_weights()
         teacher = self.teacher.module
@@ -90,31 +90,30 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
             self.decode_head.classifier.load_state_dict(classifier.state_dict())
 
     def _check_origin(self, learned_on: list[str]) -> None:
-        """Refuse a teacher that was trained with the masks that are hidden here."""
+        """Raise UserError if the teacher was trained on masks of the unseen classes."""
         known = [self._names[index] for index in self.unseen if self._names[index] in learned_on]
         if known:
             raise UserError(f'The teacher checkpoint {self.teacher_checkpoint} was trained with masks of {known}, '
                             f'unseen classes of this student: give a teacher of the same split, or change unseen.')
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """Losses of a batch whose hidden pixels are labelled on the way, with a monitor of these labels.
+        """Compute losses with pseudo labels on hidden pixels, and statistics of the pseudo labels.
 
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each, with hidden labels.
+        Images are (B, 3, H, W), and ``gt_sem_seg`` of each sample, with hidden labels, is (1, H, W).
 
         Returns:
-            dict[str, Tensor]: Scalars (): losses; ``phase`` (1 or 2); ``pseudo_share`` of all pixels; mean
-            ``pseudo_confidence``; and where the truth is known ``pseudo_acc``, in percent.
+            dict[str, Tensor]: Scalars (): losses; ``phase``, 1 or 2; ``pseudo_share``, the share of hidden pixels. With
+            hidden pixels also ``pseudo_confidence``, their mean probability, and, if the truth is known, ``pseudo_acc``
+            in percent.
 
         Raises:
-            UserError: If the labels show an unseen class, or hide another one.
+            UserError: If the labels show an unseen class or hide a seen class.
         """
         if self.average is not None:
             self.average.update_parameters(self)
         features = self.extract_feat(inputs)
-        logits = self.decode_head(features)
-        label = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
+        logits = self.decode_head(features)  # (B, C, h, w)
+        label = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])  # (B, H, W)
         self._check_labels(label)
         label, monitor = self._fill(label, inputs, logits.detach())
         samples = [_relabelled(sample, one) for sample, one in zip(data_samples, label)]
@@ -125,7 +124,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
 
     @torch.no_grad()
     def _fill(self, label: Tensor, inputs: Tensor, logits: Tensor) -> tuple[Tensor, dict]:
-        """Labels (B, H, W) with pseudo labels where they were hidden, and what is logged of them."""
+        """Replace hidden labels (B, H, W) by pseudo labels. Return labels (B, H, W) and statistics ()."""
         hidden = is_hidden(label)
         phase = 1 if self._teacher_labels() else 2
         monitor = dict(phase=label.new_tensor(phase, dtype=torch.float), pseudo_share=hidden.float().mean())
@@ -141,34 +140,34 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         return torch.where(hidden, found.where(confidence >= self.threshold, IGNORE), label), monitor
 
     def _teacher_labels(self) -> bool:
-        """Whether this iteration of the runner is in phase 1; without a runner it is."""
+        """Return True in phase 1. Without a runner, the iteration is 0."""
         hub = MessageHub.get_current_instance()
         return hub.get_info('iter', 0) < self.teacher_share * hub.get_info('max_iters', 1)
 
     def _teacher_scores(self, inputs: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The teacher's logits (B, C, h, w) and the matrices that take them to the images' size."""
+        """Return the teacher's logits (B, C, h, w) and the matrices of their resize to the input size."""
         teacher = self.teacher.module
         with torch.autocast(inputs.device.type, enabled=inputs.device.type == 'cuda'):
             logits, covered = teacher.low_res_logits(self._as_the_teacher_sees(inputs))
         return logits, image_matrices(logits[0], covered, inputs.shape[2:], {}, teacher.align_corners)
 
     def _as_the_teacher_sees(self, inputs: Tensor) -> Tensor:
-        """Images (B, 3, H, W) normalised by the teacher's mean and deviation instead of the student's."""
+        """Convert images (B, 3, H, W) from the student's normalisation to the teacher's."""
         own, other = self.data_preprocessor, self.teacher.module.data_preprocessor
         images = inputs * own.std + own.mean if own._enable_normalize else inputs
         images = images if swaps_channels(own) == swaps_channels(other) else images.flip(1)
         return (images - other.mean) / other.std if other._enable_normalize else images
 
     def _own_scores(self, inputs: Tensor, logits: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The student's logits (B, C, h, w), or those of its moving average, and their matrices."""
+        """Return logits (B, C, h, w) of the student or its moving average, and the matrices of their resize."""
         if self.average is not None:
             student = self.average.module.eval()
-            student.decode_head.classifier.train()  # the training names; the rest of it has no modes
+            student.decode_head.classifier.train()  # select the training vocabulary
             logits = student.decode_head(student.extract_feat(inputs))
         return logits, resize_matrices(logits, inputs.shape[2:], self.align_corners)
 
     def _check_labels(self, label: Tensor) -> None:
-        """Refuse labels that show an unseen class, or hide a seen one."""
+        """Raise UserError if labels (B, H, W) show an unseen class or hide a seen class."""
         present = label.flatten().bincount().nonzero().flatten()
         truth = hidden_truth(present)
         shown = present[torch.isin(present, self.unseen)]
@@ -190,11 +189,7 @@ def _check_shares(teacher_share: float, threshold: float, ema_momentum: float | 
 
 
 def _with_text_of(teacher: dict, decode_head: dict) -> dict:
-    """The student's head config with what the teacher's says of clip, prompts and synonyms.
-
-    Raises:
-        UserError: If the head does not classify by text.
-    """
+    """Add the teacher's clip, prompts and synonyms to the student's head. Raise UserError without text classifier."""
     if not takes(decode_head['type'], 'train_classes'):
         raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: "
                         f'use a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
@@ -206,17 +201,17 @@ def _with_text_of(teacher: dict, decode_head: dict) -> dict:
 
 
 def _load(teacher: nn.Module, path: str) -> None:
-    """Load a teacher's checkpoint, or say which file can't be read."""
+    """Load the teacher's checkpoint. Raise UserError if it cannot be read."""
     try:
         _load_checkpoint_to_model(teacher, read_checkpoint(path))
     except UserError:
         raise
-    except Exception as error:  # each storage backend has exceptions of its own, and so has each way to be broken
+    except Exception as error:  # storage backends raise their own exceptions
         raise UserError(f'The teacher checkpoint {path} can\'t be read ({" ".join(str(error).split())[:100]}): set '
                         f'model.teacher_checkpoint to a file that tools/train.py wrote.') from error
 
 
 def _relabelled(sample, label: Tensor):
-    """A sample with other labels (H, W)."""
+    """Replace the ground truth of a sample by other labels (H, W), in place."""
     sample.gt_sem_seg = PixelData(data=label[None])
     return sample

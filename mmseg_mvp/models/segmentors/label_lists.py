@@ -1,4 +1,4 @@
-"""Samples that are scored against label lists of their own."""
+"""Scoring of samples against their label lists."""
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,22 +13,19 @@ from mmseg_mvp.labels import IGNORE
 
 @contextmanager
 def own_label_lists(model: EncoderDecoder, samples: SampleList) -> Iterator[None]:
-    """Has a segmentor score each sample against its own ``label_list`` for a while, if the samples carry some.
+    """Score samples against the ``label_list`` in their metainfo within the context, if they have one.
 
-    Args:
-        model (EncoderDecoder): With a head that classifies by text.
-        samples (list[SegDataSample]): A ``label_list`` in their meta information is a vocabulary, names and their
-            wordings.
+    A label list is a vocabulary of names and their wordings.
 
     Raises:
-        UserError: If some samples have a list and others don't, the head takes none, or a label is not in its list.
+        UserError: If only some samples have a list, the head has no text classifier, or a label is outside its list.
     """
     lists = [sample.metainfo.get('label_list') for sample in samples]
     if not any(lists):
         yield
         return
     _check(lists, samples, model.decode_head)
-    before, model.out_channels = model.out_channels, max(map(len, lists))  # mmseg stitches so many maps of windows
+    before, model.out_channels = model.out_channels, max(map(len, lists))  # number of maps in sliding windows
     try:
         with model.decode_head.classifier.using(lists):
             yield

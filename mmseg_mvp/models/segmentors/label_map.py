@@ -1,4 +1,4 @@
-"""From logits at feature resolution to label maps, without the C x H x W map between."""
+"""Label maps from logits at feature resolution, without the (C, H, W) map."""
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,7 +10,7 @@ from mmseg_mvp.errors import UserError
 from ..utils.bands import resize_maps, resize_matrices, tiles
 
 View = tuple[Tensor, Tensor, Tensor]
-# From this many classes on, numpy finds the highest sooner.
+# Fewest classes for argmax by numpy, which is slower for few classes.
 NUMPY_CLASSES = 100
 
 
@@ -18,35 +18,27 @@ class LowResLogits(BaseDataElement):
     """Logits of an image at feature resolution, with the matrices of their resize to the original image.
 
     Attributes:
-        logits (Tensor): (C, h, w).
+        logits (Tensor): Logits, (C, h, w).
         rows (Tensor): Row matrix, (H, h); see :mod:`mmseg_mvp.models.utils.bands`.
         columns (Tensor): Column matrix, (W, w).
     """
 
     def view(self) -> View:
-        """Logits, row matrix and column matrix."""
+        """Return logits, row matrix and column matrix."""
         return self.logits, self.rows, self.columns
 
     def resize(self) -> Tensor:
-        """Logits in the size of the original image.
-
-        Returns:
-            Tensor: (C, H, W).
-        """
+        """Resize the logits to the original image: (C, H, W)."""
         with torch.autocast(self.rows.device.type, enabled=False):
             return resize_maps(self.logits.to(self.rows), self.rows, self.columns)
 
 
 class LogitsNotKept(PixelData):
-    """Stands for the ``seg_logits`` that were not made, and says how to have them."""
+    """Placeholder for full-size ``seg_logits``, which were not computed."""
 
     @property
     def data(self) -> Tensor:
-        """Not there.
-
-        Raises:
-            UserError: Always.
-        """
+        """Missing logits; raises UserError with the ways to get them."""
         raise UserError('The sample holds no full-size seg_logits, as they need C x H x W values: set '
                         'model.test_cfg.keep_logits=True, call low_res_logits.resize() on the sample, or for test time '
                         'augmentation set tta_model=dict(type=\'LowResSegTTAModel\').')
@@ -54,17 +46,17 @@ class LogitsNotKept(PixelData):
 
 def image_matrices(logits: Tensor, padded: Sequence[int], size: Sequence[int], meta: dict,
                    align_corners: bool) -> tuple[Tensor, Tensor]:
-    """Matrices that take logits to the original image, the chain of ``EncoderDecoder.predict`` in one step.
+    """Compute the matrices that resize logits to the original image in one step.
 
-    The chain: resize to the padded input, cut the backbone's padding, cut the data preprocessor's padding, undo the
-    flip, resize to the original size.
+    They replace the chain of ``EncoderDecoder.predict``: resize to the padded input, cut the backbone's padding, cut
+    the data preprocessor's padding, undo the flip, resize to the original size.
 
     Args:
         logits (Tensor): Logits of an image, (C, h, w).
-        padded (Sequence[int]): Height and width that h and w stand for, with the backbone's padding.
+        padded (Sequence[int]): Height and width in pixels of the logits, with the backbone's padding.
         size (Sequence[int]): Height and width of the network's input.
-        meta (dict): ``img_padding_size`` or ``padding_size``, ``flip``, ``flip_direction`` and ``ori_shape`` as in
-            mmseg; empty for the network's input itself.
+        meta (dict): ``img_padding_size`` or ``padding_size``, ``flip``, ``flip_direction`` and ``ori_shape``, as in
+            mmseg. An empty dict gives the size of the network's input.
         align_corners (bool): As in ``torch.nn.functional.interpolate``.
 
     Returns:
@@ -83,42 +75,26 @@ def image_matrices(logits: Tensor, padded: Sequence[int], size: Sequence[int], m
 
 
 def label_map(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Class of the highest resized logit at each pixel, tile by tile.
+    """Compute the argmax (H, W), int64, of logits (C, h, w) resized by matrices (H, h) and (W, w), tile by tile.
 
-    Args:
-        logits (Tensor): Logits of an image, (C, h, w).
-        rows (Tensor): Row matrix, (H, h).
-        columns (Tensor): Column matrix, (W, w).
-
-    Returns:
-        Tensor: (H, W), int64; the argmax of the resized logits, but for ties.
+    Ties can differ from ``torch.argmax``.
     """
     return _label_map([(logits, rows, columns)], lambda scores: scores)
 
 
 def mean_label_map(views: Sequence[View]) -> Tensor:
-    """Class of the highest mean probability over views of an image, tile by tile.
+    """Compute the class with the highest mean probability over views, tile by tile: (H, W), int64.
 
-    Args:
-        views (Sequence[tuple]): Logits (C, h_i, w_i), row matrix (H, h_i) and column matrix (W, w_i) of each view.
-
-    Returns:
-        Tensor: (H, W), int64.
+    A view has logits (C, h_i, w_i), a row matrix (H, h_i) and a column matrix (W, w_i).
     """
     return _label_map(views, lambda scores: scores.softmax(dim=0))
 
 
 def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | None = None) -> Tensor:
-    """Probability of a class at each pixel, or of the one that wins there: softmax of the resized logits, tile by tile.
+    """Compute the softmax probability (H, W) of class ``index`` at each pixel, tile by tile.
 
-    Args:
-        logits (Tensor): Logits of an image, (C, h, w).
-        rows (Tensor): Row matrix, (H, h).
-        columns (Tensor): Column matrix, (W, w).
-        index (int, optional): The class; None takes the highest probability.
-
-    Returns:
-        Tensor: (H, W), in the type of the matrices.
+    Logits (C, h, w) are resized by matrices (H, h) and (W, w), which give the dtype. Without ``index``, the result is
+    the highest probability at each pixel.
     """
     maps, probability = _classes_last(logits, rows), rows.new_empty(len(rows), len(columns))
     with torch.autocast(rows.device.type, enabled=False):
@@ -130,28 +106,27 @@ def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | 
 
 
 def _classes_last(logits: Tensor, rows: Tensor) -> Tensor:
-    """Logits (C, h, w) with the classes last in memory: what goes over a strided axis is slow."""
+    """Convert logits (C, h, w) to classes-last memory, since operations over a strided axis are slow."""
     return logits.to(rows).permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
 
 def _label_map(views: Sequence[View], score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Argmax of the sum of the views' scores."""
+    """Return the argmax (H, W) over the sum of scores of all views."""
     maps = [_classes_last(logits, rows) for logits, rows, _ in views]
     _, rows, columns = views[0]
     labels = torch.empty(len(rows), len(columns), dtype=torch.int64, device=rows.device)
     with torch.autocast(rows.device.type, enabled=False):
         for parts in zip(*(tiles(rows, columns, len(logits)) for logits, rows, columns in views)):
             scores = sum(score(resize_maps(one[(slice(None), *part.source)], part.rows, part.columns))
-                         for one, part in zip(maps, parts))
+                         for one, part in zip(maps, parts))  # (C, r, c)
             labels[parts[0].target] = _argmax(scores)
     return labels
 
 
 def _argmax(scores: Tensor) -> Tensor:
-    """Argmax (r, c) over the classes of scores (C, r, c) that come last in memory.
+    """Return the argmax (r, c) over classes of scores (C, r, c) with classes last in memory.
 
-    On a CPU by numpy, whose argmax over many classes is 3 to 5 times faster than torch's (measured at 150 and 847);
-    over few it is slower.
+    On a CPU with many classes, numpy is 3 to 5 times faster than torch (measured at 150 and 847 classes).
     """
     if scores.device.type != 'cpu' or len(scores) < NUMPY_CLASSES:
         return scores.argmax(dim=0)

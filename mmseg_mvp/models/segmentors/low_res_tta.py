@@ -9,21 +9,13 @@ from .label_map import mean_label_map
 
 @MODELS.register_module()
 class LowResSegTTAModel(SegTTAModel):
-    """mmseg's ``SegTTAModel`` for ``CLIPEncoderDecoder``: averages the views' probabilities tile by tile.
+    """mmseg's ``SegTTAModel`` for segmentors with ``low_res_logits``.
 
-    The result is that of ``SegTTAModel``; no view's logits exist at full size.
+    Probabilities of the views are averaged tile by tile, without full-size logits. The result equals ``SegTTAModel``.
     """
 
     def merge_preds(self, data_samples_list: list[SampleList]) -> SampleList:
-        """Merge the views of each image.
-
-        Args:
-            data_samples_list (list[list[SegDataSample]]): Predictions of all views, with ``low_res_logits``, for each
-                image.
-
-        Returns:
-            list[SegDataSample]: The first view's sample of each image, with the merged ``pred_sem_seg`` (1, H, W).
-        """
+        """Merge the views of each image into its first sample, with ``pred_sem_seg`` (1, H, W)."""
         merged = []
         for views in data_samples_list:
             labels = mean_label_map([sample.pop('low_res_logits').view() for sample in views])

@@ -1,4 +1,4 @@
-"""A segmentor for heads with a vocabulary: any names, label maps without full-size logits."""
+"""Segmentor for heads with a vocabulary, with label maps computed without full-size logits."""
 import inspect
 
 import torch
@@ -19,26 +19,27 @@ from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 
 @MODELS.register_module()
 class OpenVocabEncoderDecoder(EncoderDecoder):
-    """mmseg's ``EncoderDecoder`` for heads that classify by text.
+    """mmseg's ``EncoderDecoder`` for text heads.
 
     Differences to the base class:
 
-    - ``set_classes`` changes the vocabulary at run time; samples that carry a ``label_list`` (a transform such as
-      ``PackLabelList`` puts it there) are scored against that, in training and in testing.
-    - ``predict`` goes from low-resolution logits straight to the label map (windows are stitched by mmseg, at the size
-      of the image); full-size ``seg_logits`` are in the samples only with ``test_cfg.keep_logits=True``,
-      ``low_res_logits`` always.
-    - A loss that is not finite stops training and names the part.
-    - A checkpoint that holds nothing for this model is refused.
+    - ``set_classes`` replaces the vocabulary at run time. Samples with a ``label_list`` (from ``PackLabelList``, for
+      example) are scored against their own list, in training and testing.
+    - ``predict`` computes label maps directly from low-resolution logits. Samples always contain ``low_res_logits``,
+      and full-size ``seg_logits`` only with ``test_cfg.keep_logits=True``. In sliding inference, mmseg stitches windows
+      at image size.
+    - A loss that is not finite stops training with an error that names the part.
+    - Loading fails for a checkpoint without any entry for this model.
 
     Args:
         backbone (dict): Config of the backbone.
         decode_head (dict): Config of the head.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and all heads alike, as far as
-            they take one; each may have a ``clip`` of its own.
+        clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and all heads with a ``clip``
+            parameter. A ``clip`` in their own config has priority.
         auxiliary_head (dict | list[dict], optional): As in mmseg's ``EncoderDecoder``.
-        size_divisor (int): Images are padded with zeros, at the bottom and the right, to multiples of this.
-        **kwargs: As in mmseg's ``EncoderDecoder``.
+        size_divisor (int): Image height and width are padded with zeros, at the bottom and right, to a multiple of
+            this.
+        **kwargs: Arguments of mmseg's ``EncoderDecoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None,
@@ -49,90 +50,60 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         self.size_divisor = size_divisor
 
     def init_weights(self) -> None:
-        """Initialise as mmseg does: training begins here, a test does not.
+        """Initialise as mmseg does. Runs before training only.
 
         Raises:
-            UserError: If pretrained weights that an ``init_cfg`` names can't be had.
+            UserError: If pretrained weights of an ``init_cfg`` cannot be loaded.
         """
         try:
             super().init_weights()
-        except OSError as error:  # no such file, no network
+        except OSError as error:  # missing file, no network
             raise UserError(f'Pretrained weights can\'t be had ({error}): set the init_cfg.checkpoint of the backbone '
                             f'(model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to None.') from error
 
     def set_classes(self, classes: str | list) -> None:
-        """Segment by other names from now on.
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        """
+        """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`."""
         self.decode_head.set_classes(classes)
         self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
 
     def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
-        """As in mmseg, with each sample scored against its own ``label_list`` if it carries one.
+        """Run the model as in mmseg, for images (B, 3, H, W) and the optional ``label_list`` of each sample.
 
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample], optional): A ``label_list`` in their meta information is a vocabulary,
-                names and their wordings.
-            mode (str): ``'loss'``, ``'predict'`` or ``'tensor'``.
-
-        Returns:
-            dict | list[SegDataSample] | Tensor: As in mmseg.
+        A label list is a vocabulary of names and their wordings.
 
         Raises:
-            UserError: If some samples have a list and others don't, the head takes none, or a label is not in its list.
+            UserError: If only some samples have a list, the head has no text classifier, or a label is outside its
+                list.
         """
         with own_label_lists(self, data_samples or []):
             return super().forward(inputs, data_samples, mode)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """Losses as in mmseg, of images padded to multiples of ``size_divisor``.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample]): Ground truth, ``gt_sem_seg`` (1, H, W) each.
-
-        Returns:
-            dict[str, Tensor]: Scalars ().
-        """
+        """Compute losses, scalars (), of images (B, 3, H, W) padded to multiples of ``size_divisor``."""
         if any(side % self.size_divisor for side in inputs.shape[2:]):
             inputs, data_samples = stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor)
         return super().loss(inputs, data_samples)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment images, or windows of them.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            batch_img_metas (list[dict]): Not used: sizes are those of ``inputs``.
-
-        Returns:
-            Tensor: Logits, (B, C, H, W).
-        """
+        """Segment images or windows (B, 3, H, W): logits (B, C, H, W). ``batch_img_metas`` is not used."""
         padded = self._pad(inputs)
         logits = super().encode_decode(padded, [dict(img_shape=padded.shape[2:])] * len(inputs))
         return logits[..., :inputs.shape[2], :inputs.shape[3]]
 
     def _pad(self, inputs: Tensor) -> Tensor:
-        """Images (B, 3, H, W) with sides that are multiples of ``size_divisor``."""
+        """Pad images (B, 3, H, W) to multiples of ``size_divisor``."""
         bottom, right = (-side % self.size_divisor for side in inputs.shape[2:])
         return F.pad(inputs, (0, right, 0, bottom)) if bottom or right else inputs
 
     def low_res_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Logits before they are resized to the image, by the inference that ``test_cfg.mode`` names.
-
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
+        """Compute logits of images (B, 3, H, W) before the resize, in the inference mode of ``test_cfg.mode``.
 
         Returns:
-            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), of the head's resolution or as stitched from windows,
-            and the height and width in pixels that h and w stand for: those of the images, with the padding of a
-            backbone that pads.
+            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), at the head's resolution or stitched from windows, and
+            their height and width in pixels, including padding.
 
         Raises:
-            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide'.
+            UserError: If ``test_cfg.mode`` is not 'whole' or 'slide'.
         """
         mode = self.test_cfg.mode
         if mode not in ('whole', 'slide'):
@@ -144,27 +115,24 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         return self.decode_head(self.extract_feat(padded)), tuple(padded.shape[2:])
 
     def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Logits (B, C, H, W) that mmseg has stitched."""
+        """Return logits (B, C, H, W) stitched by mmseg, and their size."""
         metas = [dict(img_shape=inputs.shape[2:])] * len(inputs)
         return self.slide_inference(inputs, metas), tuple(inputs.shape[2:])
 
     def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
-        """Label maps of images, whole or in windows as ``test_cfg.mode`` says.
+        """Predict label maps of images (B, 3, H, W) in the inference mode of ``test_cfg.mode``.
 
-        Args:
-            inputs (Tensor): Normalised images, (B, 3, H, W).
-            data_samples (list[SegDataSample], optional): Their meta information, as in mmseg; without it, label maps
-                have the size of the inputs.
+        Label maps have the original size if ``data_samples`` are given, else the size of the inputs.
 
         Returns:
-            list[SegDataSample]: With ``pred_sem_seg`` (1, H, W) int64 and ``low_res_logits``; with
-            ``test_cfg.keep_logits=True`` also ``seg_logits`` (C, H, W) as in mmseg.
+            list[SegDataSample]: Samples with ``pred_sem_seg``, (1, H, W) int64, and ``low_res_logits``. With
+            ``test_cfg.keep_logits=True`` also ``seg_logits``, (C, H, W).
 
         Raises:
-            UserError: If ``test_cfg.mode`` is neither 'whole' nor 'slide', or the logits are not finite.
+            UserError: If ``test_cfg.mode`` is not 'whole' or 'slide', or the logits are not finite.
         """
         logits, covered = self.low_res_logits(inputs)
-        if not torch.isfinite(logits.sum(dtype=torch.float32)):  # an argmax would call it the first class
+        if not torch.isfinite(logits.sum(dtype=torch.float32)):  # argmax hides nan
             raise UserError('The model\'s logits are not finite, so it has no prediction: look for values in its '
                             'checkpoint or in the image that are not, and compute in float32.')
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
@@ -180,16 +148,10 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         return samples
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
-        """Sum the losses, as in mmengine.
-
-        Args:
-            losses (dict[str, Tensor]): Loss parts, scalars (), and values to log.
-
-        Returns:
-            tuple[Tensor, dict]: The loss, a scalar (), and what is logged.
+        """Sum losses, scalars (), as in mmengine.
 
         Raises:
-            UserError: If the loss is not finite, with the parts that are not.
+            UserError: If the sum is not finite, with the parts that are not.
         """
         loss, log_vars = super().parse_losses(losses)
         if not torch.isfinite(loss):
@@ -202,7 +164,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         own = self.state_dict().keys()
-        # As a part of another model (the moving average of a student) it may well be left out of a checkpoint.
+        # As a submodule (moving average of a student), the model can be absent from a checkpoint.
         if own and not prefix and not any(key in state_dict for key in own):
             raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
                             f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
@@ -211,7 +173,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
 
 def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | None:
-    """The part's config (or those of several) with the shared CLIP, if its class takes one and it names none."""
+    """Add the shared CLIP to the config of a part (or several) that takes ``clip`` and does not set it."""
     if isinstance(part, (list, tuple)):
         return [_with_clip(one, clip) for one in part]
     if clip is None or part is None or not takes(part['type'], 'clip'):
@@ -220,6 +182,6 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
 
 
 def takes(component: str | type, parameter: str) -> bool:
-    """Whether a registered class, or one that it hands its keywords to, has a parameter of this name."""
+    """Return True if a registered class or one of its base classes has a parameter of this name."""
     found = MODELS.get(component) if isinstance(component, str) else component
     return any(parameter in inspect.signature(base.__init__).parameters for base in getattr(found, '__mro__', ()))

@@ -1,4 +1,4 @@
-"""What learned prompts are near to in words."""
+"""Vocabulary words nearest to learned prompts."""
 from collections.abc import Sequence
 
 import torch
@@ -13,23 +13,23 @@ NearestWords = list[list[list[tuple[str, float]]]]
 
 @torch.no_grad()
 def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None, top: int = 5) -> NearestWords:
-    """The words whose vectors are nearest to each learned context vector, by Euclidean distance.
+    """Find the words nearest to each learned context vector by Euclidean distance.
 
-    CoOp (arXiv 2109.01134, 'Interpreting the Learned Prompts') looks at its context vectors so, and warns that the
-    nearest words need not say what a vector means: learned vectors lie where no word does.
+    CoOp (arXiv 2109.01134, 'Interpreting the Learned Prompts') interprets vectors in this way. It warns that nearest
+    words can be far from the meaning of a vector.
 
     Args:
-        classifier (TextClassifier): With ``LearnedPrompts``.
-        words (Sequence[str], optional): Where to look, of one token each; None looks through CLIP's whole vocabulary. A
-            token that is the beginning of longer words ends in ``-``.
-        top (int): Words for each vector.
+        classifier (TextClassifier): Classifier with ``LearnedPrompts``.
+        words (Sequence[str], optional): Candidate words of one token each. None takes CLIP's vocabulary, in which a
+            final ``-`` marks an incomplete word.
+        top (int): Words per vector.
 
     Returns:
-        list[list[list[tuple[str, float]]]]: For each prompt (the global one first, if there is one), for each of its M
-        context vectors, ``top`` words and their distances, nearest first.
+        list[list[list[tuple[str, float]]]]: Words and distances, nearest first, by prompt (first the global one, if
+        present) and context vector.
 
     Raises:
-        UserError: If the prompts are not learned, ``top`` is not positive, or a word has no vector of its own.
+        UserError: If the prompts are not learned, an argument is not valid, or a word has several tokens or no vector.
     """
     contexts = getattr(classifier.prompts, 'contexts', None)
     if contexts is None:
@@ -43,8 +43,8 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
     text = classifier.tower.module
     table = text.words() if words is None else {_token(text, word): word for word in words}
     vectors = text.embed(torch.tensor(list(table), device=contexts.device))
-    # Small differences of large vectors: the usual way through a matrix product would lose them.
-    distances = torch.cdist(contexts.flatten(0, 1), vectors, compute_mode='donot_use_mm_for_euclid_dist')
+    # The matrix product form is inaccurate for small distances between large vectors.
+    distances = torch.cdist(contexts.flatten(0, 1), vectors, compute_mode='donot_use_mm_for_euclid_dist')  # (P*M, N)
     nearest, indices = distances.sort(dim=1, stable=True)
     names = list(table.values())
     rows = [[(names[index], distance) for index, distance in zip(*pair)]
@@ -54,11 +54,7 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
 
 
 def _token(text, word: str) -> int:
-    """The token of a word.
-
-    Raises:
-        UserError: If it has several, or no vector.
-    """
+    """Return the token of a word. Raise UserError if it has several or no vector."""
     ids = text.tokenize(word)
     if len(ids) > 1:
         raise UserError(f"The word '{word}' has {len(ids)} tokens in CLIP '{text.name}', so it has no one vector to be "

@@ -1,4 +1,4 @@
-"""Where the words around a class name come from: learned context vectors, or sentences."""
+"""Context of class names: learned context vectors or sentence templates."""
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,30 +11,31 @@ from mmseg_mvp.clip import Frozen, encode_prompts, encode_sentences, resolve_tem
 from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
-# Sentences from which on encoding takes long enough for a progress bar.
+# Encoding of more sentences shows a progress bar.
 MANY_SENTENCES = 2000
 
 
 @MODELS.register_module()
 class LearnedPrompts(nn.Module):
-    """k segmentation prompts and an optional global prompt, each M learned context vectors before the class name.
+    """k segmentation prompts and an optional global prompt, each with M learned context vectors.
 
-    MVP-SEG (arXiv 2304.06957): ``s_i^c = CONCAT(p_i, W(cls_c))``; written as CoOp does,
-    ``[start][v_1] .. [v_M][name][.][end]``, one context for all classes.
+    ``s_i^c = CONCAT(p_i, W(cls_c))`` (MVP-SEG, arXiv 2304.06957), in the form of CoOp:
+    ``[start][v_1] .. [v_M][name][.][end]``. All classes share the context.
 
     Args:
-        tower (Frozen): The frozen text tower; given by the classifier.
-        num_prompts (int): k, segmentation prompts, at least 1.
-        context_length (int): M, context vectors of a prompt. Not given in the paper; 16 is CoOp's.
-        global_prompt (bool): Whether there is a ``p_0`` for GPR.
-        init (str | Sequence[str], optional): None draws from N(0, std). A phrase (``'a photo of a'``) puts its word
-            vectors last in each prompt, with N(0, std/10) added so that the prompts can part; a sequence gives each
-            prompt a phrase of its own, the global prompt first.
+        tower (Frozen): Frozen text tower, set by the classifier.
+        num_prompts (int): Number k of segmentation prompts, at least 1.
+        context_length (int): Number M of context vectors per prompt. Not given in the paper; 16 as in CoOp.
+        global_prompt (bool): If True, add a global prompt ``p_0`` for GPR.
+        init (str | Sequence[str], optional): None draws all vectors from N(0, std). A phrase (``'a photo of a'``) sets
+            the last vectors of each prompt to its word vectors plus noise from N(0, std/10), so that the prompts
+            differ. A sequence gives one phrase per prompt, first the global prompt.
         std (float): Standard deviation of the initial values.
-        frozen (bool): Whether the prompts stay as they are loaded: their embeddings are then constants.
+        frozen (bool): If True, the prompts are not trained.
 
     Raises:
-        UserError: If a number is too small, or a phrase is longer than the context.
+        UserError: If a setting has a wrong type or is out of range, or the phrases differ from the prompts in number or
+            exceed the context length.
     """
 
     def __init__(self, tower: Frozen, num_prompts: int = 3, context_length: int = 16, global_prompt: bool = True,
@@ -73,26 +74,19 @@ class LearnedPrompts(nn.Module):
 
     @property
     def seg_contexts(self) -> Tensor:
-        """Context vectors of the k segmentation prompts, (k, M, width), which OCLoss keeps apart."""
+        """Context vectors of the k segmentation prompts, (k, M, width), input of OCLoss."""
         return self.contexts[self.has_global:]
 
     def state(self) -> Tensor:
-        """What the embeddings depend on besides the names, (k+1, M, width)."""
+        """Return the context vectors of all prompts, (P, M, width), as the key of cached embeddings."""
         return self.contexts.detach()
 
     def describe(self) -> dict:
-        """What a checkpoint must agree on."""
+        """Return the settings that a checkpoint must match."""
         return dict(num_prompts=self.num_views, context_length=self.context_length, global_prompt=self.has_global)
 
     def forward(self, wordings: Sequence[str]) -> Tensor:
-        """Embed class names under every prompt.
-
-        Args:
-            wordings (Sequence[str]): S names.
-
-        Returns:
-            Tensor: Normalised embeddings, the global prompt's first if there is one, (k+1, S, D).
-        """
+        """Embed S names under every prompt: normalised, (P, S, D), first the global prompt if present."""
         tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.context_length) for wording in wordings]
         progress = _progress(len(self.contexts) * len(tokens))
         return F.normalize(encode_prompts(self.tower, self.contexts, tokens, progress), dim=-1)
@@ -100,13 +94,13 @@ class LearnedPrompts(nn.Module):
 
 @MODELS.register_module()
 class TemplatePrompts(nn.Module):
-    """Fixed sentences around the class name: one view, nothing learned (MaskCLIP, CLIP's zero-shot classifier).
+    """Fixed sentence templates for class names, without learned values (MaskCLIP, CLIP's zero-shot classifier).
 
-    Each sentence's embedding is normalised, they are averaged, and the mean is normalised.
+    They form one view. The embedding of each sentence is normalised; so is the mean over all templates.
 
     Args:
-        tower (Frozen): The frozen text tower; given by the classifier.
-        templates (str | Sequence[str]): A set's name or own sentences, see
+        tower (Frozen): Frozen text tower, set by the classifier.
+        templates (str | Sequence[str]): Name of a set or custom sentences, see
             :func:`mmseg_mvp.clip.templates.resolve_templates`.
     """
     learnable = False
@@ -120,22 +114,15 @@ class TemplatePrompts(nn.Module):
         self.templates = resolve_templates(templates)
 
     def state(self) -> Tensor:
-        """Nothing that could change, (0,)."""
+        """Return an empty tensor (0,), since templates never change."""
         return torch.empty(0)
 
     def describe(self) -> dict:
-        """What a checkpoint must agree on."""
+        """Return the settings that a checkpoint must match."""
         return dict(num_templates=len(self.templates))
 
     def forward(self, wordings: Sequence[str]) -> Tensor:
-        """Embed class names under all templates.
-
-        Args:
-            wordings (Sequence[str]): S names.
-
-        Returns:
-            Tensor: Normalised mean embeddings, (1, S, D).
-        """
+        """Embed S names under all templates: normalised mean embeddings, (1, S, D)."""
         text, progress = self.tower.module, _progress(len(self.templates) * len(wordings))
         total = 0
         for template in self.templates:
@@ -145,5 +132,5 @@ class TemplatePrompts(nn.Module):
 
 
 def _progress(sentences: int) -> Callable[[int], None] | None:
-    """A progress bar for what takes long; training, which encodes each iteration, has its log."""
+    """Create the callback of a progress bar for long inference, or return None."""
     return ProgressBar(sentences).update if sentences > MANY_SENTENCES and not torch.is_grad_enabled() else None

@@ -1,4 +1,4 @@
-"""One pass through the text tower for all micro-batches of an optimizer step."""
+"""Text embeddings shared by all micro-batches of an optimizer step."""
 from collections.abc import Callable, Hashable
 
 import torch
@@ -7,15 +7,15 @@ from torch.autograd.function import once_differentiable
 
 
 class StepEmbeddings:
-    """Text embeddings that the micro-batches of gradient accumulation share.
+    """Text embeddings shared by the micro-batches of gradient accumulation.
 
-    The prompts don't change before the optimizer steps, so their embeddings are the same for all micro-batches, and the
-    gradient is linear: each micro-batch adds ``d loss / d embeddings``, and the last one sends the sum through the
-    tower, exactly once. The gradient reaches the prompts in the last backward pass, where DDP expects it.
+    Prompts are constant between optimizer steps, so all micro-batches use the same embeddings. Each micro-batch adds
+    ``d loss / d embeddings``. The last one backpropagates the sum through the text tower, which is exact because
+    gradients are linear. The prompts receive their gradient in the last backward pass, as DDP expects.
 
     Attributes:
-        ends (bool): Whether the optimizer steps after this micro-batch. True unless a
-            :class:`mmseg_mvp.engine.TextOncePerStepHook` says otherwise, which makes every batch a step of its own.
+        ends (bool): True if the optimizer steps after this micro-batch. It stays True unless
+            :class:`mmseg_mvp.engine.TextOncePerStepHook` changes it.
     """
 
     def __init__(self) -> None:
@@ -23,20 +23,14 @@ class StepEmbeddings:
         self._key = self._state = self._shared = None
 
     def __call__(self, prompts: nn.Module, key: Hashable, encode: Callable[[], Tensor]) -> Tensor:
-        """Embeddings for this micro-batch.
+        """Return the embeddings of ``encode()``, (P, S, D), shared within an optimizer step.
 
-        Args:
-            prompts (nn.Module): What is learned, with a ``state()``.
-            key (Hashable): What the embeddings depend on besides that.
-            encode (Callable[[], Tensor]): Evaluates them, with their graph.
-
-        Returns:
-            Tensor: As ``encode`` gives them.
+        ``key`` has the inputs of ``encode`` in addition to ``prompts.state()``, such as the names.
         """
         if self.ends and self._shared is None:
             return encode()
         state = prompts.state()
-        # A change of the prompts within a step, which only loading could make, starts the sum anew.
+        # Prompts loaded within a step invalidate the accumulated gradient.
         if self._shared is None or self._key != key or not torch.equal(self._state, state):
             self._key, self._state, self._shared = key, state.clone(), _Shared(encode(), tuple(prompts.parameters()))
         shared = self._shared
@@ -46,7 +40,7 @@ class StepEmbeddings:
 
 
 class _Shared:
-    """Embeddings with their graph, and the gradient that micro-batches have added so far."""
+    """Embeddings with their graph, and the gradient accumulated over micro-batches."""
 
     def __init__(self, embeddings: Tensor, sources: tuple[Tensor, ...]) -> None:
         self.embeddings, self.sources = embeddings, sources
@@ -54,7 +48,7 @@ class _Shared:
 
 
 class _Share(torch.autograd.Function):
-    """Hands out shared embeddings, collects their gradient, and passes the sum on if this is the last micro-batch."""
+    """Identity on shared embeddings that accumulates gradients; the last micro-batch sends the sum to the sources."""
 
     @staticmethod
     def forward(ctx, shared: _Shared, last: bool, *sources: Tensor) -> Tensor:

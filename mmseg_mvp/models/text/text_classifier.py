@@ -1,4 +1,4 @@
-"""Class names to embeddings to scores: the one classifier that all heads share."""
+"""Text classifier shared by all heads: class names to embeddings, features to scores."""
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -18,36 +18,36 @@ from mmseg_mvp.vocabularies import load_vocabulary
 from .step_embeddings import StepEmbeddings
 
 SYNONYMS = ('max', 'mean')
-# Entries of the JSON that a checkpoint holds, besides those of the prompts.
+# Required entries of the JSON in a checkpoint; prompts add further entries.
 _STATE = dict(clip=str, weights=str, fingerprint=str, train_classes=list)
-# Values of embeddings that are kept for label lists met before: 64 MiB in float32.
+# Cached embedding values over all vocabularies: 64 MiB in float32.
 MAX_CACHED = 2**24
 
 
 class TextClassifier(nn.Module):
-    """Scores features against the names of a vocabulary, under one or several prompts.
+    """Scores of features for the names of a vocabulary, under one or several prompts.
 
-    Training and testing may have vocabularies of their own: ``train()`` and ``eval()`` switch between them. Without
-    gradients, names are encoded once per list and state of the prompts. A checkpoint names the CLIP and the classes
-    that the prompts were learned with.
+    Training and testing have separate vocabularies, selected by ``train()`` and ``eval()``. Without gradients,
+    embeddings are cached per vocabulary and state of the prompts. A checkpoint records the CLIP and the training
+    classes of the prompts.
 
     Args:
         clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
         prompts (dict): Config of ``LearnedPrompts`` or ``TemplatePrompts``.
-        train_classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        test_classes (str | list, optional): The same for testing; None takes ``train_classes``.
-        synonyms (str): What joins the wordings of a class: ``'max'`` of their scores, or ``'mean'`` of their
+        train_classes (str | list): Training vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
+        synonyms (str): Reduction over the wordings of a class: ``'max'`` of their scores or ``'mean'`` of their
             embeddings.
 
     Attributes:
-        vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and for testing (False).
-        label_lists (list[dict], optional): A vocabulary for each sample of a batch, within :meth:`using`.
-        step (StepEmbeddings): Shares the embeddings among the micro-batches of an optimizer step.
-        learned_on (list[str]): Names that the prompts were trained on: those of the checkpoint, once one is loaded.
-            Prompts that learn on are saved with these and the training names.
+        vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and testing (False).
+        label_lists (list[dict], optional): Vocabulary of each sample of a batch, set by :meth:`using`.
+        step (StepEmbeddings): Cache of embeddings for the micro-batches of an optimizer step.
+        learned_on (list[str]): Training classes of the prompts, replaced by those in a loaded checkpoint. If the
+            prompts are learned, a new checkpoint lists these and the current training classes.
 
     Raises:
-        UserError: If the CLIP, the prompts or a vocabulary can't be used.
+        UserError: If the CLIP, the prompts, a vocabulary or ``synonyms`` is not valid.
     """
 
     def __init__(self, clip: dict, prompts: dict, train_classes: str | list, test_classes: str | list | None = None,
@@ -72,20 +72,16 @@ class TextClassifier(nn.Module):
         self.learned_on = list(self.vocabularies[True])
 
     def set_classes(self, classes: str | list, training: bool = False) -> None:
-        """Take another vocabulary.
-
-        Args:
-            classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-            training (bool): Whether it is for training or for testing.
+        """Replace the training or test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
 
         Raises:
-            UserError: If there are fewer than two classes, or a name does not fit CLIP's context.
+            UserError: If there are fewer than two classes, or a name exceeds CLIP's context.
         """
         vocabulary = load_vocabulary(classes)
         if len(vocabulary) < 2:
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
-        for wording in _wordings(vocabulary):  # what does not fit is told now, not at the first image
+        for wording in _wordings(vocabulary):  # report names that are too long before the first image
             self.tower.module.tokenize(f'{wording}.', taken=self.prompts.context_length)
         if shared := shared_wordings(vocabulary):
             print_log(f'Classes share wordings, so only one of them can win: {shared}; word them differently.',
@@ -94,11 +90,7 @@ class TextClassifier(nn.Module):
 
     @contextmanager
     def using(self, label_lists: Sequence[dict[str, tuple[str, ...]]]) -> Iterator[None]:
-        """Score against other vocabularies for a while, in training and in testing alike.
-
-        Args:
-            label_lists (Sequence[dict]): A vocabulary for each sample of a batch, names and their wordings.
-        """
+        """Score each sample of a batch against its own vocabulary within the context."""
         before, self.label_lists = self.label_lists, list(label_lists)
         try:
             yield
@@ -107,10 +99,10 @@ class TextClassifier(nn.Module):
 
     @property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
-        """Names and wordings in use: the training ones under ``train()``, else the test ones; the batch's own first.
+        """Names and wordings in use: the label list of the batch, else the vocabulary of the current mode.
 
         Raises:
-            UserError: If the samples of a batch have different ones, which only a ``TextLayer`` keeps apart.
+            UserError: If samples of a batch have different label lists, which require a ``TextLayer``.
         """
         if self.label_lists is None:
             return self.vocabularies[self.training]
@@ -120,11 +112,10 @@ class TextClassifier(nn.Module):
         return self.label_lists[0]
 
     def embeddings(self) -> Tensor:
-        """Normalised text embeddings of the vocabulary in use.
+        """Return normalised text embeddings of the vocabulary in use, (P, S, D).
 
-        Returns:
-            Tensor: (P, S, D) for P prompts (the global one first) and S wordings; with mean synonyms S is the number of
-            classes.
+        The P prompts begin with the global one, if present. S is the number of wordings, or of classes with
+        ``synonyms='mean'``.
         """
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
@@ -132,15 +123,15 @@ class TextClassifier(nn.Module):
         probe = self.tower.module.token_embedding.weight
         key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
-        # The prompts' values are compared, since an optimizer or an EMA may change them without a trace.
+        # Compare values, because an optimizer or an EMA changes prompts in place.
         if key not in self._cache or not torch.equal(self._cache[key][0], state):
-            # Whoever is first, the values serve all: training after inference mode, float32 after autocast.
+            # Training and inference share the cache, so compute outside inference mode and autocast.
             with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
                 self._keep(key, state.clone(), self._join_means(self.prompts(wordings)))
         return self._cache[key][1]
 
     def _keep(self, key: tuple, state: Tensor, value: Tensor) -> None:
-        """Remember the embeddings of a list, and forget the oldest ones if they are too many."""
+        """Cache embeddings and remove the oldest entries beyond ``MAX_CACHED`` values."""
         self._cache.pop(key, None)
         self._cache[key] = (state, value)
         while len(self._cache) > 1 and sum(kept.numel() for _, kept in self._cache.values()) > MAX_CACHED:
@@ -149,22 +140,19 @@ class TextClassifier(nn.Module):
     def _join_means(self, embeddings: Tensor) -> Tensor:
         if self.synonyms == 'max':
             return embeddings
-        groups = embeddings.split([len(group) for group in self.vocabulary.values()], dim=1)
+        groups = embeddings.split([len(group) for group in self.vocabulary.values()], dim=1)  # C of (P, S_c, D)
         return F.normalize(torch.stack([group.mean(dim=1) for group in groups], dim=1), dim=-1)
 
     @property
     def row_names(self) -> list[str]:
-        """Class of each row S of the embeddings: a row for each wording, or with mean synonyms for each class."""
+        """Class name of each of the S rows of the embeddings."""
         repeats = (1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values())
         return [name for name, count in zip(self.vocabulary, repeats) for _ in range(count)]
 
     def fused_weights(self) -> Tensor:
-        """Classifier weights with the k segmentation views collapsed into one.
+        """Return classifier weights ``[sum_i t_i]`` or, with a global prompt, ``[sum_i t_i, t_0]``, (1 or 2, S, D).
 
-        ``sum_i cos(F, t_i) = F/|F| . sum_i t_i/|t_i|``, so k views cost one.
-
-        Returns:
-            Tensor: ``[sum_i t_i]``, or ``[sum_i t_i, t_0]`` if there is a global prompt, (1 or 2, S, D).
+        Since ``sum_i cos(F, t_i) = F/|F| . sum_i t_i/|t_i|``, k views cost as much as one.
         """
         embeddings = self.embeddings()
         has_global = self.prompts.has_global
@@ -172,36 +160,29 @@ class TextClassifier(nn.Module):
         return torch.cat([fused, embeddings[:1]]) if has_global else fused
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Score features by their products with text embeddings: cosines, if the features are normalised.
+        """Score features (B, D, h, w) by products with text embeddings: class maps (B, V, C, h, w).
 
-        Args:
-            features (Tensor): Dense features, (B, D, h, w).
-            weights (Tensor): ``fused_weights()``, or ``embeddings()`` for one map per prompt, (V, S, D).
-
-        Returns:
-            Tensor: Class maps, (B, V, C, h, w).
+        The weights, (V, S, D), are ``fused_weights()``, or ``embeddings()`` for one map per prompt. Products with
+        normalised features are cosines.
         """
-        maps = torch.einsum('bdhw,vsd->bvshw', features, weights)
+        maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
         sizes = [len(group) for group in self.vocabulary.values()]
         if maps.shape[2] == len(sizes):
             return maps
-        return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)
+        return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)  # (B, V, C, h, w)
 
     def get_extra_state(self) -> Tensor:
-        """What the learned values belong to, as JSON in a byte tensor (N,): plain data, safe to load."""
+        """Return CLIP, training classes and prompt settings as JSON in a byte tensor (N,), which is safe to load."""
         names = dict.fromkeys([*self.learned_on, *(self.vocabularies[True] if self.prompts.learnable else ())])
         state = dict(clip=self.clip.name, weights=self.clip.weights, fingerprint=self.clip.fingerprint,
                      train_classes=list(names), **self.prompts.describe())
         return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse what was learned for another CLIP or with other prompts.
-
-        Args:
-            state (Tensor): The byte tensor of ``get_extra_state``, (N,).
+        """Check that a byte tensor (N,) fits the CLIP and the prompts, and adopt its training classes.
 
         Raises:
-            UserError: Naming both sides; or the state is damaged.
+            UserError: If the state is damaged, or belongs to another CLIP or other prompts.
         """
         saved = _read_state(state)
         if saved['fingerprint'] != self.clip.fingerprint:
@@ -218,24 +199,24 @@ class TextClassifier(nn.Module):
 
 
 def _read_state(state: Tensor) -> dict:
-    """The dict in a byte tensor (N,)."""
+    """Parse the JSON of a byte tensor (N,). Raise UserError if it lacks entries of ``_STATE``."""
     try:
         saved = json.loads(bytes(state.tolist()))
         if isinstance(saved, dict) and all(isinstance(saved[key], kind) for key, kind in _STATE.items()):
             return saved
         raise ValueError(f'not a dict of {", ".join(_STATE)}')
-    except Exception as error:  # text of a stranger can be wrong in many ways
+    except Exception as error:  # foreign content raises various exceptions
         raise UserError(f'The checkpoint does not say what its text was learned on ({type(error).__name__}: '
                         f'{short(str(error))}): its _extra_state is damaged; copy or train it again.') from error
 
 
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:
-    """All wordings of all classes, in order."""
+    """Return all wordings of all classes in order."""
     return [wording for group in vocabulary.values() for wording in group]
 
 
 def shared_wordings(vocabulary: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
-    """Wordings that several classes have, as CLIP's tokenizer sees them, and those classes."""
+    """Map wordings shared by several classes (compared in lower case, like CLIP tokens) to the names of the classes."""
     users = {}
     for name, wordings in vocabulary.items():
         for wording in {wording.lower() for wording in wordings}:

@@ -1,4 +1,4 @@
-"""A last layer of text: what stands in the place of a decode head's ``conv_seg``."""
+"""Text embeddings as the last layer of a decode head, in place of ``conv_seg``."""
 import math
 
 import torch
@@ -11,30 +11,31 @@ from mmseg_mvp.errors import UserError
 
 from .text_classifier import TextClassifier
 
-# Logit of a class that the label list of a sample lacks, beside samples with longer lists: finite in float16, and so
-# low that exp() of it is 0.
+# Logit of padding classes, for samples with a shorter label list than others in the batch. It is finite in float16, and
+# its exp() is 0.
 NEVER = -3e4
 
 
 class TextLayer(nn.Module):
-    """Scores features by the text embeddings of class names, in the place of a 1x1 convolution.
+    """Classifier of features by text embeddings of class names; replaces a 1x1 convolution.
 
-    ``logits_c = <f, sum_i t_i^c>`` over the prompts' segmentation views (MVP-SEG+, arXiv 2304.06957, and MaskCLIP+: f
-    is not normalised, the text embeddings are), or ``cos(f, sum_i t_i^c) / temperature`` (LSeg, arXiv 2201.03546). A
-    1x1 projection is learned where the channels differ from CLIP's embedding.
+    Without temperature, ``logits_c = <f, sum_i t_i^c>`` over the segmentation views: text embeddings are normalised,
+    features are not (MVP-SEG+, arXiv 2304.06957; MaskCLIP+). With temperature,
+    ``logits_c = cos(f, sum_i t_i^c) / temperature`` (LSeg, arXiv 2201.03546). A learned 1x1 projection adapts
+    ``channels`` to CLIP's embedding size if they differ.
 
     Args:
-        classifier (TextClassifier): Names and prompts.
-        channels (int): Channels of the features.
-        temperature (float, optional): Divides cosines; None takes products with features as they are.
-        learn_temperature (bool): Whether the temperature is learned, from that value on; else it is a buffer.
-        learn_background (bool): Whether the class called 'background' has a learned embedding instead of that of its
-            name, which says little (Context60 in MaskCLIP+).
-        regularization (dict, optional): Config of what the scores go through last, such as ``SpatialRegularization``.
+        classifier (TextClassifier): Classifier with names and prompts.
+        channels (int): Feature channels.
+        temperature (float, optional): Divisor of cosines; None takes plain products.
+        learn_temperature (bool): If True, the temperature is learned; otherwise it is a buffer.
+        learn_background (bool): If True, the class named 'background' has a learned embedding, because its name has
+            little meaning (Context60 in MaskCLIP+).
+        regularization (dict, optional): Config of a module applied to the scores, such as ``SpatialRegularization``.
 
     Raises:
-        UserError: If the temperature is not positive, or there is none to learn, or a background is to be learned and
-            no class is called so.
+        UserError: If the temperature is not positive, ``learn_temperature`` has no temperature, or ``learn_background``
+            has no training class named 'background'.
     """
 
     def __init__(self, classifier: TextClassifier, channels: int, temperature: float | None = None,
@@ -63,7 +64,7 @@ class TextLayer(nn.Module):
         self.regularization = nn.Identity() if regularization is None else MODELS.build(regularization)
 
     def weights(self) -> Tensor:
-        """Text embeddings, summed over the views, with the learned background in its place, (S, D)."""
+        """Return text embeddings (S, D), summed over views, with the learned background if there is one."""
         weights, names = self.classifier.fused_weights()[0], self.classifier.row_names
         if self.background is None or 'background' not in names:
             return weights
@@ -71,14 +72,13 @@ class TextLayer(nn.Module):
         return torch.where(rows[:, None], self.background, weights)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Score features.
+        """Compute logits (B, C, h, w) of a head's features (B, channels, h, w).
 
-        Args:
-            features (Tensor): Features of a head, (B, channels, h, w).
+        If samples have label lists, C is the length of the longest list, and logits beyond a sample's list are
+        ``NEVER``.
 
-        Returns:
-            Tensor: Logits, (B, C, h, w). Where the samples have label lists of their own, C is the length of the
-            longest, and the logits beyond a sample's list are ``NEVER``.
+        Raises:
+            UserError: If ``features`` is not such a tensor or is on another device.
         """
         check_tensor(type(self).__name__, features, 'B, channels, h, w', next(self.projection.parameters(), None))
         features = self.projection(features)
@@ -88,17 +88,17 @@ class TextLayer(nn.Module):
         return self._score(features) if lists is None else self._score_each(features, lists)
 
     def _score(self, features: Tensor) -> Tensor:
-        """Logits (B, C, h, w) of projected features (B, D, h, w)."""
+        """Return logits (B, C, h, w) of projected features (B, D, h, w)."""
         weights = self.weights()
         if self.log_scale is not None:
             weights = F.normalize(weights, dim=1) * self.log_scale.exp()
-        return self.regularization(self.classifier(features, weights[None])[:, 0])
+        return self.regularization(self.classifier(features, weights[None])[:, 0])  # (B, 1, C, h, w) -> (B, C, h, w)
 
     def _score_each(self, features: Tensor, lists: list[dict]) -> Tensor:
         logits = []
         for one, vocabulary in zip(features, lists, strict=True):
             with self.classifier.using([vocabulary]):
-                logits.append(self._score(one[None])[0])
+                logits.append(self._score(one[None])[0])  # (C_i, h, w)
         longest = max(len(one) for one in logits)
         return torch.stack([F.pad(one, (0, 0, 0, 0, 0, longest - len(one)), value=NEVER) for one in logits])
 

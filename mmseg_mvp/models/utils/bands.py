@@ -1,11 +1,11 @@
-"""Bilinear resizing as two small matrix products, tile by tile.
+"""Bilinear resizing in tiles by two small matrix products.
 
-A bilinear resize is linear and separable: ``resize(S) = R S K^T`` for each class map S (h, w), with a row matrix R
-(H, h) and a column matrix K (W, w). A chain of resizes, crops and flips is again one such pair. A tile of the output
-needs few rows and columns of S, so the C x H x W map never has to exist. The transposed matrices give the gradient.
+Bilinear resizing is linear and separable: ``resize(S) = R S K^T`` for a class map S, (h, w), a row matrix R, (H, h),
+and a column matrix K, (W, w). A chain of resizes, crops and flips is also one such pair. A tile of the output depends
+on few rows and columns of S, so the (C, H, W) map is never stored. Transposed matrices give the gradient.
 
-Class maps are (C, h, w) throughout. In memory the classes come first or last (``torch.channels_last``): sums over a few
-classes are faster when they come first, products and maxima over many when they come last.
+Class maps are (C, h, w). In memory, classes are the first or last dimension (``torch.channels_last``): sums over few
+classes are faster with classes first, products and maxima over many classes are faster with classes last.
 """
 import math
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Values of a tile: on a CPU what its caches hold (measured), on a GPU enough to keep it busy (not measured).
+# Values per tile: fits the caches of a CPU (measured) and occupies a GPU (not measured).
 TILE_VALUES = dict(cpu=2**19, cuda=2**24)
 
 
 class Tile(NamedTuple):
-    """A rectangle of a resized map.
+    """Rectangle of a resized map.
 
     Attributes:
-        target (tuple[slice, slice]): Its rows and columns.
-        source (tuple[slice, slice]): Rows and columns of the map that it depends on.
-        rows (Tensor): Row matrix between the two, (r, h').
-        columns (Tensor): Column matrix between the two, (c, w').
+        target (tuple[slice, slice]): Rows and columns in the resized map.
+        source (tuple[slice, slice]): Rows and columns of the input map that the tile depends on.
+        rows (Tensor): Row matrix of the tile, (r, h').
+        columns (Tensor): Column matrix of the tile, (c, w').
     """
     target: tuple[slice, slice]
     source: tuple[slice, slice]
@@ -36,34 +36,17 @@ class Tile(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what one mode caches, the other may use
+@torch.inference_mode(False)  # training and inference share the cache
 def resize_matrix(source: int, target: int, align_corners: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Matrix of a linear resize along one side; not to be written to, as it is cached.
-
-    Args:
-        source (int): Length n before.
-        target (int): Length N after.
-        align_corners (bool): As in ``torch.nn.functional.interpolate``.
-        dtype (torch.dtype): Of the matrix.
-        device (torch.device): Of the matrix.
-
-    Returns:
-        Tensor: (N, n), rows sum to 1.
-    """
-    unit = torch.eye(source, dtype=dtype, device=device)
+    """Return the matrix (N, n) of a linear resize from length n to N. It is cached: do not modify it."""
+    unit = torch.eye(source, dtype=dtype, device=device)  # (n, n)
     return F.interpolate(unit[None], size=target, mode='linear', align_corners=align_corners)[0].T.contiguous()
 
 
 def resize_matrices(maps: Tensor, size: tuple[int, int], align_corners: bool) -> tuple[Tensor, Tensor]:
-    """Row and column matrix of a bilinear resize, in float32 or the maps' higher precision.
+    """Return row matrix (H, h) and column matrix (W, w) of a bilinear resize of maps (..., h, w) to ``size``.
 
-    Args:
-        maps (Tensor): What is to be resized, (..., h, w).
-        size (tuple[int, int]): Height H and width W after.
-        align_corners (bool): As in ``torch.nn.functional.interpolate``.
-
-    Returns:
-        tuple[Tensor, Tensor]: (H, h) and (W, w).
+    The dtype is float32, or a higher precision of the maps.
     """
     dtype = torch.promote_types(maps.dtype, torch.float32)
     rows, columns = (resize_matrix(source, target, align_corners, dtype, maps.device)
@@ -72,33 +55,22 @@ def resize_matrices(maps: Tensor, size: tuple[int, int], align_corners: bool) ->
 
 
 def resize_maps(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Resize class maps by two matrix products; with transposed matrices, the adjoint of a resize.
+    """Resize class maps (C, h, w) by a row matrix (H, h) and a column matrix (W, w): (C, H, W).
 
-    Args:
-        maps (Tensor): (C, h, w), contiguous or with the classes last in memory.
-        rows (Tensor): Row matrix, (H, h).
-        columns (Tensor): Column matrix, (W, w).
-
-    Returns:
-        Tensor: (C, H, W), in the same memory order.
+    The memory order stays. Transposed matrices give the adjoint of the resize.
     """
     if maps.stride(0) == 1:
-        return (columns @ torch.tensordot(rows, maps.permute(1, 2, 0), 1)).permute(2, 0, 1)
-    if len(rows) < rows.shape[1]:  # rows first where they get fewer, last where they get more: the cheaper order
+        return (columns @ torch.tensordot(rows, maps.permute(1, 2, 0), 1)).permute(2, 0, 1)  # (H, W, C) -> (C, H, W)
+    if len(rows) < rows.shape[1]:  # the cheaper order of the two products
         return (rows @ maps) @ columns.T
     return rows @ (maps @ columns.T)
 
 
 def tiles(rows: Tensor, columns: Tensor, num_classes: int) -> Iterator[Tile]:
-    """Cut a resized map into tiles of at most ``TILE_VALUES`` values, as square as that allows.
+    """Split a map resized by matrices (H, h) and (W, w) into tiles of at most ``TILE_VALUES`` values.
 
-    Args:
-        rows (Tensor): Row matrix, (H, h).
-        columns (Tensor): Column matrix, (W, w).
-        num_classes (int): Number of classes C.
-
-    Yields:
-        Tile: Row by row; where they lie depends on C, H and W alone.
+    Tiles are as square as possible and come in row-major order. Their positions depend only on C, H, W and the device
+    type.
     """
     pixels = max(TILE_VALUES.get(rows.device.type, TILE_VALUES['cuda']) // num_classes, 1)
     width = min(math.isqrt(pixels), len(columns))
@@ -109,7 +81,7 @@ def tiles(rows: Tensor, columns: Tensor, num_classes: int) -> Iterator[Tile]:
 
 
 def _strips(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Cut a matrix (N, n) into blocks of ``length`` rows and the columns they use: where they lie, and the block."""
+    """Split a matrix (N, n) into blocks of ``length`` rows: their rows, used columns, and values (r, n')."""
     for start in range(0, len(matrix), length):
         block = matrix[start:start + length]
         used = block.any(dim=0).nonzero()
