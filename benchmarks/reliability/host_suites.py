@@ -82,12 +82,13 @@ def run(checkout: Path, mode: str, args: argparse.Namespace, tests: Iterable[str
         done = subprocess.run(command(args, report, tests), cwd=place, env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if not report.exists():
-            sys.exit(f'{checkout.name}, {mode}: pytest ended with {done.returncode} and no report.\n{done.stdout[-3000:]}')
+            sys.exit(f'{checkout.name}, {mode}: pytest ended with {done.returncode} and no report.\n'
+                     f'{done.stdout[-3000:]}')
         return read(report)
 
 
 def command(args: argparse.Namespace, report: Path, tests: Iterable[str]) -> list[str]:
-    """What starts pytest, with the checkout's settings but its options."""
+    """The command line of pytest, with the checkout's settings but its options."""
     jobs = ['-n', str(args.jobs), '--dist', 'loadfile'] if args.jobs > 1 else ['-n', '0']
     return [sys.executable, '-m', 'pytest', '-q', '-p', 'import_first', '-p', 'no:cacheprovider', '-o', 'addopts=',
             '-o', 'junit_family=xunit1', f'--junit-xml={report}', '--continue-on-collection-errors', *jobs,
@@ -127,12 +128,12 @@ def differing(seen: dict[str, list[Outcomes]]) -> list[str]:
 
 
 def told(runs: list[Outcomes], test: str) -> list[str]:
-    """What came of a test in the first run and in those that repeated it."""
+    """Outcomes of a test in the first run and in those that repeated it."""
     return [runs[0].get(test, 'not run'), *(outcomes[test] for outcomes in runs[1:] if test in outcomes)]
 
 
 def compare(checkout: Path, args: argparse.Namespace) -> bool:
-    """Run a checkout's tests both ways and print what came of it; whether a test differs."""
+    """Run a checkout's tests both ways and print the outcome; True if a test differs."""
     seen = {mode: [run(checkout, mode, args)] for mode in MODES}
     first = differing(seen)
     for _ in range(args.repeats if first else 0):

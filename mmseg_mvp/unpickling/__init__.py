@@ -1,6 +1,7 @@
 """Files of pickles read as data: ``torch.save`` old and new, TorchScript, bare pickles."""
 from .archive import TRUST, MapLocation, is_checkpoint, module_tensors, read_archive
-from .unpickler import ForeignError, Reference, StandIn, of_type, read_pickle, short
+from .limits import of_type, short
+from .unpickler import ForeignError, Reference, StandIn, read_pickle
 from .values import PLAIN_VALUES
 
 __all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'Reference', 'StandIn', 'is_checkpoint',

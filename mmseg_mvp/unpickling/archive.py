@@ -18,8 +18,9 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
+from .limits import MAX_DEPTH, Budget, check_tree, of_type, short
 from .tensors import Storage, storage_type, tensor_values
-from .unpickler import MAX_DEPTH, Budget, DataUnpickler, ForeignError, Reference, StandIn, check_tree, of_type, short
+from .unpickler import DataUnpickler, ForeignError, Reference, StandIn
 
 MapLocation = str | torch.device | Mapping[str, str] | Callable | None
 TRUST = 'if you trust it, add --trust-checkpoint (in Python: with mmseg_mvp.checkpoints.trusted_checkpoints())'

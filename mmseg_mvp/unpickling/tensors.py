@@ -11,7 +11,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
-from .unpickler import Budget, Pending, Reference, of_type
+from .limits import Budget, of_type
+from .unpickler import Pending, Reference
 from .values import PLAIN_VALUES, Array
 
 _STORAGES = dict(

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .unpickler import ForeignError, Pending, key, of_type, short
+from .limits import key, of_type, short
+from .unpickler import ForeignError, Pending
 
 _MAX_RANGE = 2 ** 20
 
