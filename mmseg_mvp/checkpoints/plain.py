@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import of_type, short
-from mmseg_mvp.unpickling.unpickler import Budget, key
+from mmseg_mvp.unpickling.limits import Budget, key
 
 from .kinds import KINDS, PAIRS
 

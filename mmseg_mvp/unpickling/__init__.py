@@ -2,7 +2,7 @@
 from .archive import TRUST, MapLocation, is_checkpoint, module_tensors, read_archive
 from .limits import of_type, short
 from .unpickler import ForeignError, Reference, StandIn, read_pickle
-from .values import PLAIN_VALUES
+from .values import PLAIN_VALUES, NumberType
 
-__all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'Reference', 'StandIn', 'is_checkpoint',
-           'module_tensors', 'of_type', 'read_archive', 'read_pickle', 'short']
+__all__ = ['PLAIN_VALUES', 'TRUST', 'ForeignError', 'MapLocation', 'NumberType', 'Reference', 'StandIn',
+           'is_checkpoint', 'module_tensors', 'of_type', 'read_archive', 'read_pickle', 'short']

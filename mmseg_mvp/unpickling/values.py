@@ -23,6 +23,9 @@ class NumberType(Pending):
     def __init__(self, code: str, *_) -> None:
         self.code, self.state = of_type(code, str), ()
 
+    def __str__(self) -> str:
+        return f'numpy.dtype of {short(self.code)}'
+
     def restore(self, state: tuple) -> None:
         self.state = of_type(state, tuple)
 
