@@ -1,4 +1,4 @@
-"""What the command line tools share: arguments, configs, and a user's mistake told in one sentence."""
+"""Functions shared by the command line tools: arguments, configs, and error messages for users."""
 import errno
 import gc
 import inspect
@@ -24,13 +24,13 @@ from .datasets.checks import check_data
 from .errors import UserError
 from .unpickling import is_checkpoint
 
-# Top-level keys that a config may lack although something reads them.
+# Top-level keys that --cfg-options may set even if the config has no such key.
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
               'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'}
 
 
 class OptionsAction(DictAction):
-    """`--cfg-options KEY=VALUE ...` that keeps the blanks in a path or a name; malformed pairs are a UserError."""
+    """Action of `--cfg-options KEY=VALUE ...` that keeps spaces inside values; malformed pairs raise a UserError."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         try:
@@ -41,8 +41,8 @@ class OptionsAction(DictAction):
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        """The value as mmengine reads it, which drops all blanks, not only those beside commas and brackets."""
-        held = re.sub(r'\s*([,()\[\]])\s*', r'\1', val.strip()).replace(' ', '\0')  # no argument can hold a \0
+        """Parse a value as mmengine does, but drop only spaces next to commas and brackets; mmengine drops all."""
+        held = re.sub(r'\s*([,()\[\]])\s*', r'\1', val.strip()).replace(' ', '\0')  # arguments can't contain \0
         return _with_blanks(DictAction._parse_iterable(held))
 
 
@@ -53,7 +53,7 @@ def _with_blanks(value: Any) -> Any:
 
 
 def add_common_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of both tools, named as in MMSegmentation."""
+    """Add the arguments shared by the training and test tools, named as in MMSegmentation."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
@@ -70,10 +70,10 @@ def add_trust_argument(parser: ArgumentParser) -> None:
 
 
 def load_config(args: Namespace) -> Config:
-    """Read the config of the command line and lay the command line's settings over it.
+    """Read the config of the command line and override it by the command line's settings.
 
     Raises:
-        UserError: The file is missing or can't be parsed, or `--cfg-options` don't fit it.
+        UserError: If the file is missing or can't be parsed, or `--cfg-options` do not fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
@@ -87,9 +87,9 @@ def read_config(path: str) -> Config:
     """Read a config file.
 
     Raises:
-        UserError: The file is missing or can't be parsed.
+        UserError: If the file is missing or can't be parsed.
     """
-    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+    if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
         raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
     try:
         return Config.fromfile(path)
@@ -100,11 +100,11 @@ def read_config(path: str) -> Config:
 
 
 def merge_options(cfg: Config, options: dict) -> None:
-    """Lay `--cfg-options` over a config, in place.
+    """Override a config by `--cfg-options`, in place.
 
     Raises:
-        UserError: A key begins with a name that neither the config nor mmengine's Runner knows, or goes through a value
-            that has no keys.
+        UserError: If the first part of a key is unknown to the config and to mmengine's Runner, or a key descends into
+            a value without keys.
     """
     for key in options:
         if key.split('.')[0] not in KNOWN_KEYS | cfg.keys():
@@ -117,10 +117,10 @@ def merge_options(cfg: Config, options: dict) -> None:
 
 
 def check_new_folder(path: str, flag: str) -> None:
-    """Refuse a result folder that holds files already, so that nothing is overwritten.
+    """Check that a result folder is new or empty, so that no file is overwritten.
 
     Raises:
-        UserError: `path` is a file, or a folder that is not empty.
+        UserError: If `path` is a file or a folder that is not empty.
     """
     folder = Path(path)
     if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
@@ -128,10 +128,10 @@ def check_new_folder(path: str, flag: str) -> None:
 
 
 def check_checkpoint(path: str) -> None:
-    """Refuse a checkpoint that is not there or not whole, before anything is built.
+    """Check that a local checkpoint exists and is complete. URLs are not checked.
 
     Raises:
-        UserError: The file is missing, or torch.save has not written it to its end.
+        UserError: If the file is missing, truncated, or not written by torch.save.
     """
     if '://' in path:
         return
@@ -143,19 +143,19 @@ def check_checkpoint(path: str) -> None:
 
 
 def evaluators(cfg: Config) -> list[dict]:
-    """The metrics of a test, of which a config gives none, one or a list."""
+    """Return the test metrics of a config as a list; the config may hold none, one or a list."""
     metrics = cfg.get('test_evaluator') or []
     return metrics if isinstance(metrics, list) else [metrics]
 
 
 def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
-    """Check that the data is there that the named data loaders of the config read, then build the Runner.
+    """Check the data of the named data loaders, then build the Runner.
 
-    Without CUDA the config is adapted first (`without_cuda.adapt`), and the log says how.
+    Without CUDA, `without_cuda.adapt` changes the config first, and the changes are logged.
 
     Raises:
-        UserError: Data is missing, with the expected tree, or the checkpoint that ``load_from`` names; or a component
-            refuses its settings.
+        UserError: If data is missing (the message shows the expected tree), the ``load_from`` checkpoint is missing, or
+            a component refuses its settings.
     """
     check_data(cfg, loaders)
     weights = cfg.get('load_from')
@@ -169,20 +169,20 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
 
 
 def gather(value: Any) -> list:
-    """What all processes of torchrun have got, in their order, once the last one is ready.
+    """Gather one value per torchrun process, by rank; block until all processes arrive.
 
-    torchrun stops the others when one fails, so none may end with an exit code of its own before. Processes that
-    something else started, or one alone, don't know of each other and get their own.
+    torchrun stops all processes when one fails. Therefore call it before a process exits with an error code. Without
+    torchrun, the list holds only the value of this process.
 
     Args:
-        value: Anything that can be pickled.
+        value: Any value that can be pickled.
 
     Returns:
-        list: One value a process.
+        list: One value per process.
     """
     if 'TORCHELASTIC_RUN_ID' not in os.environ:
         return [value]
-    distributed.init_process_group('gloo', timeout=timedelta(days=30))  # one may have much more to do than another
+    distributed.init_process_group('gloo', timeout=timedelta(days=30))  # processes may differ much in run time
     values = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
     disconnect()
@@ -190,11 +190,11 @@ def gather(value: Any) -> list:
 
 
 def disconnect() -> None:
-    """Leave the other processes, if there are any, when all of them are done.
+    """Wait for the other processes, then destroy the process group; do nothing in a single process.
 
-    A process that is gone too early takes the others' connections away. gloo's threads free the tensors exchanged, and
-    one that does so while Python ends aborts the process after its work is done. They end with the process group, which
-    DistributedDataParallel holds on to, as do the Runner's reference cycles to that.
+    A process that exits too early breaks the connections of the others. gloo's threads free the exchanged tensors. If
+    one does so while Python shuts down, it aborts the process. The threads end with the process group.
+    DistributedDataParallel keeps a reference to the group, and the Runner's reference cycles keep that object alive.
     """
     if distributed.is_initialized():
         distributed.barrier()
@@ -203,25 +203,24 @@ def disconnect() -> None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The exception that started a chain of re-raised ones."""
+    """Return the first exception in a chain of exceptions."""
     while (earlier := error.__cause__ or error.__context__) is not None:
         error = earlier
     return error
 
 
 def describe(error: BaseException) -> str:
-    """Kind and text of an exception on one line (a KeyError's text comes quoted, so its argument is taken)."""
+    """Format the type and text of an exception on one line; a KeyError's text is shown without quotes."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return ' '.join(f'{type(error).__name__}: {text}'.split())
 
 
 def user_sentence(error: BaseException) -> str | None:
-    """The sentence for the user behind an exception, or None where the exception is a defect of the program.
+    """Return the message for the user, or None if the exception is a defect of the program.
 
-    A UserError from a DataLoader's worker arrives with the worker's traceback as its text; the sentence is what follows
-    the exception's name on that traceback's last line. A TypeError or KeyError raised by mmengine's `build_from_cfg`
-    itself, not by what it builds, is a config that names an unknown component or an argument that a component lacks. A
-    full disk may be met by whatever writes: a log, a picture.
+    A UserError from a DataLoader worker has the worker's traceback as its text. The message follows the exception's
+    name on the last line of this traceback. A TypeError or KeyError raised by mmengine's `build_from_cfg` itself means
+    that the config names an unknown component or argument. A full disk can stop any write, such as a log or a picture.
     """
     if isinstance(error, UserError):
         name = f'{type(error).__module__}.{type(error).__qualname__}: '
@@ -236,7 +235,7 @@ def user_sentence(error: BaseException) -> str | None:
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """Print a user's mistake as `error: SENTENCE` on stderr and exit with code 2; let defects through."""
+    """Print a user's mistake as `error: SENTENCE` on stderr and exit with code 2; re-raise other exceptions."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a user calls: segmentation by names on images of one's own, and models and prompts carried out and in."""
+"""Public API: segmentation of images by class names, export of models, and saving and loading of prompts."""
 from .export import bake, export_baked, export_onnx, from_pretrained, load_prompts, save_embeddings, save_prompts
 from .images import UnreadableImage
 from .inferencer import OpenVocabInferencer

@@ -1,4 +1,4 @@
-"""The arguments by which the command line tools choose a model for images of a user's own."""
+"""Command line arguments that select the model for a user's images."""
 from argparse import ArgumentParser, Namespace
 
 from mmseg_mvp.cli import add_trust_argument
@@ -21,10 +21,10 @@ def add_model_arguments(parser: ArgumentParser) -> None:
 
 
 def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer:
-    """The model of a command line, on a device; None takes the best that there is.
+    """Build the model of a command line on a device; None selects the best device available.
 
     Raises:
-        UserError: As of the inferencer; or ``--clip`` is malformed.
+        UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
     """
     name, _, weights = (args.clip or '').partition(':')
     if args.clip and not (name and weights):

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Atomic writing of files: a file is either complete or absent."""
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
-# In bytes: file systems take 255, of which the name of a file that is being written needs 6 more.
+# In bytes. File systems allow 255; the temporary name of `written_whole` is 6 bytes longer.
 LONGEST_NAME = 249
 
 
 def check_new_file(path: str | Path, ending: str | None = None) -> None:
-    """Refuse a name that is taken, before anything is computed.
+    """Check that a new file can be written to a path. Call it before a long computation.
 
     Args:
-        path (str | Path): Of the file.
-        ending (str, optional): What its name must end in, such as ``'.pth'``.
+        path (str | Path): Path of the file.
+        ending (str, optional): Required suffix, such as ``'.pth'``.
 
     Raises:
-        UserError: If there is such a file, the place can't hold one, or it is no name of such a file.
+        UserError: If the path exists, is not writable, is not a valid file name, or has another suffix.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise UserError(f'{path!r} is no name for a file: give a str or a Path.')
@@ -39,17 +39,17 @@ def check_new_file(path: str | Path, ending: str | None = None) -> None:
 
 @contextmanager
 def written_whole(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Write a file under another name, which it loses once it is complete: a killed run leaves no half file.
+    """Write a file under a temporary name and rename it when complete. A killed run leaves no partial file at ``path``.
 
     Args:
-        path (str | Path): Of the file; its folder is made where it is missing.
-        overwrite (bool): Whether a file of that name gives way.
+        path (str | Path): Path of the file. Missing folders are created.
+        overwrite (bool): True replaces an existing file.
 
     Yields:
-        Path: Where to write: in the same folder, hidden, with the same ending.
+        Path: Temporary path to write to: a hidden file in the same folder, with the same suffix.
 
     Raises:
-        UserError: If the file is there already, or can't be written.
+        UserError: If the file exists and ``overwrite`` is False, or the file can't be written.
     """
     path = Path(path)
     if not overwrite:
@@ -59,7 +59,7 @@ def written_whole(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         if not overwrite:
-            check_new_file(path)  # something may have appeared meanwhile
+            check_new_file(path)  # another process may have created it meanwhile
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(f'{path} can\'t be written ({error.strerror or error}): name a file in a folder that you may '
@@ -69,6 +69,6 @@ def written_whole(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file, if it can be; where its folder is none, there is nothing to remove."""
+    """Remove a file; ignore all OSErrors, such as a missing file or folder."""
     with suppress(OSError):
         path.unlink()

@@ -1,4 +1,4 @@
-"""Reads whatever a user calls an image."""
+"""Reading of images from files, arrays and Pillow images."""
 import os
 from os import PathLike
 from pathlib import Path
@@ -17,17 +17,17 @@ SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.t
 
 
 class UnreadableImage(UserError):
-    """An image, not the call, is at fault: a run over many may go on without it."""
+    """Error in one image, not in the call. A run over many images may skip it and continue."""
 
 
 def allow_pixels(max_pixels: int) -> None:
-    """Move the limit up from which Pillow itself refuses an image as an attack, for the whole process.
+    """Raise Pillow's limit on image size to ``max_pixels``, for the whole process. The limit is never lowered.
 
     Args:
-        max_pixels (int): Pixels that an image may have.
+        max_pixels (int): Largest number of pixels of an image.
 
     Raises:
-        UserError: If it is not positive.
+        UserError: If it is not a positive integer.
     """
     check_number(f'max_pixels (--max-pixels; {MAX_PIXELS} by default, and at least one pixel)', max_pixels, least=1,
                  whole=True)
@@ -36,10 +36,10 @@ def allow_pixels(max_pixels: int) -> None:
 
 
 def list_images(folder: str | PathLike) -> list[Path]:
-    """The images of a folder by their endings, sorted; not those of its subfolders, and no hidden files.
+    """List the images of a folder by suffix, sorted. Subfolders and hidden files are skipped.
 
     Raises:
-        UserError: If there is none, or no such folder.
+        UserError: If the folder does not exist or holds no image.
     """
     if not isinstance(folder, (str, PathLike)) or not os.path.isdir(folder):
         raise UserError(f'{folder!r} is no folder of images: expected the path of one.')
@@ -52,20 +52,20 @@ def list_images(folder: str | PathLike) -> list[Path]:
 
 
 def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read an image as one sees it: turned as its EXIF orientation says, transparent parts over white.
+    """Read an image as RGB. Apply its EXIF orientation and blend transparent pixels with white.
 
     Args:
-        source (str | PathLike | np.ndarray | Image.Image): A file; an array as OpenCV has it and mmseg's
-            ``inference_model`` takes it, (H, W), (H, W, 1), (H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or
-            uint16; or a Pillow image of any mode. Of 16 bits the higher 8 are taken.
+        source (str | PathLike | np.ndarray | Image.Image): A file, an array or a Pillow image of any mode. An array
+            is in OpenCV's channel order, as for mmseg's ``inference_model``: (H, W), (H, W, 1), (H, W, 3) BGR or
+            (H, W, 4) BGRA, uint8 or uint16. Of 16-bit values, the higher 8 bits are used.
         max_pixels (int): Largest number of pixels.
 
     Returns:
         np.ndarray: RGB, (H, W, 3) uint8.
 
     Raises:
-        UnreadableImage: If a file is missing, damaged, no image, or larger than that.
-        UserError: If an array is not of such a shape and type, or the source is something else.
+        UnreadableImage: If the file is missing, damaged or not an image, or the image exceeds ``max_pixels``.
+        UserError: If an array has another shape or dtype, or the source has another type.
     """
     if isinstance(source, np.ndarray):
         picture, name = _from_array(source), 'The array'
@@ -81,8 +81,8 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def _read_file(path: Path, max_pixels: int) -> np.ndarray:
-    """Pixels of a file, whose size is looked at before it is decoded."""
-    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+    """Read the pixels of a file; check its size before decoding."""
+    if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
         raise UnreadableImage(f'Image {path} does not exist, or is no file.')
     try:
         with Image.open(path) as picture:
@@ -93,7 +93,7 @@ def _read_file(path: Path, max_pixels: int) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f'Image {path} is too large for max_pixels (--max-pixels) = {max_pixels} ({error}): '
                               f'raise it if you trust the file.') from error
-    except Exception as error:  # each decoder has exceptions of its own
+    except Exception as error:  # each decoder raises its own exceptions
         reason = str(error).partition('\n')[0].partition(' file \'')[0] or type(error).__name__
         raise UnreadableImage(f'Image {path} can\'t be read ({reason}): it is truncated, or no image.') from error
 
@@ -106,7 +106,7 @@ def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
-    """A Pillow image of an array in OpenCV's order of channels."""
+    """Convert an array in OpenCV's channel order to a Pillow image."""
     channels = array.shape[2] if array.ndim == 3 else array.ndim == 2
     if channels not in (1, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
         raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected '
@@ -118,9 +118,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 of a Pillow image of any mode."""
+    """Convert a Pillow image of any mode to RGB, (H, W, 3) uint8."""
     picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith(('I', 'F')):  # Pillow would clip such values at 255
+    if picture.mode.startswith(('I', 'F')):  # Pillow's own conversion clips values at 255
         return _higher_bits(np.asarray(picture), name)
     if picture.has_transparency_data:
         picture = picture.convert('RGBA')
@@ -129,7 +129,7 @@ def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
 
 
 def _higher_bits(grey: np.ndarray, name: str) -> np.ndarray:
-    """The higher 8 of 16 bits (H, W), which Pillow may hold in 32, as (H, W, 3) uint8."""
+    """Reduce 16-bit grey values (H, W) to their higher 8 bits, (H, W, 3) uint8. Pillow may store them in 32 bits."""
     if grey.dtype.kind == 'f' or grey.min() < 0 or grey.max() > 0xFFFF:
         raise UnreadableImage(f'{name} has values of more than 16 bits, from {grey.min()} to {grey.max()}, whose white '
                               f'nobody knows: save it with 8 or 16 bits a channel.')

@@ -1,4 +1,4 @@
-"""Segments images by any names: the three lines of Python."""
+"""Inferencer that segments images by any class names."""
 import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -33,32 +33,33 @@ from .segmentation import Segmentation
 
 
 class OpenVocabInferencer(BaseInferencer):
-    """Segments images by the names of a call.
+    """Open-vocabulary inferencer: each call segments images by its own class names.
 
-    mmengine's ``BaseInferencer`` for models that classify by text: it takes the model from a config or a checkpoint and
-    the images through the config's test pipeline. Each call has its classes; only what changes is encoded again::
+    It is mmengine's ``BaseInferencer`` for models that classify by text. The model comes from a config or a checkpoint.
+    Images pass through the config's test pipeline. The text encoder encodes only new classes again::
 
         seg = OpenVocabInferencer('configs/maskclip/toy_zs.py')
         out = seg('photo.jpg', classes='red house, tree, boat')
         out.save('photo_seg.png')
 
     Args:
-        model (str | Path | Config | dict, optional): A config or its file, or a checkpoint of ``tools/train.py``, which
-            holds its config. None: MaskCLIP, which needs no training.
-        weights (str, optional): A checkpoint for the config; without ``model``, its own config is taken.
-        device (str, optional): Such as ``'cpu'`` or ``'cuda:1'``; None takes the best that there is.
-        clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`, in the place of the
-            config's; for MaskCLIP without a config, ViT-B/16 of OpenAI by default.
-        max_pixels (int): Images with more pixels are refused, so that no small file fills the memory.
-        trust_checkpoint (bool): Read the checkpoint by mmengine, which may run code from it. False reads it as data.
+        model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint of ``tools/train.py``,
+            which contains its config. None without ``weights`` selects MaskCLIP, which needs no training.
+        weights (str, optional): A checkpoint for the config. Without ``model``, the checkpoint's own config is used.
+        device (str, optional): Device such as ``'cpu'`` or ``'cuda:1'``. None selects the best device available.
+        clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`; they replace those of the
+            config. MaskCLIP without a config uses OpenAI's ViT-B/16 by default.
+        max_pixels (int): Largest number of pixels of an image; larger images are refused to limit memory.
+        trust_checkpoint (bool): True reads the checkpoint by mmengine, which may run code from it. False reads it as
+            data.
 
     Attributes:
-        classes (dict, optional): Vocabulary of calls that name none: the test classes of the config or checkpoint; None
-            where neither was given.
+        classes (dict, optional): Default vocabulary of calls: the test classes of the config or checkpoint. None if
+            neither was given.
 
     Raises:
-        UserError: If a file is missing or does not fit, the model does not classify by text, or there is no such
-            device.
+        UserError: If a file is missing or does not fit, the model does not classify by text, or the device is not
+            available.
     """
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
@@ -83,7 +84,7 @@ class OpenVocabInferencer(BaseInferencer):
         return self.model.decode_head.classifier
 
     def _init_model(self, cfg: Config, weights: str | None, device: str) -> nn.Module:
-        """As mmengine, but with the checkpoint read as data."""
+        """Build the model as mmengine does, but read the checkpoint by :func:`read_checkpoint`."""
         cfg.model.pop('pretrained', None)
         model = MODELS.build(cfg.model)
         model.cfg = cfg
@@ -91,7 +92,7 @@ class OpenVocabInferencer(BaseInferencer):
         return model.to(device).eval()
 
     def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
-        """As mmengine, but quiet where nothing was learned that a checkpoint could hold."""
+        """Load the weights as mmengine does. Without a checkpoint, warn only if the model has trainable parameters."""
         if checkpoint is not None:
             super()._load_weights_to_model(model, checkpoint, cfg)
         elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
@@ -102,52 +103,53 @@ class OpenVocabInferencer(BaseInferencer):
         return inference_pipeline(cfg)
 
     def _init_collate(self, cfg: Config) -> Callable:
-        """mmengine's own, which it finds after a warning that there is none of mmseg."""
+        """Return mmengine's default directly; its own search warns that mmseg has no collate function."""
         return pseudo_collate
 
     def _init_visualizer(self, cfg: Config) -> None:
-        """None: a result draws itself when asked to."""
+        """Create no visualizer: :class:`Segmentation` draws itself on request."""
 
     def __call__(self, inputs: ImageSource | list[ImageSource], classes: Source | None = None,
                  threshold: float | None = None, batch_size: int = 1) -> Segmentation | list[Segmentation]:
-        """Segment an image, or several.
+        """Segment one or more images.
 
         Args:
-            inputs (str | Path | np.ndarray | Image.Image | list): An image, a folder of images, or a list of images: a
-                file, an array (BGR, as mmseg's ``inference_model`` takes it) or a Pillow image, see
+            inputs (str | Path | np.ndarray | Image.Image | list): An image, a folder of images, or a list of images.
+                An image is a file, an array (BGR, as for mmseg's ``inference_model``) or a Pillow image, see
                 :func:`mmseg_mvp.apis.images.read_image`.
-            classes (str | Path | list | dict, optional): ``'red house, tree, sky'`` (commas part the classes), a list
-                (a class an entry, its synonyms after commas), a ``.txt`` file of such lines, or the name of a label
-                set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`. None takes ``self.classes``.
-            threshold (float, optional): Pixels whose class has a lower probability than this, 0..1, become unknown. A
-                class called 'other' among the names is another way to say what nothing fits.
-            batch_size (int): Images that go through the model at once, where neighbours have the same size.
+            classes (str | Path | list | dict, optional): ``'red house, tree, sky'`` (classes separated by commas), a
+                list (one class per entry, its synonyms after commas), a ``.txt`` file of such lines, or the name of a
+                label set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`. None selects ``self.classes``.
+            threshold (float, optional): Probability, 0..1. Pixels whose class is less probable become unknown.
+                Alternatively, add a class named 'other' for pixels that fit no other class.
+            batch_size (int): Largest number of images per forward pass. Only consecutive images of the same size
+                share a batch.
 
         Returns:
-            Segmentation | list[Segmentation]: One for each image; a list for a folder or a list.
+            Segmentation | list[Segmentation]: One result per image; a list if ``inputs`` is a folder or a list.
 
         Raises:
             UnreadableImage: If an image can't be read.
-            UserError: If there are no classes, only one, or such as can't be used.
+            UserError: If the classes are missing, fewer than two, or invalid.
         """
         results = list(self.stream(inputs, classes, threshold, batch_size))
         return results[0] if _is_image(inputs) and not _is_folder(inputs) else results
 
     def stream(self, inputs: ImageSource | Iterable[ImageSource], classes: Source | None = None,
                threshold: float | None = None, batch_size: int = 1) -> Iterator[Segmentation]:
-        """Segment images one after the other, for as many as don't fit in memory together.
+        """Segment images one by one; use it if all results together exceed the memory.
 
         Args:
-            inputs (str | Path | np.ndarray | Image.Image | Iterable): As in a call; also an iterator.
-            classes (str | Path | list | dict, optional): As in a call.
-            threshold (float, optional): As in a call.
-            batch_size (int): As in a call.
+            inputs (str | Path | np.ndarray | Image.Image | Iterable): As in :meth:`__call__`, or an iterator.
+            classes (str | Path | list | dict, optional): As in :meth:`__call__`.
+            threshold (float, optional): As in :meth:`__call__`.
+            batch_size (int): As in :meth:`__call__`.
 
         Yields:
-            Segmentation: One for each image.
+            Segmentation: One result per image.
 
         Raises:
-            UserError: As in a call.
+            UserError: As in :meth:`__call__`.
         """
         if threshold is not None:
             check_number('threshold (--threshold), a probability between 0 and 1,', threshold, least=0, most=1)
@@ -161,7 +163,7 @@ class OpenVocabInferencer(BaseInferencer):
             yield from self.postprocess(self.forward(batch), threshold=threshold)
 
     def _use(self, vocabulary: Vocabulary) -> None:
-        """Take other classes, unless they are in use; the classifier keeps the embeddings of those met before."""
+        """Set the classes of the model if they differ; the classifier caches the embeddings of earlier classes."""
         if list(self._classifier.vocabularies[False].items()) != list(vocabulary.items()):
             self.model.set_classes(vocabulary)
 
@@ -171,11 +173,11 @@ class OpenVocabInferencer(BaseInferencer):
         return [inputs] if _is_image(inputs) else inputs
 
     def preprocess(self, inputs: Iterable[ImageSource], batch_size: int = 1, **kwargs) -> Iterator[dict]:
-        """Read images and take them through the pipeline.
+        """Read images, apply the pipeline and form batches.
 
         Args:
             inputs (Iterable): Images.
-            batch_size (int): Largest batch; only neighbours of the same size share one.
+            batch_size (int): Largest batch. Only consecutive images of the same size share one.
 
         Yields:
             dict: A batch for ``model.test_step``.
@@ -184,7 +186,7 @@ class OpenVocabInferencer(BaseInferencer):
             yield from map(self.collate_fn, self._get_chunk_data(alike, batch_size))
 
     def _pack(self, source: ImageSource) -> dict:
-        """An image as the pipeline packs it; the sample carries the pixels as read, RGB, and the path."""
+        """Read an image and apply the pipeline; the data sample also stores the pixels as read (RGB) and the path."""
         image = read_image(source, self.max_pixels)
         height, width = image.shape[:2]
         try:
@@ -197,20 +199,20 @@ class OpenVocabInferencer(BaseInferencer):
         return data
 
     def visualize(self, inputs: list, preds: SampleList, **kwargs) -> None:
-        """Nothing: pictures are drawn when a result is asked for them."""
+        """Do nothing: :class:`Segmentation` draws its pictures on request."""
 
     def postprocess(self, preds: SampleList, visualization: None = None, return_datasample: bool = False,
                     threshold: float | None = None) -> list:
-        """What a call returns.
+        """Convert predictions to results.
 
         Args:
-            preds (list[SegDataSample]): Predictions for the classes in use.
+            preds (list[SegDataSample]): Predictions for the current classes.
             visualization (None): Not used.
-            return_datasample (bool): Whether to return ``preds`` as they are.
-            threshold (float, optional): As in a call.
+            return_datasample (bool): True returns ``preds`` unchanged.
+            threshold (float, optional): As in :meth:`__call__`.
 
         Returns:
-            list[Segmentation] | list[SegDataSample]: One for each prediction.
+            list[Segmentation] | list[SegDataSample]: One result per prediction.
         """
         if return_datasample:
             return preds
@@ -220,12 +222,12 @@ class OpenVocabInferencer(BaseInferencer):
 
     @property
     def can_explain(self) -> bool:
-        """Whether the model has several prompts, or one, whose maps can be looked at apart."""
+        """True if the model can return one map per prompt."""
         return hasattr(self.model, 'explain')
 
     @torch.no_grad()
     def _explain(self, image: np.ndarray, vocabulary: Vocabulary) -> Explanation | None:
-        """What each prompt sees in an image (H, W, 3), RGB; None where the model can't say."""
+        """Compute the map of each prompt for an RGB image (H, W, 3); None if :attr:`can_explain` is False."""
         if not self.can_explain:
             return None
         self._use(vocabulary)
@@ -238,5 +240,5 @@ def _is_folder(inputs: object) -> bool:
 
 
 def _is_image(inputs: object) -> bool:
-    """Whether this is one image, or what a user takes for one, rather than several."""
+    """True unless the input is an iterable of images; strings and arrays count as one image."""
     return isinstance(inputs, (str, np.ndarray)) or not isinstance(inputs, Iterable)

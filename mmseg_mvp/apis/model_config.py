@@ -1,4 +1,4 @@
-"""Finds the config of a model that a user names by a config, by a checkpoint, or by a CLIP alone."""
+"""Search for a model's config, given a config, a checkpoint or only a CLIP."""
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,19 @@ DEFAULT_CLIP = dict(model='ViT-B-16-quickgelu', weights='openai')
 
 def find_config(model: str | Path | Config | dict | None, weights: str | None,
                 clip: dict | None) -> tuple[Config, str | None]:
-    """The config of a model, ready for inference in one process, and its checkpoint.
+    """Find the config of a model, prepared for inference in one process, and its checkpoint.
 
     Args:
-        model (str | Path | Config | dict, optional): A config, its file, or a checkpoint that holds its config. None
-            and no ``weights``: MaskCLIP.
-        weights (str, optional): A checkpoint, by path or URL.
-        clip (dict, optional): ``model`` and ``weights`` of the CLIP that takes the place of the config's.
+        model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint that contains its config.
+            None without ``weights`` selects MaskCLIP.
+        weights (str, optional): Path or URL of a checkpoint.
+        clip (dict, optional): ``model`` and ``weights`` of a CLIP; they replace those of the config.
 
     Returns:
-        tuple[Config, str | None]: The config, a copy, and the checkpoint's path, if there is one.
+        tuple[Config, str | None]: A copy of the config, and the path of the checkpoint or None.
 
     Raises:
-        UserError: If a file is missing, unreadable or holds no config, or the config has no place for a CLIP.
+        UserError: If a file is missing, unreadable or has no config, or ``clip`` is given for a config without a CLIP.
     """
     for name, value, kinds in (('model', model, (str, Path, dict, Config)), ('weights', weights, (str, Path))):
         if value is not None and not isinstance(value, kinds) or value == '':
@@ -50,19 +50,19 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
         weights = str(weights)
         check_checkpoint(weights)
     cfg = _read(model, weights, clip or DEFAULT_CLIP)
-    if not isinstance(cfg.get('model'), dict):  # mmengine would run the config in the checkpoint
+    if not isinstance(cfg.get('model'), dict):  # without a model, mmengine runs the config in the checkpoint
         raise UserError(f'The config {cfg.filename or ""} has no model, but dict(type=..., ...) is expected there.')
     if clip is not None and not _put_clip(cfg.model, clip):
         raise UserError(f'The model {cfg.model.type} of the config has no clip that {clip} could take the place of: '
                         f'leave clip away.')
-    replace_sync_bn(cfg)  # one process: the same in eval mode, and SyncBN wants CUDA even there
+    replace_sync_bn(cfg)  # equal in eval mode; SyncBN needs CUDA even there
     return cfg, weights
 
 
 def _read(model: str | Path | Config | dict | None, weights: str | None, clip: dict) -> Config:
     if isinstance(model, (str, Path)):
         return read_config(str(model))
-    if isinstance(model, dict):  # mmengine's Config is none
+    if isinstance(model, dict):  # mmengine's Config is not a dict
         return Config(model)
     if model is not None:
         return Config(model.to_dict())
@@ -70,16 +70,16 @@ def _read(model: str | Path | Config | dict | None, weights: str | None, clip: d
 
 
 def maskclip(clip: dict) -> Config:
-    """MaskCLIP (arXiv 2112.01071), which needs no training, on any CLIP.
+    """Return the config of MaskCLIP (arXiv 2112.01071), which needs no training, with the given CLIP.
 
-    Its names go into one sentence, ``'a photo of a {}.'``: the 85 that the shipped configs take need 85 times as long
-    to encode, which whoever changes names wants to wait for only by choice.
+    It uses one template, ``'a photo of a {}.'``. The shipped configs use 85 templates, which take 85 times as long to
+    encode after each change of classes.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the CLIP.
 
     Returns:
-        Config: The shipped config with that CLIP; the toy CLIP has one of its own, for small pictures.
+        Config: The shipped config with this CLIP. The toy CLIP has its own config, for small pictures.
     """
     name = 'toy_zs' if clip['model'] == 'toy-rn' else 'voc_zs_vit-b16'
     cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/maskclip/{name}.py')
@@ -89,10 +89,10 @@ def maskclip(clip: dict) -> Config:
 
 
 def config_of(checkpoint: str) -> Config:
-    """The config that mmengine stores in a checkpoint, read without running it.
+    """Read the config that mmengine stores in a checkpoint, without running it.
 
     Raises:
-        UserError: If there is none, or it can't be read.
+        UserError: If the checkpoint has no config, or the config can't be read.
     """
     meta = read_checkpoint(checkpoint).get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
@@ -103,7 +103,7 @@ def config_of(checkpoint: str) -> Config:
 
 
 def _put_clip(part: Any, clip: dict) -> bool:
-    """Put a CLIP in the place of every ``clip`` in a part of a config, in place; whether there was any."""
+    """Replace every ``clip`` in a part of a config, in place; return True if there was any."""
     if isinstance(part, (list, tuple)):
         return any([_put_clip(child, clip) for child in part])
     if not isinstance(part, dict):
@@ -114,16 +114,16 @@ def _put_clip(part: Any, clip: dict) -> bool:
 
 
 def inference_pipeline(cfg: Config) -> Compose:
-    """The config's test pipeline for images that are read already and have neither labels nor a list of them.
+    """Build the config's test pipeline for image arrays without labels. All loading steps are replaced.
 
     Args:
-        cfg (Config): With a ``test_pipeline``, as mmseg's ``inference_model`` wants it, or a ``test_dataloader``.
+        cfg (Config): Config with a ``test_pipeline``, as for mmseg's ``inference_model``, or a ``test_dataloader``.
 
     Returns:
-        Compose: Takes ``dict(img=...)``, (H, W, 3) uint8 in BGR order.
+        Compose: Pipeline whose input is ``dict(img=...)``, (H, W, 3) uint8, BGR.
 
     Raises:
-        UserError: If there is no pipeline.
+        UserError: If the config has no test pipeline.
     """
     loader = cfg.get('test_dataloader') or {}
     steps = cfg.get('test_pipeline') or loader.get('dataset', {}).get('pipeline')
@@ -136,15 +136,15 @@ def inference_pipeline(cfg: Config) -> Compose:
 
 
 def _name(step: dict) -> str:
-    """Name of a transform, by which or as which a config holds it."""
+    """Return the name of a transform; its ``type`` is a string or a class."""
     return getattr(step['type'], '__name__', step['type']).rpartition('.')[2]
 
 
 def usable_device(device: str | None) -> str:
-    """A device that computes here; None takes the best that there is.
+    """Check that a device is usable and return its name; None selects the best device available.
 
     Raises:
-        UserError: If there is no such device.
+        UserError: If the device can't be used.
     """
     device = get_device() if device is None else str(device)
     try:

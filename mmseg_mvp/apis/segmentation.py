@@ -1,4 +1,4 @@
-"""What an image was segmented into, with all that a user may want to know of it."""
+"""Result of segmenting one image: label map, scores and pictures."""
 from collections.abc import Callable
 from functools import cached_property, reduce
 from itertools import islice
@@ -24,20 +24,20 @@ SHOWN_VIEWS = 8  # classes whose views are drawn
 
 
 class Segmentation:
-    """The label map of an image, its classes, and on demand scores, presence, views and pictures.
+    """Label map of an image and its classes; computes scores, presence, views and pictures on request.
 
     Args:
-        sample (SegDataSample): A prediction, with ``low_res_logits`` and, in its meta information, ``image`` and
-            ``img_path``.
+        sample (SegDataSample): Prediction with ``low_res_logits``, and with ``image`` and ``img_path`` in its metainfo.
         classes (list[str]): Names of the N classes, by label.
-        explain (Callable): Runs the image through the model again for what its prompts see; None says that it can't.
+        explain (Callable): Function that runs the model again and returns the maps of its prompts, or None if the
+            model has none.
         threshold (float, optional): Pixels whose class has a lower probability become ``unknown``.
 
     Attributes:
-        image (np.ndarray): As it was read, RGB, (H, W, 3) uint8.
-        path (Path, optional): Where it was read from.
-        classes (tuple[str]): Names of the N classes.
-        unknown (int): Label of pixels below the threshold: 255, as mmseg ignores it, or 65535 beyond 255 classes.
+        image (np.ndarray): Image as read, RGB, (H, W, 3) uint8.
+        path (Path, optional): Path of the image file.
+        classes (tuple[str]): Names of the N classes, by label.
+        unknown (int): Label of pixels below the threshold: 255, mmseg's ignore index; 65535 with more than 255 classes.
         label_map (np.ndarray): Class of each pixel, (H, W) int64.
     """
 
@@ -50,7 +50,7 @@ class Segmentation:
         if threshold is not None:
             confidence = probability_map(*sample.low_res_logits.view())
             self.label_map[(confidence < threshold).cpu().numpy()] = self.unknown
-        self._logits = sample.low_res_logits.cpu()  # many results must not fill a GPU
+        self._logits = sample.low_res_logits.cpu()  # to keep many results out of GPU memory
         self._explain = explain
 
     def __repr__(self) -> str:
@@ -58,15 +58,15 @@ class Segmentation:
         return f'Segmentation({self.path or "image"}, {width} x {height}, {self.present()})'
 
     def present(self) -> list[str]:
-        """Names of the classes in the label map, largest area first."""
+        """Return the names of the classes in the label map, largest area first."""
         areas = np.bincount(self.label_map[self.label_map != self.unknown], minlength=len(self.classes))
         return [self.classes[i] for i in np.argsort(-areas, kind='stable') if areas[i]]
 
     def index(self, name: str) -> int:
-        """Label of a class.
+        """Return the label of a class.
 
         Raises:
-            UserError: If no class is called so.
+            UserError: If no class has this name.
         """
         if name not in self.classes:
             raise UserError(f'There is no class {name!r} among those segmented: expected one of '
@@ -75,37 +75,37 @@ class Segmentation:
 
     @cached_property
     def colours(self) -> np.ndarray:
-        """RGB of each class, (N, 3) uint8: colour-blind-safe, see :func:`distinct_colours`."""
+        """RGB colour of each class, (N, 3) uint8; safe for colour-blind readers, see :func:`distinct_colours`."""
         return distinct_colours(len(self.classes))
 
     def score(self, name: str) -> np.ndarray:
-        """Probability of a class at each pixel (softmax over all classes), (H, W) float32.
+        """Return the probability of a class at each pixel (softmax over all classes), (H, W) float32.
 
         Raises:
-            UserError: If no class is called so.
+            UserError: If no class has this name.
         """
         return probability_map(*self._logits.view(), self.index(name)).numpy()
 
     def scores(self) -> np.ndarray:
-        """Probabilities of all classes, (N, H, W) float32; that is much memory for many classes: see :meth:`score`."""
+        """Return the probabilities of all classes, (N, H, W) float32. With many classes, :meth:`score` saves memory."""
         return self._logits.resize().softmax(dim=0).numpy()
 
     @cached_property
     def explanation(self) -> Explanation | None:
-        """What each prompt sees of the image; None where the model can't say. The first call runs it once more."""
+        """Map of each prompt; None if the model has none. The first access runs the model again."""
         return self._explain()
 
     @property
     def presence(self) -> np.ndarray | None:
-        """How likely each class is in the image, GPR's g (N,), 0..1; None where the model has no GPR."""
+        """Presence score of each class in the image, GPR's g (N,), 0..1; None if the model has no GPR."""
         presence = getattr(self.explanation, 'presence', None)
         return None if presence is None else presence.cpu().numpy()
 
     def views(self, name: str) -> np.ndarray:
-        """Cosines of a class under each of the k segmentation prompts, ``m_1 .. m_k``, (k, H, W) float32.
+        """Return the cosines of a class for the k segmentation prompts, ``m_1 .. m_k``, (k, H, W) float32.
 
         Raises:
-            UserError: If no class is called so, or the model can't tell its prompts apart.
+            UserError: If no class has this name, or the model has no map per prompt.
         """
         index = self.index(name)
         self._check_explained()
@@ -117,18 +117,17 @@ class Segmentation:
                             '(CLIPEncoderDecoder).')
 
     def draw(self) -> np.ndarray:
-        """The image under its labels, with a legend below, (H', W', 3) uint8, RGB."""
+        """Draw the label map over the image, with a legend below; RGB, (H', W', 3) uint8."""
         return draw_overlay(self.image, self.label_map, self.classes, self.colours, ignore_index=self.unknown)
 
     def draw_views(self) -> np.ndarray:
-        """What each prompt sees of the largest classes and, where the model has GPR, presence scores; each below
-        the other.
+        """Draw the map of each prompt for the largest classes and, with GPR, the presence scores, in one column.
 
         Returns:
             np.ndarray: RGB, (H', W', 3) uint8.
 
         Raises:
-            UserError: If the model can't tell its prompts apart.
+            UserError: If the model has no map per prompt.
         """
         self._check_explained()
         pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours,
@@ -141,27 +140,27 @@ class Segmentation:
         """Write the picture of :meth:`draw`.
 
         Args:
-            path (str | Path): Its ending says the format; missing folders are made.
-            overwrite (bool): Whether a file of that name gives way.
+            path (str | Path): Path of the file. The suffix selects the format. Missing folders are created.
+            overwrite (bool): True replaces an existing file.
 
         Raises:
-            UserError: If the file exists, can't be written, or has another ending than those of pictures.
+            UserError: If the file exists and ``overwrite`` is False, can't be written, or has no suffix of a picture.
         """
         save_picture(self.draw(), path, overwrite)
 
     def save_mask(self, path: str | Path, overwrite: bool = False) -> None:
-        """Write the label map as a PNG, without loss.
+        """Write the label map as a lossless PNG.
+
+        With at most 255 classes, the PNG has 8 bits and the palette of ``colours``. With more classes, it has 16 bits
+        and no palette, since PNG palettes have 256 entries at most.
 
         Args:
-            path (str | Path): Ends in ``.png``; missing folders are made.
-            overwrite (bool): Whether a file of that name gives way.
-
-        With at most 255 classes it has 8 bits and the palette of ``colours``, so that viewers show it in colour; with
-        more it has 16 bits and no palette, which PNG does not have for them.
+            path (str | Path): Path with the suffix ``.png``. Missing folders are created.
+            overwrite (bool): True replaces an existing file.
 
         Raises:
-            UserError: If the file exists, can't be written, or does not end in ``.png``, or there are more classes than
-                16 bits hold.
+            UserError: If the file exists and ``overwrite`` is False, can't be written, or has another suffix, or there
+                are more than 65535 classes.
         """
         if len(self.classes) > 2**16 - 1:
             raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save '
@@ -174,14 +173,14 @@ class Segmentation:
         _write(mask, path, overwrite, ('.png',))
 
     def _palette(self) -> np.ndarray:
-        """RGB of the 256 values of a mask, (256, 3) uint8: black for those without a class."""
+        """Return the RGB colours of the 256 mask values, (256, 3) uint8; values without a class are black."""
         palette = np.zeros((256, 3), np.uint8)
         palette[:len(self.classes)], palette[self.unknown] = self.colours, UNKNOWN_COLOUR
         return palette
 
 
 def save_picture(picture: np.ndarray, path: str | Path, overwrite: bool = False) -> None:
-    """Write a picture (H, W, 3) uint8, RGB, as a whole or not at all.
+    """Write an RGB picture (H, W, 3) uint8; a failed write leaves no partial file.
 
     Raises:
         UserError: As in :meth:`Segmentation.save`.

@@ -1,9 +1,9 @@
-"""Reads the config that mmengine stores in a checkpoint, as data.
+"""Reading, as data, of the config that mmengine stores in a checkpoint.
 
-A config is code by its nature: Python that mmengine runs, with modules to import and components to build, by any name
-that can be imported. Whoever names a config file trusts it. A checkpoint is weights to most, so of the config in it
-only values are read, only what inference needs, and only components of a list are built of it: ours, and those of the
-host that open no file.
+A config is Python code that mmengine runs. It can import any module and build any component. Users who name a config
+file trust it, but most users treat a checkpoint as weights only. Therefore only literal values that inference needs are
+read from a stored config. Only listed components are built: those of this project, and host components that open no
+file.
 """
 import ast
 import re
@@ -17,9 +17,9 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import short
 
 _HOST_SCOPE = re.compile(r'(mmseg|mmengine|mmcv)\.')
-# Parts of a model that inference has no use for. Some name files, which mmseg would unpickle.
+# Model settings that inference does not need. Some name files that mmseg would unpickle.
 _TRAINING = re.compile(r'init_cfg|pretrained|train_cfg|auxiliary_head|teacher_checkpoint|loss\w*|sampler')
-# Components of mmseg, mmcv and torch that a stored config may have built.
+# Components of mmseg, mmcv and torch that a stored config may build.
 _HOST_COMPONENTS = frozenset("""
     EncoderDecoder CascadeEncoderDecoder SegDataPreProcessor
     BEiT BiSeNetV1 BiSeNetV2 CGNet DDRNet ERFNet FastSCNN HRNet MAE MixVisionTransformer MobileNetV2 MobileNetV3 MSCAN
@@ -38,22 +38,22 @@ _HOST_COMPONENTS = frozenset("""
 
 
 def stored_config(text: str, checkpoint: str) -> Config:
-    """The part of a stored config that inference needs.
+    """Read the part of a stored config that inference needs.
 
     Args:
-        text (str): Python, as ``Config.pretty_text`` writes it.
-        checkpoint (str): Where it comes from, for messages.
+        text (str): Python source, as written by ``Config.pretty_text``.
+        checkpoint (str): Name of the checkpoint, for messages.
 
     Returns:
-        Config: With ``model``, and ``test_pipeline`` if there is one; the rest may ask for anything.
+        Config: Config with ``model`` and, if stored, ``test_pipeline``. All other settings are omitted.
 
     Raises:
-        UserError: If the text holds anything else than values, there is no model, or a component is not of the list.
+        UserError: If the text contains more than literal values, has no model, or names a component not on the list.
     """
     try:
         used = _used(dict(map(_assignment, ast.parse(text).body)))
         strange = sorted(_components(used) - _allowed())
-    except Exception as error:  # a text that is no such config fails in many ways
+    except Exception as error:  # an invalid text can raise many types of errors
         raise UserError(f'The config in checkpoint {checkpoint} is not read, since it is not made of plain values '
                         f'({short(str(error))}), and code in it is not run: give the config as well.') from error
     if not isinstance(used['model'], dict):
@@ -66,7 +66,7 @@ def stored_config(text: str, checkpoint: str) -> Config:
 
 
 def _used(settings: dict) -> dict:
-    """The model and the test pipeline, without training and without loading of files."""
+    """Select the model, without training settings, and the test pipeline, without loading steps."""
     dataset = (settings.get('test_dataloader') or {}).get('dataset') or {}
     steps = settings.get('test_pipeline') or dataset.get('pipeline') or []
     steps = [step for step in steps if not _HOST_SCOPE.sub('', str(step['type']), count=1).startswith('Load')]
@@ -80,14 +80,14 @@ def _without_training(part: Any) -> Any:
 
 
 def _assignment(node: ast.stmt) -> tuple[str, Any]:
-    """Name and value of ``name = value``."""
+    """Return the name and the value of ``name = value``."""
     if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
         raise ValueError(f'line {node.lineno} is no name = value')
     return node.targets[0].id, _value(node.value)
 
 
 def _value(node: ast.expr) -> Any:
-    """The value of a literal, of which ``dict(key=value)`` and ``dict({key: value})`` are some here."""
+    """Evaluate a literal; ``dict(key=value)`` and ``dict({key: value})`` are accepted as well."""
     if isinstance(node, (ast.List, ast.Tuple)):
         return (list if isinstance(node, ast.List) else tuple)(map(_value, node.elts))
     if isinstance(node, ast.Dict):
@@ -98,7 +98,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _components(part: Any) -> set[str]:
-    """All ``type`` and ``_scope_`` names in a config fragment, host prefixes removed."""
+    """Collect all ``type`` and ``_scope_`` names in a part of a config, without host prefixes."""
     children = part.values() if isinstance(part, dict) else part if isinstance(part, (list, tuple)) else ()
     found = set().union(*map(_components, children))
     if isinstance(part, dict):
@@ -109,7 +109,7 @@ def _components(part: Any) -> set[str]:
 
 
 def _allowed() -> set[str]:
-    """Names of the components that a stored config may have built."""
+    """Return the names of all components that a stored config may build."""
     registries = [value for value in vars(mmseg.registry).values() if isinstance(value, Registry)]
     for registry in registries:
         registry.import_from_location()

@@ -1,4 +1,4 @@
-"""Segments a video frame by frame into another one."""
+"""Segmentation of a video, frame by frame."""
 from pathlib import Path
 
 import cv2
@@ -17,28 +17,28 @@ from .inferencer import OpenVocabInferencer
 from .segmentation import Segmentation
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
-LEGEND = 40  # classes that a legend below each frame has room for
-FPS = 25.  # of a video that doesn't say
+LEGEND = 40  # largest number of classes in a legend below the frames
+FPS = 25.  # used if the video has no valid frame rate
 
 
 def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Path, classes: Source,
                   threshold: float | None = None, overwrite: bool = False) -> int:
-    """Write a video of the frames under their labels, with the legend of all classes below; its sound is left out.
+    """Write a video with the label map over each frame, without sound. Add a legend for at most 40 classes.
 
     Args:
-        seg (OpenVocabInferencer): Segments the frames.
-        source (str | Path): A video that OpenCV can read.
-        target (str | Path): Ends in ``.mp4``.
-        classes (str | list | dict): A vocabulary.
+        seg (OpenVocabInferencer): Model that segments the frames.
+        source (str | Path): Video that OpenCV can read.
+        target (str | Path): Path of the new video, ``.mp4``.
+        classes (str | list | dict): Vocabulary, as in a call of ``seg``.
         threshold (float, optional): As in a call of ``seg``.
-        overwrite (bool): Whether a file of that name gives way.
+        overwrite (bool): True replaces an existing file.
 
     Returns:
         int: Number of frames.
 
     Raises:
         UnreadableImage: If the video has no frame that OpenCV can read.
-        UserError: If the file exists or can't be written, or ``seg`` refuses the classes.
+        UserError: If ``target`` exists and ``overwrite`` is False, can't be written, or ``seg`` refuses the classes.
     """
     reader = mmcv.VideoReader(str(source))
     frame, writer = reader.read(), None
@@ -61,13 +61,13 @@ def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Pa
 
 
 def frame_picture(out: Segmentation) -> np.ndarray:
-    """A frame under its labels, of the same size for each frame of a video.
+    """Draw the label map over a frame. All frames of a video get the same size.
 
     Returns:
-        np.ndarray: BGR, (H', W', 3) uint8, with even sides, as encoders want them.
+        np.ndarray: BGR, (H', W', 3) uint8, with even sides, since encoders need them.
     """
     height, width = picture_size(*out.label_map.shape)
-    picture = out.draw()[:height, :width]  # the legend below has only those present
+    picture = out.draw()[:height, :width]  # without draw()'s own legend, which differs by frame
     if len(out.classes) <= LEGEND:
         picture = stack(picture, draw_legend(list(zip(out.classes, out.colours)), width))
     height, width = picture.shape[:2]
@@ -75,10 +75,10 @@ def frame_picture(out: Segmentation) -> np.ndarray:
 
 
 def open_writer(path: Path, fps: float, shape: tuple[int, ...]) -> cv2.VideoWriter:
-    """A writer of MPEG-4 frames of a shape (H, W, 3).
+    """Open a writer of MPEG-4 video with frames of a shape (H, W, 3).
 
     Raises:
-        UserError: If OpenCV can't write such a file.
+        UserError: If OpenCV can't open the file for MPEG-4.
     """
     fps = fps if 0 < fps < 1000 else FPS
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, shape[1::-1])

@@ -1,4 +1,4 @@
-"""The page of ``tools/app.py``: an image, the names to look for, and what the model sees. Needs the extra ``web``."""
+"""Web page of ``tools/app.py``: segment an uploaded image by class names. It needs the extra ``web``."""
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from mmseg_mvp.errors import UserError
 from .inferencer import OpenVocabInferencer
 from .segmentation import Segmentation, save_picture
 
-MAX_TEXT = 100_000  # characters of the names
-SHOWN_SECONDS = 20  # of a sentence about a mistake
-CLEANING = (60, 3600)  # s: how often files are looked through, and the age at which those that nobody took away go
+MAX_TEXT = 100_000  # characters in the text of class names
+SHOWN_SECONDS = 20  # display time of an error message
+CLEANING = (60, 3600)  # seconds: interval of the clean-up, and age at which it deletes remaining files
 
-# Of this font Gradio brings the bold letters along; its own choice, the semibold ones, lacks the Latin alphabet.
+# Gradio ships the bold weight of this font. Its default weight, semibold, lacks the Latin alphabet.
 THEME = gr.themes.Default(font=[gr.themes.LocalFont('Source Sans Pro', weights=(400, 700)), 'sans-serif'])
 TABLE_STYLE = ('table, tr, th, td { border: 0 } td:nth-child(2) { overflow-wrap: anywhere } '
                'th, td { padding: 2px 16px 2px 0; text-align: left; font-weight: normal }')
@@ -31,7 +31,7 @@ The image is deleted when this page is closed."""
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Have the page show the sentence of a UserError; Gradio takes it for HTML."""
+    """Convert a UserError to a message on the page; escape the text, since Gradio renders it as HTML."""
     try:
         yield
     except UserError as error:
@@ -39,16 +39,16 @@ def told() -> Iterator[None]:
 
 
 def uploaded_path(file: dict) -> Path:
-    """Path of an upload that a client names.
+    """Return the path of an uploaded file; refuse all other paths.
 
     Args:
-        file (dict): As Gradio describes a file.
+        file (dict): Gradio's description of a file.
 
     Returns:
-        Path: Of a file in Gradio's folder.
+        Path: File in Gradio's upload folder.
 
     Raises:
-        UserError: If it is anything else, such as another file of the server, or an address.
+        UserError: If the path is not an existing file in this folder, such as another file of the server, or a URL.
     """
     path = Path(str(file.get('path'))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
@@ -57,7 +57,7 @@ def uploaded_path(file: dict) -> Path:
 
 
 def class_names(text: str) -> list[str]:
-    """Names parted by commas, which are nothing else here: neither a file of names nor the name of a label set.
+    """Split a text at commas into class names; file names and names of label sets have no special meaning here.
 
     Raises:
         UserError: If the text is too long.
@@ -68,10 +68,10 @@ def class_names(text: str) -> list[str]:
 
 
 class Page(gr.Blocks):
-    """Gradio's page, which looks only at uploads: by itself it would fetch any address, at any size."""
+    """Gradio page that accepts only uploaded files; Gradio's own page also fetches any URL, of any size."""
 
     def validate_inputs(self, block_fn: Callable, inputs: list) -> None:
-        """As Gradio, before it does anything with what a client sent.
+        """Check a client's inputs before Gradio uses them.
 
         Raises:
             gr.Error: If a file is not among the uploads.
@@ -82,51 +82,51 @@ class Page(gr.Blocks):
 
 
 class Visits:
-    """The files of each visit, that is of a page in a browser. They go when the visit ends."""
+    """Files of each visit (one page in one browser). They are deleted when the visit ends."""
 
     def __init__(self) -> None:
         self._files = defaultdict(set)
 
     def note(self, request: gr.Request, *paths: Path) -> None:
-        """Remember files as those of a visit."""
+        """Add files to a visit."""
         self._files[request.session_hash].update(paths)
 
     def end(self, request: gr.Request) -> None:
-        """Delete the files of a visit, but those that another one has uploaded, too."""
+        """Delete the files of a visit, except files that belong to another visit as well."""
         gone = self._files.pop(request.session_hash, set())
         for path in gone.difference(*list(self._files.values())):
             path.unlink(missing_ok=True)
 
 
 class Answers:
-    """What happens when something is pressed.
+    """Event handlers of the page.
 
     Args:
-        seg (OpenVocabInferencer): Segments the images, one at a time.
+        seg (OpenVocabInferencer): Model that segments the images, one at a time.
     """
 
     def __init__(self, seg: OpenVocabInferencer) -> None:
         self.seg, self.visits = seg, Visits()
 
     def upload(self, file: dict, request: gr.Request) -> None:
-        """An image was uploaded; nothing is computed before there are names."""
+        """Handle an upload: add it to the visit, without segmentation."""
         with told():
             self.visits.note(request, uploaded_path(file))
 
     def segment(self, file: dict | None, names: str, with_views: bool, request: gr.Request) -> tuple:
-        """The button: segment an upload.
+        """Handle the button: segment the uploaded image.
 
         Args:
-            file (dict, optional): The image, as Gradio describes it.
-            names (str): Parted by commas.
-            with_views (bool): Whether to draw what each prompt sees, too.
-            request (gr.Request): Whose visit it is.
+            file (dict, optional): Gradio's description of the image file.
+            names (str): Class names, separated by commas.
+            with_views (bool): True also draws the map of each prompt.
+            request (gr.Request): Request that identifies the visit.
 
         Returns:
             tuple: New values of the picture, the mask, the table and the picture of the views.
 
         Raises:
-            gr.Error: With the sentence of a UserError.
+            gr.Error: With the message of a UserError.
         """
         with told():
             if file is None:
@@ -134,7 +134,7 @@ class Answers:
             path = uploaded_path(file)
             try:
                 out = self.seg(path, classes=class_names(str(names)))
-            except UserError as error:  # the visitor knows the file by its name alone
+            except UserError as error:  # the visitor knows only the file name
                 raise UserError(str(error).replace(str(path), path.name)) from error
             with_views = bool(with_views) and self.seg.can_explain
             files = save_results(out, path.stem, with_views)
@@ -143,14 +143,14 @@ class Answers:
                 gr.update(value=str(files['views']), visible=True) if with_views else gr.update(visible=False))
 
     def toggle(self, file: dict | None, names: str, with_views: bool, request: gr.Request) -> tuple:
-        """The views are switched on or off, maybe before there is anything to segment."""
+        """Handle the checkbox of the views: segment again, or only hide the views if the image or names are missing."""
         if file is None or not str(names).strip():
             return gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)
         return self.segment(file, names, with_views, request)
 
 
 def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Path]:
-    """Write the picture, the mask and, if wanted, the views into a new folder within Gradio's; their paths by kind."""
+    """Write the picture, the mask and optionally the views to a new folder in Gradio's; return the paths by kind."""
     folder = Path(mkdtemp(dir=get_upload_folder()))
     files = {kind: folder / f'{stem}_{kind}.png' for kind in ('seg', 'mask', *['views'] * with_views)}
     out.save(files['seg'])
@@ -161,7 +161,7 @@ def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Pa
 
 
 def describe_mask(out: Segmentation) -> str:
-    """HTML of a table of the classes present: colour, value in the mask, name and share of the image."""
+    """Return an HTML table of the classes present: colour, name, value in the mask and share of the image."""
     areas = np.bincount(out.label_map.ravel(), minlength=len(out.classes))
     rows = [_row(out.colours[label], label, out.classes[label], areas[label] / out.label_map.size)
             for label in map(out.index, out.present())]
@@ -175,13 +175,13 @@ def _row(colour: Sequence[int], label: int, name: str, share: float) -> str:
 
 
 def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
-    """The page of a model. Uploads and results lie where the environment variable ``GRADIO_TEMP_DIR`` says.
+    """Build the page of a model. The environment variable ``GRADIO_TEMP_DIR`` sets the folder of uploads and results.
 
     Args:
-        seg (OpenVocabInferencer): Segments the images.
+        seg (OpenVocabInferencer): Model that segments the images.
 
     Returns:
-        gr.Blocks: To be launched by :func:`mmseg_mvp.apis.web_server.serve`.
+        gr.Blocks: Page, launched by :func:`mmseg_mvp.apis.web_server.serve`.
     """
     answers = Answers(seg)
     shown = dict(interactive=False, show_label=False, buttons=['download', 'fullscreen'])

@@ -1,4 +1,4 @@
-"""Serves the page of ``tools/app.py``, with no more than it needs open to the outside. Needs the extra ``web``."""
+"""Server of the page of ``tools/app.py``, with minimal access from outside. It needs the extra ``web``."""
 import os
 import signal
 import socket
@@ -15,21 +15,21 @@ from .inferencer import OpenVocabInferencer
 from .web_page import THEME, build_page
 
 MB = 10**6
-ENVELOPE = MB  # bytes that a request may have beside the file in it
-# Gradio's frontend runs inline scripts; whatever it would load from elsewhere is not needed.
+ENVELOPE = MB  # bytes that a request may contain in addition to the file
+# Gradio's frontend runs inline scripts. It works without resources from other hosts.
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'self'")
-# The page is for its visitor alone: no tunnel to it, no record of what was done, no way in beside the page.
+# Privacy: no public tunnel, no history of runs, no monitoring, no other interface than the page.
 SETTINGS = dict(share=False, run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False, inline=False,
                 footer_links=[], theme=THEME, quiet=True, prevent_thread_lock=True)
 
 
 class Guard:
-    """ASGI middleware: requests have a largest size, and browsers load nothing from other hosts.
+    """ASGI middleware that limits the size of requests and forbids browsers to load resources from other hosts.
 
     Args:
-        app (Callable): The ASGI application.
-        max_bytes (int): Largest body of a request.
+        app (Callable): ASGI application.
+        max_bytes (int): Largest body of a request, in bytes.
     """
 
     def __init__(self, app: Callable, max_bytes: int) -> None:
@@ -56,10 +56,10 @@ class Guard:
 
 
 def check_address(host: str, port: int) -> None:
-    """See that the page can be served there, before a model is built for it.
+    """Check that the server can listen on an address. Call it before building a model.
 
     Raises:
-        UserError: If the port is taken, or the host is not one of this machine.
+        UserError: If the port is invalid or in use, or the host is not an address of this machine.
     """
     if not 0 < port < 2**16:
         raise UserError(f'--port {port} is no port: give a number from 1 to 65535, such as 7860')
@@ -72,20 +72,20 @@ def check_address(host: str, port: int) -> None:
 
 
 def serve(seg: OpenVocabInferencer, host: str, port: int, max_upload: float) -> None:
-    """Serve the page until the process is told to end.
+    """Serve the page until the process receives SIGINT or SIGTERM.
 
-    Uploads and results lie in a folder of this process, which goes with it.
+    Uploads and results are stored in a temporary folder, deleted at the end.
 
     Args:
-        seg (OpenVocabInferencer): Segments the images.
-        host (str): Address to listen on; ``127.0.0.1`` keeps other machines out.
-        port (int): To listen on.
+        seg (OpenVocabInferencer): Model that segments the images.
+        host (str): Address to listen on; ``127.0.0.1`` refuses other machines.
+        port (int): Port to listen on.
         max_upload (float): Largest image file, in MB.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # through the end of the with block
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # lets the with block clean up
     max_bytes = round(max_upload * MB)
     with TemporaryDirectory(prefix='mmseg_mvp_page_') as folder:
-        os.environ['GRADIO_TEMP_DIR'] = folder  # read when a page is built and when it is launched
+        os.environ['GRADIO_TEMP_DIR'] = folder  # Gradio reads it when the page is built and when it is launched
         page = build_page(seg)
         try:
             page.queue(max_size=32).launch(

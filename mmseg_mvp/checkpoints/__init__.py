@@ -1,4 +1,4 @@
-"""Checkpoints: read as data from any address, and kept as plain data."""
+"""Reading of checkpoints as data from any address, and conversion of checkpoints to plain data."""
 from .loading import checkpoints_as_data, read_checkpoint, read_file, trusted_checkpoints
 from .plain import from_plain, same_data, to_plain
 

@@ -1,4 +1,4 @@
-"""The types of objects that a checkpoint keeps as plain values, and how they become objects again."""
+"""Object types that a checkpoint stores as plain values, with their conversions in both directions."""
 import collections
 import datetime
 import math
@@ -21,14 +21,14 @@ from mmseg_mvp.unpickling import PLAIN_VALUES, of_type
 _FACTORIES = {kind.__name__: kind for kind in (
     bool, bytes, collections.Counter, collections.OrderedDict, collections.deque, dict, float, frozenset, int, list,
     set, str, tuple)}
-_MAX_SIZE = 2 ** 20  # of a range, and of what has no bytes
-_MAX_SAME = 100  # keys that share a hash
+_MAX_SIZE = 2 ** 20  # largest size of an array that is not backed by bytes
+_MAX_SAME = 100  # largest number of keys with equal hashes
 
 
 class Kind(NamedTuple):
-    """A type of objects, how they become plain values, and how those become objects again.
+    """Object type with its conversions to plain values and back.
 
-    A file may note any type for any value, so ``restore`` must refuse all values but those that ``plain`` gives.
+    A file may name any type for any value, so ``restore`` must accept only values that ``plain`` can return.
     """
     type: type
     plain: Callable[[Any], Any]
@@ -36,17 +36,17 @@ class Kind(NamedTuple):
 
 
 def _from(kind: type, function: Callable) -> Callable:
-    """The function, for values of exactly this type."""
+    """Wrap a function so that it accepts only values of exactly this type."""
     return lambda value: function(of_type(value, kind))
 
 
 def _spread(function: Callable, *kinds: type) -> Callable:
-    """The function of several arguments, for a list of numbers."""
+    """Wrap a function of several arguments so that it accepts a list of values of these types."""
     return lambda value: function(*[of_type(part, *kinds) for part in of_type(value, list)])
 
 
 def _filled(kind: type) -> Callable:
-    """A dict of this type, whose own setters are not asked."""
+    """Return a function that fills a dict subclass without calling its own setters."""
     def filled(value: dict) -> dict:
         target = kind()
         dict.update(target, of_type(value, dict))
@@ -55,7 +55,7 @@ def _filled(kind: type) -> Callable:
 
 
 def _hashed(keys: list) -> list:
-    """Keys of a dict or entries of a set, unless so many share a hash that it would take hours to tell them apart."""
+    """Return the keys of a dict or entries of a set; refuse many equal hashes, since comparing them takes hours."""
     counts = collections.Counter(map(hash, keys))
     if max(counts.values(), default=0) > _MAX_SAME:
         raise ValueError('keys that share a hash')
@@ -70,12 +70,12 @@ def _pairs(kind: type) -> Callable:
 
 
 def _sorted(value: set | frozenset) -> list:
-    """Entries in an order that is the same in each process."""
+    """Sort the entries by their text, so that the order is the same in each process."""
     return sorted(value, key=repr)
 
 
 def _array(value: np.ndarray) -> dict:
-    """An array as its bytes: torch has no text, no dates and no structures."""
+    """Convert an array to its bytes, since torch has no text, date or structured dtypes."""
     if value.dtype == object:
         return dict(shape=list(value.shape), items=list(value.flat))
     kind = dtype_to_descr(value.dtype)
@@ -102,7 +102,7 @@ def _from_array(value: dict) -> np.ndarray:
 
 def _objects(items: list, shape: list[int]) -> np.ndarray:
     array = np.empty(len(items), object)
-    for index, item in enumerate(items):  # one by one, since NumPy would look into lists
+    for index, item in enumerate(items):  # one by one, since NumPy would expand lists
         array[index] = item
     return array.reshape(shape)
 
@@ -147,11 +147,11 @@ def _ends(value: range | slice) -> list:
 
 
 def _named(kind: type) -> Callable:
-    """The value of torch of this type and name."""
+    """Return a function that finds the torch constant of this type by its name."""
     return lambda value: of_type(vars(torch)[of_type(value, str).removeprefix('torch.')], kind)
 
 
-# The first entry whose type an object has decides. What `plain` gives may hold objects again.
+# The first entry whose type matches an object is used. The values that `plain` returns may contain objects again.
 KINDS = {
     'number': Kind(np.generic, lambda value: _array(np.asarray(value)), _from_number),
     'log': Kind(HistoryBuffer, _log, _from(dict, _from_log)),
@@ -186,5 +186,5 @@ KINDS = {
     'layout': Kind(torch.layout, str, _named(torch.layout)),
     'device': Kind(torch.device, str, _from(str, torch.device)),
 }
-# Dicts of other keys than names, as lists of key and value.
+# Dicts whose keys are not names, stored as lists of key-value pairs.
 PAIRS = {'pairs': _pairs(dict), 'ordered pairs': _pairs(collections.OrderedDict)}

@@ -1,8 +1,7 @@
-"""Reads checkpoints as data, from wherever mmengine finds them, and leaves mmengine as it is.
+"""Reading of checkpoints as data, from any address that mmengine knows, without changes to mmengine.
 
-The host's own loaders find a file (local, URL, model name, object store), and one of ours reads it in the place of
-``torch.load``. Our tools, the inferencer and the teacher call :func:`read_checkpoint`; mmseg's tools read as mmengine
-does.
+mmengine's own loaders find the file (local, URL, model name, object store). Our reader then replaces ``torch.load``.
+Our tools, the inferencer and the teacher call :func:`read_checkpoint`. mmseg's tools still read by mmengine.
 """
 import os
 from collections import deque
@@ -29,10 +28,10 @@ _TRUSTED = ContextVar('trusted checkpoints', default=False)
 
 @contextmanager
 def trusted_checkpoints(trusted: bool = True) -> Iterator[None]:
-    """Have mmengine's own loaders read the checkpoints of a ``with`` block: they may run code from a file.
+    """Read checkpoints in a ``with`` block by mmengine's own loaders, which may run code from a file.
 
     Args:
-        trusted (bool): False changes nothing.
+        trusted (bool): False keeps the current setting.
     """
     token = _TRUSTED.set(trusted or _TRUSTED.get())
     try:
@@ -45,11 +44,11 @@ def read_checkpoint(source: str, map_location: MapLocation = 'cpu') -> dict:
     """Read a checkpoint as data, or by mmengine's loader within :func:`trusted_checkpoints`.
 
     Args:
-        source (str): A path, a URL, or any other address that mmengine knows.
+        source (str): Path, URL, or any other address that mmengine knows.
         map_location (MapLocation): As in ``torch.load``.
 
     Returns:
-        dict: The checkpoint. Objects that are neither tensors nor plain values are left out.
+        dict: Checkpoint. If read as data, it omits objects that are neither tensors nor plain values.
 
     Raises:
         FileNotFoundError: As in mmengine.
@@ -62,7 +61,7 @@ def read_file(path: str) -> Any:
     """Read any file of ``torch.save`` or ``torch.jit.save`` as data, see :func:`mmseg_mvp.unpickling.read_archive`.
 
     Args:
-        path (str): A local file. Within :func:`trusted_checkpoints`, ``torch.load`` reads it.
+        path (str): Local file. Within :func:`trusted_checkpoints`, ``torch.load`` reads it.
     """
     if not _TRUSTED.get():
         return read_archive(path)
@@ -72,12 +71,12 @@ def read_file(path: str) -> Any:
 
 @contextmanager
 def checkpoints_as_data(trusted: bool = False) -> Iterator[None]:
-    """Have all checkpoints of a process read as data, also those that the host loads: ``init_cfg``, ``load_from``.
+    """Read all checkpoints of a process as data, including those the host loads by ``init_cfg`` or ``load_from``.
 
-    It is for command line tools, which own their process. Loaders that a user has registered are kept.
+    Use it only in command line tools, since it affects the whole process. Loaders registered by a user are kept.
 
     Args:
-        trusted (bool): Trust all checkpoints instead.
+        trusted (bool): True trusts all checkpoints instead.
     """
     before = dict(CheckpointLoader._schemes)
     ours = {prefix: _as_data(loader) for prefix, loader in before.items()}
@@ -91,7 +90,7 @@ def checkpoints_as_data(trusted: bool = False) -> Iterator[None]:
 
 
 def _as_data(loader: Callable) -> Callable:
-    """A loader of the host that reads files as data, unless they are trusted; any other loader as it is."""
+    """Convert a host loader to one that reads files as data unless they are trusted; return other loaders unchanged."""
     if getattr(loader, '__globals__', None) is not vars(checkpoint):
         return loader
     names = dict(_safe_torch_load=_read, load_url=_read_url,
@@ -105,17 +104,17 @@ def _as_data(loader: Callable) -> Callable:
         print_log(f'{filename} is trusted: mmengine reads it, and code in it runs.', 'current', level=30)
         return from_plain(loader(filename, map_location))
 
-    load.__name__ = loader.__name__  # mmengine's log names the backend by it
+    load.__name__ = loader.__name__  # mmengine logs it as the backend
     return load
 
 
 def _with_names(function: FunctionType, names: dict[str, Any]) -> FunctionType:
-    """The same function, for which some names of its module mean something else."""
+    """Copy a function; replace some global names of its module in the copy."""
     return FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__)
 
 
 def _read(file: str | BinaryIO, map_location: MapLocation = None, **_) -> dict:
-    """Takes the place of ``torch.load``."""
+    """Read a file as data; replaces ``torch.load``."""
     content = read_archive(file, map_location)
     name = file if isinstance(file, str) else 'The checkpoint'
     if not isinstance(content, dict):
@@ -141,9 +140,10 @@ def _has_tensors(value: Any) -> bool:
 
 
 def _without_stand_ins(value: Any, place: str = '') -> tuple[Any, list[str]]:
-    """A value without the stand-ins in its containers, in place where it is a dict, and the names of those.
+    """Remove the stand-ins from a value and its containers; return the value and the places of the stand-ins.
 
-    A scheduler that is resumed then keeps what it is built with. In lists None takes their places.
+    Dicts are changed in place. In lists, tuples and deques, None replaces a stand-in. A resumed scheduler then keeps
+    the objects that it was built with.
     """
     if isinstance(value, _FOREIGN):
         return None, [f'{place} ({value})']
@@ -160,7 +160,7 @@ def _without_stand_ins(value: Any, place: str = '') -> tuple[Any, list[str]]:
 
 
 def _clean(value: dict, prefix: str) -> list[str]:
-    """Take the stand-ins out of a dict."""
+    """Remove the stand-ins from a dict, in place; return their places."""
     left_out = []
     for key in list(value):
         part, names = _without_stand_ins(value[key], f'{prefix}{key}')
@@ -174,14 +174,14 @@ def _clean(value: dict, prefix: str) -> list[str]:
 
 def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation = None, progress: bool = True,
               **_) -> dict:
-    """Takes the place of ``torch.hub.load_state_dict_from_url``, with the same cache."""
+    """Download and read a file; replaces ``torch.hub.load_state_dict_from_url`` and uses the same cache."""
     folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, os.path.basename(urlparse(url).path))
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, path, progress=progress)
-        except OSError as error:  # urllib's errors are some
+        except OSError as error:  # includes urllib's errors
             raise UserError(f'{url} can\'t be fetched ({" ".join(str(error).split())[:100]}): check the network, or '
                             f'fetch the file elsewhere and give its path.') from error
     return _read(path, map_location)

@@ -1,10 +1,10 @@
-"""Checkpoints of plain data, which any torch reads by ``weights_only=True``: tensors, numbers, text, lists, dicts.
+"""Conversion of checkpoints to plain data (tensors, numbers, text, lists, dicts), readable by ``weights_only=True``.
 
-mmengine saves objects beside the weights: logs, counters of schedulers, all that a data set's metainfo holds.
-:func:`to_plain` turns them into plain values of the same meaning (a ``Path`` into text, a ``Counter`` into a dict) and
-notes their types under :data:`TYPES`, by which :func:`from_plain` restores them. An object of a subclass becomes one of
-the type that :data:`~mmseg_mvp.checkpoints.kinds.KINDS` names. Functions and other objects are not data: a resumed run
-has those that it is built with.
+mmengine saves objects besides the weights: logs, counters of schedulers, the metainfo of data sets. :func:`to_plain`
+converts them to plain values (a ``Path`` to text, a ``Counter`` to a dict) and stores their types under :data:`TYPES`.
+:func:`from_plain` restores them from these types. An object of a subclass is restored as the base type in
+:data:`~mmseg_mvp.checkpoints.kinds.KINDS`. Functions and other objects are omitted; a resumed run uses those it was
+built with.
 """
 import functools
 import inspect
@@ -21,19 +21,20 @@ from mmseg_mvp.unpickling.limits import Budget, key
 from .kinds import KINDS, PAIRS
 
 TYPES = 'types_of_plain_values'
-_MAX_DEPTH = 100  # as the reader of checkpoints has it
+_MAX_DEPTH = 90  # below the limit of the reader of checkpoints
 _LEAVES = (type(None), bool, int, float, str, Tensor)
-_MAX_KEY = 2 ** 60  # larger integers can share one hash, so the reader takes none as keys
+_MAX_KEY, _MAX_NAME = 2 ** 60, 2 ** 12  # the reader accepts few larger keys, since they can share one hash
 
 
 def to_plain(checkpoint: dict) -> tuple[dict, list[str]]:
-    """A checkpoint of plain values.
+    """Convert a checkpoint to plain values.
 
     Args:
-        checkpoint (dict): As mmengine saves it.
+        checkpoint (dict): Checkpoint as mmengine saves it.
 
     Returns:
-        tuple[dict, list[str]]: The same with :data:`TYPES`, and the places of what is neither data nor a function.
+        tuple[dict, list[str]]: Plain checkpoint with :data:`TYPES`, and the places of omitted objects other than
+            functions and classes.
     """
     writer = _Writer()
     plain = writer.parts_of(checkpoint, ())
@@ -41,28 +42,28 @@ def to_plain(checkpoint: dict) -> tuple[dict, list[str]]:
 
 
 class _Omitted:
-    """In the place of what is not saved."""
+    """Marker of a value that is not saved."""
 
 
 class _Writer:
-    """Turns values into plain ones.
+    """Converter of values to plain values.
 
     Attributes:
-        types (list): Kind and place of each object, those that hold others first.
-        lost (list[str]): Places of what is no data.
+        types (list): Kind and place of each object; containers precede their parts.
+        lost (list[str]): Places of omitted objects.
     """
 
     def __init__(self) -> None:
         self.types, self.lost, self.above = [], [], set()
 
     def plain(self, value: Any, place: tuple, inner: bool = False) -> Any:
-        """The plain value at a place; inner ones are parts of an object, which is lost with them."""
+        """Convert the value at a place. Inner values are parts of an object; an error in one omits the whole object."""
         if type(value) in _LEAVES:
             return value
         noted = len(self.types)
         try:
             return self._below(value, place)
-        except Exception:  # of objects that only look like those of a kind
+        except Exception:  # the object has the type of a kind, but other contents
             del self.types[noted:]
             if inner:
                 raise
@@ -81,7 +82,7 @@ class _Writer:
         name = next((name for name, kind in KINDS.items() if isinstance(value, kind.type)), None)
         if name:
             value = KINDS[name].plain(value)
-            KINDS[name].restore(value)  # what could not be restored is not saved
+            KINDS[name].restore(value)  # raises an error if the value can't be restored
             self.types.append([name, list(place)])
         if isinstance(value, (dict, list, tuple)):
             return self.parts_of(value, place, bool(name))
@@ -89,11 +90,11 @@ class _Writer:
             if isinstance(value, base):
                 return base(value)
         if isinstance(value, nn.Parameter):
-            return nn.Parameter(value.data, value.requires_grad)  # without attributes, which few torches read
+            return nn.Parameter(value.data, value.requires_grad)  # drops attributes, which few torch versions read
         return value.as_subclass(Tensor) if isinstance(value, Tensor) else self._lose(value, place)
 
     def parts_of(self, value: dict | list | tuple, place: tuple, inner: bool = False) -> dict | list | tuple:
-        """A container with plain values."""
+        """Convert the parts of a container to plain values."""
         if isinstance(value, dict):
             return self._dict(value, place, inner)
         parts = [self.plain(part, (*place, index), inner) for index, part in enumerate(value)]
@@ -134,21 +135,23 @@ class _Writer:
 
 
 def _is_name(name: Any) -> bool:
-    """True of keys that the places of values can name, and that each reader takes."""
-    return type(name) in (str, bool, type(None)) or type(name) is int and abs(name) < _MAX_KEY
+    """True if a key can be part of a place and all readers accept it."""
+    if type(name) is int:
+        return abs(name) < _MAX_KEY
+    return type(name) in (bool, type(None)) or type(name) is str and len(name) < _MAX_NAME
 
 
 def from_plain(checkpoint: dict) -> dict:
-    """A checkpoint with the objects that :func:`to_plain` turned into plain values; any other as it is.
+    """Restore the objects that :func:`to_plain` converted; return other checkpoints unchanged.
 
     Args:
-        checkpoint (dict): As read. Its lists and dicts are changed.
+        checkpoint (dict): Checkpoint as read. Its lists and dicts are changed in place.
 
     Returns:
-        dict: As mmengine saves it.
+        dict: Checkpoint as mmengine saves it.
 
     Raises:
-        UserError: If the notes on types don't fit the values. Notes on values that someone has removed don't count.
+        UserError: If the stored types do not fit the values. Types of removed dict entries are ignored.
     """
     if not (isinstance(checkpoint, dict) and TYPES in checkpoint):
         return checkpoint
@@ -158,17 +161,18 @@ def from_plain(checkpoint: dict) -> dict:
         for name, place in of_type(checkpoint.pop(TYPES), list):
             notes.add(name, place)
         return _Reader().restored(checkpoint, notes)
-    except Exception as error:  # a note of a stranger can be wrong in many ways
+    except Exception as error:  # types in an untrusted file can be wrong in many ways
         raise UserError(f'The objects of a checkpoint can\'t be restored ({type(error).__name__}: '
                         f'{short(str(error))}): its {TYPES} don\'t fit its values; copy the file again.') from error
 
 
 class _Notes:
-    """Notes on a value.
+    """Stored types of a value and its parts.
 
     Attributes:
-        names (list[str]): Its kind, and whether a dict is written as pairs, the outer type first.
-        parts (dict[Any, _Notes]): Those on its parts.
+        names (list[str]): Kind of the value, and ``'pairs'`` or ``'ordered pairs'`` for a dict stored as pairs; the
+            outer type is first.
+        parts (dict[Any, _Notes]): Stored types of the parts.
     """
 
     def __init__(self) -> None:
@@ -187,13 +191,13 @@ class _Notes:
 
 
 class _Reader:
-    """Restores values. Objects of text or bytes that several places share would take more memory than the file."""
+    """Converter of plain values to objects. A budget limits copies of text or bytes that several places share."""
 
     def __init__(self) -> None:
         self.budget, self.seen = Budget(0), {}
 
     def restored(self, value: Any, notes: _Notes) -> Any:
-        """A value whose parts and types the notes name."""
+        """Restore a value and its parts to the types in the notes."""
         if notes.parts:
             value = self._with_parts(value, notes.parts)
         for name in reversed(notes.names):
@@ -217,7 +221,7 @@ class _Reader:
 
 
 def same_data(one: Any, other: Any) -> bool:
-    """True if two values become the same plain values of the same types, bit for bit."""
+    """True if :func:`to_plain` converts two values to equal values of equal types."""
     return _equal(*(to_plain(dict(value=value))[0] for value in (one, other)))
 
 
@@ -234,5 +238,5 @@ def _equal(one: Any, other: Any) -> bool:
 def _equal_tensors(one: Tensor, other: Tensor) -> bool:
     try:
         return one.dtype == other.dtype and torch.equal(one.cpu(), other.cpu())
-    except RuntimeError:  # of sparse ones, for example
+    except RuntimeError:  # sparse tensors, for example
         return False

@@ -1,4 +1,4 @@
-"""Files of pickles read as data: ``torch.save`` old and new, TorchScript, bare pickles."""
+"""Reading of pickle files as data: old and new ``torch.save`` files, TorchScript files, bare pickles."""
 from .archive import TRUST, MapLocation, is_checkpoint, module_tensors, read_archive
 from .limits import of_type, short
 from .unpickler import ForeignError, Reference, StandIn, read_pickle

@@ -1,8 +1,8 @@
-"""Reads the files of ``torch.save`` and ``torch.jit.save`` as data: nothing in a file runs.
+"""Reading of ``torch.save`` and ``torch.jit.save`` files as data; no code in a file runs.
 
-``torch.load(weights_only=True)`` is not used. Up to torch 2.5 a file can run code by it (CVE-2025-32434). All versions
-refuse the objects that checkpoints of the field hold beside weights. A file of 300 bytes fills the memory by it, on
-torch 2.15 as well (docs/reliability.md).
+``torch.load(weights_only=True)`` is not used, for three reasons. Up to torch 2.5, a file can run code through it
+(CVE-2025-32434). All versions refuse objects that common checkpoints hold besides weights. A file of 300 bytes can
+fill the memory, on torch 2.15 as well (docs/reliability.md).
 """
 import io
 import mmap
@@ -18,45 +18,48 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from .limits import MAX_DEPTH, Budget, check_tree, of_type, short
+from .limits import Budget, check_tree, of_type, short, sizes
 from .tensors import Storage, storage_type, tensor_values
 from .unpickler import DataUnpickler, ForeignError, Reference, StandIn
 
 MapLocation = str | torch.device | Mapping[str, str] | Callable | None
 TRUST = 'if you trust it, add --trust-checkpoint (in Python: with mmseg_mvp.checkpoints.trusted_checkpoints())'
 
-_MAX_ATTRIBUTES = 10 ** 6  # of the modules of a TorchScript file
+_MAX_ATTRIBUTES = 10 ** 5  # in all modules of a TorchScript file
+_MAX_NAME = 1000  # characters
 _ZIP = b'PK\x03\x04'
-_MAGIC = 0x1950a86a20f9469cfc6c  # of torch.save before 1.6
+_MAGIC = 0x1950a86a20f9469cfc6c  # first value in files of torch.save before 1.6
 _OLD = pickle.dumps(_MAGIC, 2)
 
 
 class ArchiveUnpickler(DataUnpickler):
-    """Unpickles the objects of a file whose storages lie beside the pickle.
+    """Unpickler of a file whose storages are outside the pickle.
 
     Args:
-        file (BinaryIO): The pickle.
-        budget (Budget): Memory for the values.
-        storage (Callable): Gives the storage of (key, dtype, bytes, location).
+        file (BinaryIO): Pickle.
+        budget (Budget): Memory limit of the values.
+        storage (Callable): Function that returns the storage of (key, dtype, number of bytes, location).
     """
 
     def __init__(self, file: BinaryIO, budget: Budget, storage: Callable[..., Storage]) -> None:
         super().__init__(file, budget, tensor_values(budget))
         self.storage, self.storages = storage, {}
 
-    def persistent_load(self, pid: tuple) -> Storage:
-        _, kind, key, location, count, *view = of_type(pid, tuple)
-        if view and view[0] is not None:
+    def persistent_load(self, pid: tuple) -> Storage | Reference:
+        if len(of_type(pid, tuple)) == 4:  # ('module', class, file, its code), before torch 1.6
+            return of_type(pid[1], Reference)
+        if len(pid) > 6 or pid[5:] and pid[5] is not None:
             raise pickle.UnpicklingError('a view of a storage, as torch before 0.4 wrote it')
+        kind, key, location, count = pid[1:5]
         dtype = storage_type(kind)
         if of_type(key, str) not in self.storages:
-            size = of_type(count, int) * dtype.itemsize
-            self.storages[key] = self.storage(key, dtype, size, of_type(location, str))
+            size, = sizes((count, ))
+            self.storages[key] = self.storage(key, dtype, size * dtype.itemsize, of_type(location, str))
         return Storage(self.storages[key].memory, dtype)
 
 
 class _Survey(ArchiveUnpickler):
-    """Goes through a pickle for its storages alone."""
+    """Unpickler that only collects the storages of a pickle."""
 
     def make(self, reference: Reference, args: tuple) -> StandIn:
         return StandIn('')
@@ -66,15 +69,15 @@ def read_archive(file: str | BinaryIO, map_location: MapLocation = 'cpu') -> Any
     """Read a file of ``torch.save`` or ``torch.jit.save``.
 
     Args:
-        file (str | BinaryIO): Its path, or the open file.
-        map_location (MapLocation): As in ``torch.load``; None is the CPU.
+        file (str | BinaryIO): Path or open file.
+        map_location (MapLocation): As in ``torch.load``; None selects the CPU.
 
     Returns:
-        Any: Tensors, numbers, plain values, arrays and mmengine's logs. Other objects are a :class:`StandIn`, classes
-            and functions a :class:`Reference`.
+        Any: Tensors, numbers, plain values, arrays and mmengine's logs. A :class:`StandIn` replaces any other object, a
+            :class:`Reference` any class or function.
 
     Raises:
-        UserError: If the file is damaged, or calls a function that no data needs.
+        UserError: If the file is damaged, or calls a function that data does not need.
     """
     path = file if isinstance(file, str) else 'The file'
     place = _mover(map_location)
@@ -88,13 +91,13 @@ def read_archive(file: str | BinaryIO, map_location: MapLocation = 'cpu') -> Any
     except ForeignError as error:
         raise UserError(f'{path} is not read, since {error}, which may run code and which no weights need: fetch it '
                         f'from its publisher, or, {TRUST}.') from error
-    except Exception as error:  # a damaged file fails in many ways
+    except Exception as error:  # a damaged file can raise many types of errors
         raise UserError(f'{path} can\'t be read ({type(error).__name__}: {short(str(error))}): it is truncated or was '
                         f'not written by torch.save; copy or fetch it again.') from error
 
 
 def is_checkpoint(path: str) -> bool:
-    """True if a file begins and ends as those of ``torch.save``."""
+    """True if a file starts like an old ``torch.save`` file or has the end record of a zip archive."""
     with open(path, 'rb') as file:
         return file.read(len(_OLD)) == _OLD or zipfile.is_zipfile(path)
 
@@ -118,8 +121,12 @@ def _read_zip(file: BinaryIO, budget: Budget, place: Callable) -> Any:
         folder = os.path.dirname(name)
 
         def record(name: str) -> bytes:
-            budget.spend(records[f'{folder}/{name}'].file_size)
-            return archive.read(f'{folder}/{name}')
+            info = records[f'{folder}/{name}']
+            if not info.CRC:  # torch's set_crc32_options(False)
+                del info.CRC
+            budget.spend(info.file_size)
+            with archive.open(info) as file:
+                return file.read(info.file_size)  # archive.read() can unpack more than the stated size
 
         order = record('byteorder').decode() if f'{folder}/byteorder' in records else sys.byteorder
         content = record('data.pkl')
@@ -131,10 +138,10 @@ def _read_zip(file: BinaryIO, budget: Budget, place: Callable) -> Any:
 
 
 def _read_old(file: BinaryIO, size: int, place: Callable) -> Any:
-    """Read a file of a torch before 1.6: some pickles, then each storage as its length and its bytes."""
+    """Read a file written before torch 1.6: several pickles, then the length and the bytes of each storage."""
     if not size:
         raise EOFError('it is empty')
-    # Both return what is there when they are asked for more, and reserve nothing.
+    # If asked for more bytes than the file has, both return the rest and allocate no more.
     data = file if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if DataUnpickler(data, Budget(0), {}).load() != _MAGIC:
         raise ValueError('neither an archive nor a file of torch before 1.6')
@@ -149,7 +156,7 @@ def _read_old(file: BinaryIO, size: int, place: Callable) -> Any:
 
 
 def _old_storages(data: BinaryIO, size: int, order: str, place: Callable) -> dict[str, Storage]:
-    """All storages by their keys; the file goes on with the objects, then the keys, then the storages."""
+    """Read all storages, by key. From its current position, the file holds the objects, the keys and the storages."""
     found = {}
 
     def note(key: str, *about) -> Storage:
@@ -159,7 +166,7 @@ def _old_storages(data: BinaryIO, size: int, order: str, place: Callable) -> dic
     _Survey(data, Budget(size), note).load()
     storages = {}
     for key in of_type(DataUnpickler(data, Budget(size), {}).load(), list):
-        dtype, length, location = found.pop(key)
+        dtype, length, location = found.pop(of_type(key, str))
         if int.from_bytes(data.read(8), order) * dtype.itemsize != length:
             raise pickle.UnpicklingError(f'storage {key} has two lengths')
         content = data.read(length)
@@ -172,7 +179,7 @@ def _old_storages(data: BinaryIO, size: int, order: str, place: Callable) -> dic
 
 
 def _storage(content: bytes, dtype: torch.dtype, order: str, place: Callable, location: str) -> Storage:
-    """A storage of some bytes in an order, on the device where its place in the file is to be."""
+    """Create a storage from bytes in a byte order, on the device that ``place`` selects for a location."""
     if order not in ('little', 'big'):
         raise ValueError(f'the byte order {short(order)}')
     if not content:
@@ -184,7 +191,7 @@ def _storage(content: bytes, dtype: torch.dtype, order: str, place: Callable, lo
 
 
 def _mover(map_location: MapLocation) -> Callable[[torch.UntypedStorage, str], torch.UntypedStorage]:
-    """A function that brings a storage to its device, as ``torch.load`` does by ``map_location``."""
+    """Return a function that moves a storage to its device, as ``torch.load`` does by ``map_location``."""
     if map_location is None or isinstance(map_location, (str, torch.device)):
         return lambda memory, location: _to(memory, str(map_location or 'cpu'))
     if isinstance(map_location, Mapping):
@@ -195,7 +202,7 @@ def _mover(map_location: MapLocation) -> Callable[[torch.UntypedStorage, str], t
 
     def move(memory: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
         moved = map_location(memory, location)
-        return memory if moved is None else getattr(moved, '_untyped_storage', moved)
+        return _to(memory, location) if moved is None else getattr(moved, '_untyped_storage', moved)
     return move
 
 
@@ -208,25 +215,25 @@ def _to(memory: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
 
 
 def module_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of a TorchScript module that :func:`read_archive` has read, by the names of its state dict.
+    """Yield the tensors of a TorchScript module from :func:`read_archive`, with their names in the state dict.
 
     Args:
-        module (StandIn): Takes the place of the module.
+        module (StandIn): Record of the module.
 
     Yields:
-        tuple[str, Tensor]: Name and tensor, of any shape.
+        tuple[str, Tensor]: Name and tensor of any shape.
 
     Raises:
-        pickle.UnpicklingError: If the modules hold each other, as those of no network do.
+        pickle.UnpicklingError: If there are too many attributes or a name is too long, as in a cycle of modules.
     """
     waiting, count = [('', module)], 0
     while waiting:
         prefix, module = waiting.pop()
         for name, value in (module.state if isinstance(module.state, dict) else {}).items():
-            count += 1
-            if count > _MAX_ATTRIBUTES or prefix.count('.') > MAX_DEPTH:
+            name, count = prefix + of_type(name, str), count + 1
+            if count > _MAX_ATTRIBUTES or len(name) > _MAX_NAME:
                 raise pickle.UnpicklingError('modules that hold each other')
             if isinstance(value, Tensor):
-                yield prefix + name, value
+                yield name, value
             elif isinstance(value, StandIn):
-                waiting.append((f'{prefix}{name}.', value))
+                waiting.append((f'{name}.', value))

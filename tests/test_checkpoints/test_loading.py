@@ -59,7 +59,7 @@ def numbers(kind):
     return torch.ones(2).to(getattr(torch, kind))
 
 
-# What checkpoints of the field hold beside their weights.
+# Objects that checkpoints of the field hold beside their weights.
 FOREIGN = {
     'namespace': Namespace(lr=0.1, path=Path('x')), 'simple namespace': SimpleNamespace(a=1), 'path': Path('/a/b'),
     'config': Config(dict(model=dict(type='A'))), 'settings': ConfigDict(a=dict(b=[1])), 'addict': addict.Dict(a=1),
@@ -88,7 +88,7 @@ def weights():
 
 @pytest.fixture
 def logged(monkeypatch):
-    """What the loading tells."""
+    """All that the loading tells."""
     texts = []
     monkeypatch.setattr(loading, 'print_log', lambda text, *_, **kwargs: texts.append(text))
     return texts

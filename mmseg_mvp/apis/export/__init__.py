@@ -1,4 +1,4 @@
-"""Ways out: into mmseg's own components, into ONNX, and prompts into a file, which is a way in as well."""
+"""Export of models to mmseg's own components and to ONNX; saving and loading of learned prompts."""
 from .baked import bake, difference, export_baked
 from .onnx_file import check_onnx, export_onnx, save_embeddings
 from .prompts import from_pretrained, load_prompts, save_prompts

@@ -1,4 +1,4 @@
-"""A model for one list of classes in mmseg's own components: a config and a checkpoint that need no mmseg_mvp."""
+"""Export of a model with fixed classes to mmseg's own components; config and checkpoint do not need mmseg_mvp."""
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,18 +24,18 @@ from .plain import pad_multiple
 
 
 def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
-    """Write a model's stock twin as ``NAME.py`` and ``NAME.pth`` and compare the two on random pictures.
+    """Write a model in mmseg's components as ``NAME.py`` and ``NAME.pth``; compare both models on random images.
 
     Args:
         cfg (Config): Config that the model was built from.
-        model (BaseModel): A segmentor with a text classifier, in eval mode, with the classes wanted.
-        path (str | Path): ``NAME.pth``, new; the config is written beside it.
+        model (BaseModel): Segmentor with a text classifier and the classes to export, in eval mode.
+        path (str | Path): New file ``NAME.pth``. The config is written to the same folder.
 
     Returns:
-        float: Share of pixels that get the same label from both.
+        float: Share of pixels with equal labels.
 
     Raises:
-        UserError: If the model can't be baked, a file is there already, or the twin does not do what the model does.
+        UserError: If the model can't be baked, a file exists, or too many labels differ.
     """
     check_new_file(path, '.pth')
     path = Path(path)
@@ -55,17 +55,17 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
 
 
 def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
-    """Build a model's twin in mmseg's ``EncoderDecoder``: the text tower is gone, its embeddings are a convolution.
+    """Build an equivalent mmseg ``EncoderDecoder``. A convolution with the text embeddings replaces its text tower.
 
     Args:
         cfg (Config): Config that the model was built from.
-        model (BaseModel): A segmentor with a text classifier, in eval mode.
+        model (BaseModel): Segmentor with a text classifier, in eval mode.
 
     Returns:
-        tuple[Config, BaseModel]: Config of the twin, and the twin in eval mode.
+        tuple[Config, BaseModel]: Config of the exported model, and the exported model in eval mode.
 
     Raises:
-        UserError: If mmseg has no components that do the same.
+        UserError: If mmseg has no equivalent components.
     """
     check_one_row_a_class(model, 'a 1x1 convolution')
     if getattr(model.decode_head, 'gpr', None) is not None:
@@ -80,7 +80,7 @@ def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
         config.data_preprocessor = _preprocessor(cfg, model)
     if model.with_neck:
         config.neck = _stock(cfg.model.neck, model.neck)
-    with DefaultScope.overwrite_default_scope('mmseg'):  # as the config says; mmcv's layers look there
+    with DefaultScope.overwrite_default_scope('mmseg'):  # as in the exported config; mmcv's layers use it
         twin = MODELS.build(config).eval()
     fill_backbone(twin.backbone)
     fill_head(twin.decode_head, model.decode_head, embedding)
@@ -90,14 +90,14 @@ def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
 
 
 def agreement(model: BaseModel, twin: BaseModel) -> float:
-    """Share of the pixels of random pictures that get the same label from both."""
+    """Compute the share of pixels with equal labels, on random images."""
     same = [label_maps(predictions(model, images)) == label_maps(predictions(twin, images))
             for images in (random_images(*shape) for shape in dynamic_shapes(pad_multiple(model)))]
     return torch.cat([one.flatten() for one in same]).float().mean().item()
 
 
 def difference(model: BaseModel) -> str | None:
-    """Why a twin's label maps are not quite the model's, as a sentence; None where they are the same up to rounding."""
+    """Explain differences between exported and original label maps; None if they are equal up to rounding."""
     if not is_exact(model.decode_head):
         return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, '
                 'so that resizing mixes them otherwise')
@@ -107,7 +107,10 @@ def difference(model: BaseModel) -> str | None:
 
 
 def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module], None], Tensor | None]:
-    """Config of the stock backbone, what fills it, and what is left for the head to project its features by (D, C)."""
+    """Return the config of mmseg's backbone, the function that copies its weights, and the embedding of the head.
+
+    The embedding is CLIP's projection (D, width), which the head must apply; None if the features need none.
+    """
     backbone = model.backbone
     if not isinstance(backbone, CLIPImageEncoder):
         return _stock(cfg.model.backbone, backbone), lambda twin: twin.load_state_dict(backbone.state_dict()), None
@@ -120,10 +123,10 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
 
 
 def _stock(own: dict, module: nn.Module) -> dict:
-    """The config of a component that is not ours, without pretrained weights.
+    """Return the config of a host component, without pretrained weights.
 
     Raises:
-        UserError: If it is ours.
+        UserError: If the component belongs to mmseg_mvp.
     """
     if type(module).__module__.startswith('mmseg_mvp'):
         raise UserError(f'{type(module).__name__} is no component of mmseg: export the model as ONNX')
@@ -135,20 +138,20 @@ def _test_cfg(model: BaseModel) -> dict:
 
 
 def _preprocessor(cfg: Config, model: BaseModel) -> dict:
-    """The data preprocessor, which pads what our segmentors pad themselves."""
+    """Return the config of the data preprocessor, with the padding that our segmentors do themselves."""
     own, multiple = dict(cfg.model.data_preprocessor), pad_multiple(model)
     pads = multiple > 1 and model.test_cfg.mode == 'whole'
     return dict(own, test_cfg=dict(size_divisor=multiple)) if pads else own
 
 
 def _test_pipeline(cfg: Config) -> list[dict]:
-    """mmseg's own steps for a picture, with the sizes of the config's."""
+    """Return a test pipeline of mmseg's own steps, with the ``Resize`` steps of the config."""
     resizes = [step for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
     return [dict(type='LoadImageFromFile'), *resizes, dict(type='PackSegInputs')]
 
 
 def _imports(cfg: Config) -> dict:
-    """The config's imports but for this package: components of the user's own stay."""
+    """Return the config's ``custom_imports`` without mmseg_mvp; the user's own modules remain."""
     own = dict(cfg.get('custom_imports') or {})
     kept = [name for name in own.get('imports', []) if name.split('.')[0] != 'mmseg_mvp']
     return dict(custom_imports=dict(own, imports=kept)) if kept else {}

@@ -1,4 +1,4 @@
-"""What all ways out share: what a file says of its origin, and the check against the model itself."""
+"""Functions shared by all exports: metadata of the origin, and comparison with the original model."""
 import json
 import os
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from mmseg_mvp import __version__
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.text import TextClassifier
 
-# Share of pixels whose label a file must give as the model does: what rounding may move.
+# Smallest share of pixels with equal labels in the exported and the original model; allows for rounding errors.
 AGREEMENT = 0.999
 
 
 def text_classifier(model: BaseModel) -> TextClassifier:
-    """The text classifier of a segmentor.
+    """Return the text classifier of a segmentor.
 
     Raises:
-        UserError: If it has none.
+        UserError: If the segmentor has no text classifier.
     """
     head = getattr(model, 'decode_head', model)
     classifier = getattr(head, 'classifier', None)
@@ -31,14 +31,14 @@ def text_classifier(model: BaseModel) -> TextClassifier:
 
 
 def check_one_row_a_class(model: BaseModel, kind: str) -> None:
-    """Refuse classes with several wordings whose scores are joined by a maximum.
+    """Refuse classes with several wordings that are combined by the maximum score.
 
     Args:
-        model (BaseModel): A segmentor with a text classifier.
-        kind (str): What such a class has no place in, for the message.
+        model (BaseModel): Segmentor with a text classifier.
+        kind (str): Name of the export that needs one embedding per class, for the message.
 
     Raises:
-        UserError: If there are some.
+        UserError: If the model has such classes.
     """
     classifier = text_classifier(model)
     several = [name for name, wordings in classifier.vocabulary.items() if len(wordings) > 1]
@@ -49,10 +49,10 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
 
 
 def origin(classifier: TextClassifier) -> dict[str, str]:
-    """Metadata of any file: who wrote it and which CLIP it needs; of local files the names, not where they lay.
+    """Return the metadata of the origin: the writer and the CLIP. Local files are given by name, without folders.
 
     Args:
-        classifier (TextClassifier): With the CLIP.
+        classifier (TextClassifier): Classifier with the CLIP.
     """
     clip = classifier.clip
     return dict(writer=f'mmseg_mvp {__version__}', clip=os.path.basename(clip.name),
@@ -60,12 +60,12 @@ def origin(classifier: TextClassifier) -> dict[str, str]:
 
 
 def as_json(value: object) -> str:
-    """JSON that keeps letters of all scripts readable."""
+    """Encode a value as JSON without escaping non-ASCII letters."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def random_images(batch: int, height: int, width: int) -> Tensor:
-    """Coarse and fine noise, the same each time: uint8 RGB, (B, H, W, 3)."""
+    """Create RGB images of coarse and fine noise, uint8, (B, H, W, 3); equal sizes give equal images."""
     generator = torch.Generator().manual_seed(batch + height * width)
     coarse, fine = (torch.rand(batch, 3, *size, generator=generator) for size in ((4, 4), (height, width)))
     images = 0.8 * torch.nn.functional.interpolate(coarse, (height, width), mode='bilinear') + 0.2 * fine
@@ -74,14 +74,14 @@ def random_images(batch: int, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def predictions(model: BaseModel, images: Tensor) -> list[SegDataSample]:
-    """What a segmentor of mmseg says of pictures, through its data preprocessor and its own ``predict``.
+    """Predict the labels of images with an mmseg segmentor, by its data preprocessor and its own ``predict``.
 
     Args:
-        model (BaseModel): The segmentor, in eval mode.
+        model (BaseModel): Segmentor in eval mode.
         images (Tensor): RGB, uint8, (B, H, W, 3).
 
     Returns:
-        list[SegDataSample]: As mmseg's ``test_step`` gives them.
+        list[SegDataSample]: Predictions of mmseg's ``test_step``.
     """
     size = tuple(images.shape[1:3])
     samples = [SegDataSample(metainfo=dict(ori_shape=size, img_shape=size)) for _ in images]
@@ -89,11 +89,11 @@ def predictions(model: BaseModel, images: Tensor) -> list[SegDataSample]:
 
 
 def label_maps(samples: Sequence[SegDataSample]) -> Tensor:
-    """Label maps of predictions of one size, int64, (B, H, W)."""
+    """Stack the label maps of predictions of one size: int64, (B, H, W)."""
     return torch.cat([sample.pred_sem_seg.data for sample in samples])
 
 
 def dynamic_shapes(multiple: int) -> tuple[tuple[int, int, int], ...]:
-    """Batch, height and width of pictures to check with: none a multiple of the other, nor of ``multiple``."""
+    """Return two sets of batch, height and width for the checks; sides are not multiples of each other."""
     unit = max(multiple, 16)
     return (1, 3 * unit + 1, 4 * unit - 5), (3, 5 * unit - 2, 2 * unit)

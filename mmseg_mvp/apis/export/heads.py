@@ -1,8 +1,9 @@
-"""What heads with a text classifier become in mmseg's own heads, whose last layer is a 1x1 convolution.
+"""Conversion of heads with a text classifier to mmseg's own heads, whose last layer is a 1x1 convolution.
 
-Products ``<f, t>`` are one. Cosines ``<f / |f|, t>`` are one behind a norm over the channels: of ``[f, -f]`` the mean
-is 0 and the variance ``|f|^2 / D``, so that mmseg's ``LayerNorm2d`` gives ``sqrt(D) [f, -f] / |f|``. A head without a
-place for that norm gives ``<f, t>`` instead: the same order of the classes at each feature, other scores.
+Products ``<f, t>`` are a 1x1 convolution. Cosines ``<f / |f|, t>`` are a 1x1 convolution after a norm over channels:
+``[f, -f]`` has mean 0 and variance ``|f|^2 / D``, so mmseg's ``LayerNorm2d`` returns ``sqrt(D) [f, -f] / |f|``. A head
+that has no place for this norm computes ``<f, t>`` instead. At each feature, the ranking of the classes is the same,
+but the scores differ.
 """
 import torch
 from mmcv.cnn import ConvModule
@@ -21,19 +22,19 @@ CHANNEL_NORM = dict(type='mmseg.models.utils.LayerNorm2d', eps=1e-12)
 
 
 def head_config(head: BaseDecodeHead, own: dict, embedding: Tensor | None) -> dict:
-    """Config of the stock head that takes the place of a head.
+    """Return the config of the stock head (mmseg's own) that replaces a head.
 
     Args:
-        head (BaseDecodeHead): A head with a text classifier.
-        own (dict): Its config.
-        embedding (Tensor, optional): What takes the stock backbone's features to those that the head is used to,
-            (D, width); None where they are the same.
+        head (BaseDecodeHead): Head with a text classifier.
+        own (dict): Config of this head.
+        embedding (Tensor, optional): Projection of the stock backbone's features to the input of the head,
+            (D, width); None if they are equal.
 
     Returns:
-        dict: To be built, then filled by :func:`fill_head`.
+        dict: Config of a head, filled by :func:`fill_head` after building.
 
     Raises:
-        UserError: If there is no such head.
+        UserError: If mmseg has no equivalent head.
     """
     classes = dict(num_classes=len(head.classifier.vocabulary), align_corners=head.align_corners)
     if isinstance(head, MultiPromptTextHead):
@@ -54,15 +55,15 @@ def head_config(head: BaseDecodeHead, own: dict, embedding: Tensor | None) -> di
 
 @torch.no_grad()
 def fill_head(stock: BaseDecodeHead, head: BaseDecodeHead, embedding: Tensor | None) -> None:
-    """Copy what a head has learned, and the embeddings of its classes.
+    """Copy the parameters of a head and the embeddings of its classes to the stock head.
 
     Args:
-        stock (BaseDecodeHead): As built from :func:`head_config`.
-        head (BaseDecodeHead): The head.
-        embedding (Tensor, optional): As there.
+        stock (BaseDecodeHead): Head built from :func:`head_config`.
+        head (BaseDecodeHead): Head with a text classifier.
+        embedding (Tensor, optional): As in :func:`head_config`.
 
     Raises:
-        UserError: If the stock head has other parameters.
+        UserError: If the parameters or layers of the stock head do not match.
     """
     if isinstance(head, MultiPromptTextHead):
         return _fill_cosine(stock, head, embedding)
@@ -77,7 +78,7 @@ def fill_head(stock: BaseDecodeHead, head: BaseDecodeHead, embedding: Tensor | N
 
 
 def is_exact(head: BaseDecodeHead) -> bool:
-    """Whether the stock head gives the very scores, or only those before the feature's length divides them."""
+    """True if the exported head reproduces the logits; False if it omits feature normalisation."""
     return isinstance(head, MultiPromptTextHead) or head.conv_seg.log_scale is None
 
 
@@ -86,7 +87,7 @@ def _no_head(head: BaseDecodeHead, reason: str) -> UserError:
 
 
 def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
-    """A text layer without its norm as a 1x1 convolution: weight (C, channels) and bias (C,)."""
+    """Convert a text layer, without its norm, to a 1x1 convolution: weight (C, channels) and bias (C,)."""
     weights = layer.weights()
     if layer.log_scale is not None:
         weights = F.normalize(weights, dim=1) * layer.log_scale.exp()
@@ -96,14 +97,14 @@ def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
 
 
 def _fill_conv_seg(stock: BaseDecodeHead, weight: Tensor, bias: Tensor) -> None:
-    """Set the classifier to weight (C, n) and bias (C,), with zeros for channels beyond n."""
+    """Set ``conv_seg`` to weight (C, n) and bias (C,); channels beyond n get zero weights."""
     stock.conv_seg.weight.zero_()
     stock.conv_seg.weight[:, :weight.shape[1], 0, 0] = weight
     stock.conv_seg.bias.copy_(bias)
 
 
 def _load(stock: BaseDecodeHead, head: BaseDecodeHead, *filled: str) -> None:
-    """Copy all but the classifier and what is filled otherwise."""
+    """Copy all parameters except ``conv_seg`` and those of the prefixes ``filled``, which the caller sets."""
     own = {name: value for name, value in head.state_dict().items() if not name.startswith('conv_seg.')}
     missing, unexpected = stock.load_state_dict(own, strict=False)
     wrong = [*unexpected, *(name for name in missing if not name.startswith(('conv_seg.', *filled)))]
@@ -112,7 +113,10 @@ def _load(stock: BaseDecodeHead, head: BaseDecodeHead, *filled: str) -> None:
 
 
 def _pass_through(module: ConvModule, matrix: Tensor, bias: Tensor) -> None:
-    """Make a convolution with norm and ReLU ``relu(matrix x + bias)``; matrix (n, C_in), bias (n,), zeros beyond n."""
+    """Set a convolution, with or without norm, to ``relu(matrix x + bias)``: matrix (n, C_in), bias (n,).
+
+    Output channels beyond n are zero.
+    """
     middle = module.kernel_size[0] // 2
     module.conv.weight.zero_()
     module.conv.weight[:len(matrix), :, middle, middle] = matrix
@@ -133,7 +137,10 @@ def _check_relu(stock: BaseDecodeHead, module: ConvModule, head: BaseDecodeHead)
 
 
 def _fill_sum(stock: BaseDecodeHead, head: DeepLabV2Head) -> None:
-    """DeepLabV2's sum of branches by ASPP's bottleneck: the image pool counts 0, the others, at least 0 each, 1."""
+    """Set ASPP's bottleneck to DeepLabV2's sum of branches: weight 0 for the image pool, 1 for each branch.
+
+    The ReLU of each branch is part of both heads, so the branches are not negative.
+    """
     _check_relu(stock, stock.bottleneck, head)
     stock.aspp_modules.load_state_dict(head.branches.state_dict())
     for parameter in stock.image_pool.parameters():
@@ -144,7 +151,7 @@ def _fill_sum(stock: BaseDecodeHead, head: DeepLabV2Head) -> None:
 
 
 def _lseg_config(head: LSegHead, own: dict) -> dict:
-    """DPT's head, whose last convolution ends in a ReLU: scores pass it as ``relu(s) - relu(-s)``."""
+    """Return the config of DPT's head. Its last convolution ends in a ReLU; scores pass as ``relu(s) - relu(-s)``."""
     count = len(head.classifier.vocabulary)
     if head.readout_type is None or head.reassemble_blocks.patch_size != 16:
         raise _no_head(head, 'DPTHead takes maps of a ViT with patches of 16 pixels only')
@@ -158,7 +165,7 @@ def _lseg_config(head: LSegHead, own: dict) -> dict:
 
 
 def _fill_lseg(stock: BaseDecodeHead, head: LSegHead, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the scores in DPT's last convolution; the classifier that is left, weight (C, 2C) and bias (C,)."""
+    """Set DPT's last convolution to compute the scores; return the remaining classifier, (C, 2C) and (C,)."""
     _check_relu(stock, stock.project, head)
     _load(stock, head, 'project.')
     _pass_through(stock.project, torch.cat([weight, -weight]), torch.cat([bias, -bias]))
@@ -175,7 +182,7 @@ def _cosine_config(head: MultiPromptTextHead, embedding: Tensor | None) -> dict:
 
 
 def _fill_cosine(stock: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:
-    """``tau_1 sum_i cos(f, t_i)`` behind mmseg's norm over channels, of ``[f, -f]`` with ``f = P x + b``."""
+    """Set FCNHead to ``tau_1 sum_i cos(f, t_i)``, by mmseg's norm over the channels of ``[f, -f]``, ``f = P x + b``."""
     size, projection = head.classifier.embed_dim, head.projection
     linear = torch.eye(size) if isinstance(projection, nn.Identity) else projection.weight[:, :, 0, 0]
     linear = linear if embedding is None else linear @ embedding
@@ -183,7 +190,7 @@ def _fill_cosine(stock: BaseDecodeHead, head: MultiPromptTextHead, embedding: Te
     layer.conv.weight.zero_()
     layer.conv.weight[:, :linear.shape[1], 0, 0] = torch.cat([linear, -linear])
     if stock.concat_input:
-        # A convolution before a norm has no bias: the other convolution, of weight 0, gives a constant 1 for it.
+        # A convolution before a norm has no bias. The other convolution has zero weights and outputs a constant 1.
         stock.convs[0].conv.weight.zero_()
         stock.convs[0].norm.bias[0] = 1
         layer.conv.weight[:, linear.shape[1], 0, 0] = torch.cat([projection.bias, -projection.bias])

@@ -1,4 +1,4 @@
-"""A whole model as an ONNX file: pictures in, label maps out."""
+"""Export of a whole model to ONNX, from images to label maps."""
 import inspect
 import warnings
 from pathlib import Path
@@ -16,23 +16,23 @@ from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, 
                      random_images, text_classifier)
 from .plain import Exported, text_embeddings
 
-# Attention is there from 14 on; torch's tracing exporter ends at 20, at 17 before torch 2.5.
+# Attention needs opset 14. torch's tracing exporter supports opsets up to 20, before torch 2.5 up to 17.
 OPSETS = range(14, ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET + 1)
-# Largest difference to PyTorch's scores, relative where they exceed 1.
+# Largest difference from PyTorch's scores, divided by the largest score if it exceeds 1.
 TOLERANCE = 1e-3
 NAMES = dict(images=('batch', 'height', 'width'), text=(None, 'classes'), labels=('batch', 'height', 'width'),
              scores=('batch', 'classes', 'height', 'width'))
 
 
 def save_embeddings(model: BaseModel, path: str | Path) -> None:
-    """Write the embeddings of a model's classes for an ONNX file that takes them as an input.
+    """Write the class embeddings of a model, for an ONNX file with the embeddings as an input.
 
     Args:
-        model (BaseModel): A segmentor with a text classifier, in eval mode.
-        path (str | Path): New ``.npz`` file with ``text`` (V, C, D), float32, and ``classes`` (C,), their names.
+        model (BaseModel): Segmentor with a text classifier, in eval mode.
+        path (str | Path): New ``.npz`` file with ``text`` (V, C, D), float32, and the class names ``classes`` (C,).
 
     Raises:
-        UserError: If a class has several wordings that count by their maximum, or the file is there already.
+        UserError: If a class has several wordings combined by the maximum score, or the file exists.
     """
     check_one_row_a_class(model, 'a file of embeddings')
     check_new_file(path, '.npz')
@@ -44,24 +44,24 @@ def save_embeddings(model: BaseModel, path: str | Path) -> None:
 
 def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: bool = False,
                 open_vocabulary: bool = False, shape: tuple[int, int, int] | None = None, **metadata: str) -> None:
-    """Write a model as ONNX and compare the file with the model on random pictures.
+    """Write a model as ONNX and compare the file with the model on random images.
 
-    Inputs: ``images``, RGB pictures as they are, uint8, (B, H, W, 3), and for an open vocabulary ``text``, float32,
-    (V, C, D), see :func:`text_embeddings`. Outputs: ``labels``, int64, (B, H, W), and on request ``scores``, the logits
-    in the pictures' size, float32, (B, C, H, W). Pictures are taken whole, in the size that the network is to see.
+    Inputs: ``images``, RGB without normalisation, uint8, (B, H, W, 3), and for an open vocabulary ``text``, float32,
+    (V, C, D), see :func:`text_embeddings`. Outputs: ``labels``, int64, (B, H, W), and optionally ``scores``, the logits
+    at image size, float32, (B, C, H, W). The file does not resize images and uses no sliding windows.
 
     Args:
-        model (BaseModel): A segmentor with a text classifier, in eval mode, on the CPU.
+        model (BaseModel): Segmentor with a text classifier, in eval mode, on the CPU.
         path (str | Path): New file, ``.onnx``.
-        opset (int): Version of ONNX's operators, 14 to 20 (17 with an older torch).
-        scores (bool): Whether the file gives the scores as well.
-        open_vocabulary (bool): Whether the file takes the embeddings of the classes as an input.
-        shape (tuple[int, int, int], optional): Batch, height and width that the file is fixed to; None leaves all open.
-        **metadata (str): Further entries of the file's metadata.
+        opset (int): ONNX opset, 14 to 20 (up to 17 before torch 2.5).
+        scores (bool): True adds the output ``scores``.
+        open_vocabulary (bool): True adds the input ``text``.
+        shape (tuple[int, int, int], optional): Fixed batch, height and width; None keeps them dynamic.
+        **metadata (str): Additional metadata of the file.
 
     Raises:
-        UserError: If a package is missing, the opset is not supported, the model can't be exported, or the file does
-            not do what the model does.
+        UserError: If a package is missing, the opset is not supported, the file exists, the model can't be exported, or
+            the results of file and model differ.
     """
     check_onnx(opset)
     check_new_file(path, '.onnx')
@@ -76,10 +76,10 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
 
 
 def check_onnx(opset: int) -> None:
-    """Refuse what can't be exported whatever the model is, before one is built.
+    """Check the requirements of the ONNX export. Call it before building a model.
 
     Args:
-        opset (int): Version of ONNX's operators.
+        opset (int): ONNX opset.
 
     Raises:
         UserError: If a package is missing, or the opset is not supported.
@@ -95,19 +95,19 @@ def check_onnx(opset: int) -> None:
 
 
 def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int, shape: tuple | None) -> None:
-    """Write the file by PyTorch's exporter."""
+    """Write the file by PyTorch's tracing exporter."""
     unit = max(exported.multiple, 32 if exported.multiple == 1 else 1)
-    # A grid that no tower was trained on, so that the resizing of position embeddings is part of the file.
+    # A grid that differs from the training grid, so that the file includes the resizing of position embeddings.
     images = random_images(*(shape or (2, 5 * unit, 7 * unit)))
     inputs = ['images', 'text'][:1 + len(text)]
     outputs = ['labels', 'scores'][:1 + exported.scores]
     axes = {} if shape else {name: {axis: title for axis, title in enumerate(NAMES[name]) if title}
                              for name in (*inputs, *outputs)}
-    # The tracing exporter: 20 times faster than the one by torch.export, and fewer of the models fail in it.
+    # The tracing exporter is 20 times faster than the torch.export one and supports more of the models.
     exporter = dict(dynamo=False) if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # of each branch on a size; the comparison tells whether one matters
+            warnings.simplefilter('ignore')  # one per branch on a size; the comparison finds those that matter
             torch.onnx.export(exported, (images, *text), str(path), input_names=inputs, output_names=outputs,
                               dynamic_axes=axes, opset_version=opset, **exporter)
     except (RuntimeError, ValueError) as error:
@@ -118,7 +118,7 @@ def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int,
 
 
 def _describe(model: BaseModel, exported: Exported, open_vocabulary: bool) -> dict[str, str]:
-    """Metadata of the file."""
+    """Return the metadata of the file."""
     classifier = text_classifier(model)
     entries = dict(origin(classifier), images='RGB, uint8, (batch, height, width, 3), not normalised',
                    labels='index of the class, (batch, height, width)')
@@ -136,7 +136,11 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
 
 
 def _compare(path: Path, model: BaseModel, exported: Exported, text: tuple[Tensor, ...], shape: tuple | None) -> None:
-    """Run the file on other sizes than the traced one, and hold it against the model."""
+    """Compare the results of file and model, by default at sizes other than the traced one.
+
+    Raises:
+        UserError: If the file can't run, too many labels differ, or the scores differ.
+    """
     import onnxruntime
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
     feeds = {'text': text[0].numpy()} if text else {}
@@ -144,7 +148,7 @@ def _compare(path: Path, model: BaseModel, exported: Exported, text: tuple[Tenso
         images = random_images(*size)
         try:
             found = session.run(None, dict(feeds, images=images.numpy()))
-        except Exception as error:  # onnxruntime's own exceptions are no subclasses of one of theirs
+        except Exception as error:  # onnxruntime's exceptions have no common base class of their own
             raise _not_dynamic(model, size, type(error).__name__, shape) from error
         expected = _whole(model, images)
         same = (torch.from_numpy(found[0]) == label_maps(expected)).float().mean().item()
@@ -158,7 +162,7 @@ def _compare(path: Path, model: BaseModel, exported: Exported, text: tuple[Tenso
 
 
 def _whole(model: BaseModel, images: Tensor) -> list:
-    """Predictions for whole pictures, whatever the model's ``test_cfg.mode``."""
+    """Predict whole images, regardless of the model's ``test_cfg.mode``."""
     mode, model.test_cfg.mode = model.test_cfg.mode, 'whole'
     try:
         return predictions(model, images)

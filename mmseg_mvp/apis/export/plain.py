@@ -1,4 +1,4 @@
-"""A segmentor in plain operations, which an exporter can follow."""
+"""Segmentor in plain operations that an exporter can trace."""
 import copy
 
 import torch
@@ -16,11 +16,11 @@ from .traceable import make_traceable
 
 
 class GivenText(nn.Module):
-    """Stands in the place of a ``TextClassifier``: embeddings that are there, or that come with the pictures.
+    """Replacement of a ``TextClassifier``: its embeddings are constant or an input of the model.
 
     Args:
-        weights (Tensor): What the head scores with, (V, S, D).
-        sizes (list[int]): Wordings of each class, S in all; all 1 if the embeddings come with the pictures.
+        weights (Tensor): Embeddings that the head scores with, (V, S, D).
+        sizes (list[int]): Number of wordings of each class, S in total; all 1 if the embeddings are an input.
     """
     label_lists = None
     row_names = ()
@@ -32,11 +32,11 @@ class GivenText(nn.Module):
         self.given = None
 
     def fused_weights(self) -> Tensor:
-        """Embeddings in use, (V, S, D)."""
+        """Return the current embeddings, (V, S, D)."""
         return self.weights if self.given is None else self.given
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Class maps (B, V, C, h, w) of features (B, D, h, w), as the classifier's."""
+        """Compute the class maps (B, V, C, h, w) of features (B, D, h, w), as ``TextClassifier`` does."""
         maps = torch.einsum('bdhw,vsd->bvshw', features, weights)
         if max(self.sizes) == 1:
             return maps
@@ -44,11 +44,11 @@ class GivenText(nn.Module):
 
 
 class Exported(nn.Module):
-    """A segmentor in plain operations, from pictures as they are to label maps of their size.
+    """Segmentor in plain operations, from images to label maps of the same size.
 
     Args:
-        model (BaseModel): The segmentor; it stays as it is.
-        scores (bool): Whether the scores are wanted as well.
+        model (BaseModel): Segmentor; it is copied, not changed.
+        scores (bool): True also returns the logits.
     """
 
     def __init__(self, model: BaseModel, scores: bool = False) -> None:
@@ -61,11 +61,11 @@ class Exported(nn.Module):
         self.scores, self.multiple = scores, pad_multiple(model)
 
     def forward(self, images: Tensor, text: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        """Segment whole pictures.
+        """Segment whole images, without sliding windows.
 
         Args:
             images (Tensor): RGB, uint8, (B, H, W, 3).
-            text (Tensor, optional): Embeddings of the classes, (V, C, D).
+            text (Tensor, optional): Embeddings of the classes, (V, C, D); None uses the constant ones.
 
         Returns:
             Tensor | tuple[Tensor, Tensor]: Label maps (B, H, W), int64; with ``scores`` also the logits (B, C, H, W).
@@ -80,14 +80,14 @@ class Exported(nn.Module):
         return (labels, logits) if self.scores else labels
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """What mmseg's data preprocessor makes of them, (B, 3, H, W); it gets BGR from mmseg's pipelines."""
+        """Normalise RGB images as mmseg's data preprocessor does with BGR images, (B, 3, H, W)."""
         preprocessor, x = self.model.data_preprocessor, images.permute(0, 3, 1, 2).float()
         x = x if swaps_channels(preprocessor) else x.flip(1)
         return (x - preprocessor.mean) / preprocessor.std if preprocessor._enable_normalize else x
 
 
 def _plain_copy(model: BaseModel) -> BaseModel:
-    """A copy in eval mode whose frozen parts are ordinary ones and whose layers can be traced."""
+    """Copy a model in eval mode, with traceable layers, an unwrapped frozen tower, and no autocast in the backbone."""
     model = copy.deepcopy(model).eval()
     make_traceable(model)
     if isinstance(getattr(model.backbone, 'tower', None), Frozen):
@@ -98,25 +98,27 @@ def _plain_copy(model: BaseModel) -> BaseModel:
 
 
 def pad_multiple(model: BaseModel) -> int:
-    """What the sides of pictures are padded to multiples of."""
+    """Return the number to whose multiples the sides of images are padded."""
     return model.backbone.stride if isinstance(model, CLIPEncoderDecoder) else getattr(model, 'size_divisor', 1)
 
 
 def _wordings(model: BaseModel) -> list[int]:
-    """Rows of the embeddings that each class has."""
+    """Count the embedding rows of each class."""
     names = text_classifier(model).row_names
     return [names.count(name) for name in dict.fromkeys(names)]
 
 
 @torch.no_grad()
 def text_embeddings(model: BaseModel) -> Tensor:
-    """What the head of a model scores with: ``[sum_i t_i]``, with GPR ``[sum_i t_i, t_0]``; a learned background in it.
+    """Return the embeddings that the head scores with: ``[sum_i t_i]``, with GPR ``[sum_i t_i, t_0]``.
+
+    They include a learned background.
 
     Args:
-        model (BaseModel): A segmentor with a text classifier, in eval mode.
+        model (BaseModel): Segmentor with a text classifier, in eval mode.
 
     Returns:
-        Tensor: (1 or 2, S, D), a row for each wording.
+        Tensor: (1 or 2, S, D), one row per wording.
     """
     classifier, head = text_classifier(model), model.decode_head
     if isinstance(getattr(head, 'conv_seg', None), TextLayer):

@@ -1,4 +1,4 @@
-"""Learned prompts as one small file: written by one model, read by another, from a disk or from a hub."""
+"""Saving of learned prompts to one small file, and loading from a local file or the Hugging Face hub."""
 import json
 import os
 import re
@@ -24,25 +24,25 @@ from ..files import check_new_file, written_whole
 from .common import as_json, origin, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
-# The file's name in a folder or in a repository of a hub.
+# File name in a folder or in a hub repository.
 FILE = 'prompts.safetensors'
-# Name in the file -> name in a MultiPromptTextHead; other heads have the contexts only.
+# Tensor name in the file -> parameter name in MultiPromptTextHead. Files of other heads hold only the contexts.
 LEARNED = dict(contexts='classifier.prompts.contexts', log_tau_1='log_tau_1', log_tau_2='gpr.log_tau')
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 
 
 def save_prompts(model: BaseModel, path: str | Path) -> None:
-    """Write what prompts have learned: context vectors (k+1, M, width), and the temperatures of an MVP-SEG head.
+    """Write learned prompts: the context vectors (k+1, M, width) and, with an MVP-SEG head, the temperatures.
 
-    The metadata names the CLIP with its fingerprint, the prompts' settings, the classes they were learned on, and for
-    MVP-SEG over CLIP's own image tower what :func:`from_pretrained` builds it from.
+    The metadata holds the CLIP and its fingerprint, the settings of the prompts, and the training classes. For MVP-SEG
+    with CLIP's own image tower, it also holds the model settings that :func:`from_pretrained` needs.
 
     Args:
-        model (BaseModel): A segmentor with ``LearnedPrompts``.
+        model (BaseModel): Segmentor with ``LearnedPrompts``.
         path (str | Path): New file, ``.safetensors``.
 
     Raises:
-        UserError: If the model has no learned prompts, or the file is there already.
+        UserError: If the model has no learned prompts, or the file exists.
     """
     classifier = text_classifier(model)
     if not hasattr(classifier.prompts, 'contexts'):
@@ -55,19 +55,19 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
     if isinstance(model.decode_head, MultiPromptTextHead) and isinstance(model.backbone, CLIPImageEncoder):
         metadata['segmentor'] = as_json(_describe_segmentor(model))
     with written_whole(path) as part:
-        part.write_bytes(save(tensors, metadata))  # save_file lets nobody else read it
+        part.write_bytes(save(tensors, metadata))  # save_file makes files that other users can't read
 
 
 def load_prompts(model: BaseModel, source: str | Path) -> None:
-    """Give a model the prompts of a file, in place.
+    """Load the prompts of a file into a model, in place.
 
     Args:
-        model (BaseModel): A segmentor with ``LearnedPrompts`` of the same settings over the same CLIP.
-        source (str | Path): A file of :func:`save_prompts`, a folder that holds it as ``prompts.safetensors``, or the
-            id of a repository (``owner/name``) of the Hugging Face hub that does.
+        model (BaseModel): Segmentor with ``LearnedPrompts`` of the same settings and with the same CLIP.
+        source (str | Path): File of :func:`save_prompts`, or a folder or Hugging Face repository (``owner/name``) with
+            a file ``prompts.safetensors``.
 
     Raises:
-        UserError: If the source can't be had or is no such file, or belongs to another CLIP or to other prompts.
+        UserError: If the source can't be fetched or read, or its CLIP or prompt settings differ from the model's.
     """
     tensors, metadata = _read(_locate(source))
     _put(model, tensors, metadata, source)
@@ -77,16 +77,16 @@ def from_pretrained(source: str | Path, classes: str | list, clip: dict | None =
     """Build MVP-SEG with the prompts of a file.
 
     Args:
-        source (str | Path): See :func:`load_prompts`.
-        classes (str | list): A vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
-        clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`; needed where the prompts
-            were learned on weights from a local file. None takes what the file names.
+        source (str | Path): As in :func:`load_prompts`.
+        classes (str | list): Vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+        clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`. Required if the prompts
+            were learned with CLIP weights from a local file. None selects the CLIP that the file names.
 
     Returns:
-        BaseModel: A ``CLIPEncoderDecoder`` in eval mode.
+        BaseModel: ``CLIPEncoderDecoder`` in eval mode.
 
     Raises:
-        UserError: As in :func:`load_prompts`, or if the CLIP can't be loaded or the file describes no such model.
+        UserError: As in :func:`load_prompts`, or if the CLIP can't be loaded or the file has no model settings.
     """
     tensors, metadata = _read(_locate(source))
     settings, prompts = _json(metadata, 'segmentor', source), _json(metadata, 'prompts', source)
@@ -102,7 +102,7 @@ def from_pretrained(source: str | Path, classes: str | list, clip: dict | None =
 
 
 def _check_shape(tensors: dict[str, Tensor], prompts: dict, source: str | Path) -> None:
-    """Refuse settings of other contexts (k+1, M, width) than the file holds, before memory is taken for them."""
+    """Check that the settings match the stored contexts (k+1, M, width), before memory is allocated for them."""
     found = tuple(tensors['contexts'].shape) if 'contexts' in tensors else None
     number, length, one = (prompts.get(key) for key in ('num_prompts', 'context_length', 'global_prompt'))
     if found is None or not isinstance(number, int) or found[:2] != (number + bool(one), length):
@@ -111,7 +111,7 @@ def _check_shape(tensors: dict[str, Tensor], prompts: dict, source: str | Path) 
 
 
 def _learned(head: torch.nn.Module) -> dict[str, Tensor]:
-    """The head's parameters by their names in the file."""
+    """Return the parameters of the head that are saved, by name in the file."""
     parameters = dict(head.named_parameters())
     names = LEARNED if isinstance(head, MultiPromptTextHead) else {}
     found = {name: parameters[path] for name, path in names.items() if path in parameters}
@@ -119,12 +119,12 @@ def _learned(head: torch.nn.Module) -> dict[str, Tensor]:
 
 
 def _state(classifier: TextClassifier) -> dict:
-    """What a checkpoint of the classifier says of its origin."""
+    """Return the classifier's extra state, as checkpoints store it."""
     return json.loads(bytes(classifier.get_extra_state().tolist()))
 
 
 def _describe_segmentor(model: BaseModel) -> dict:
-    """Plain values that, with the prompts' settings, define MVP-SEG over CLIP's own image tower."""
+    """Return the settings that, with those of the prompts, define MVP-SEG with CLIP's own image tower."""
     head, tower, normalisation = model.decode_head, model.backbone.tower, model.data_preprocessor
     tower = tower.module if isinstance(tower, Frozen) else tower
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
@@ -148,11 +148,11 @@ def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: 
 
 
 def _locate(source: str | Path) -> Path:
-    """The local file of a source, fetched where it is the id of a repository."""
+    """Return the local file of a source; download it if the source is a repository id."""
     if not isinstance(source, (str, Path)):
         raise UserError(f'Prompts are read from {source!r}: expected a path or a hub id such as owner/name')
     path = Path(source)
-    if os.path.isdir(path):  # Path.is_dir raises where a name is too long
+    if os.path.isdir(path):  # Path.is_dir raises an error if the name is too long
         path = path / FILE
     if os.path.isfile(path):
         return path
@@ -161,14 +161,14 @@ def _locate(source: str | Path) -> Path:
                         f'folder with a {FILE}, or a hub id such as owner/name')
     try:
         return Path(huggingface_hub.hf_hub_download(str(source), FILE))
-    except Exception as error:  # whatever the hub's client raises: no network, no repository, no such file in it
+    except Exception as error:  # the client's errors vary: network, repository or file missing
         reason = ' '.join(str(error).split())[:200] or type(error).__name__
         raise UserError(f'The prompts {source} are neither a local file nor to be had from the hub ({reason}): check '
                         f'the id and the network, or fetch its {FILE} elsewhere and give the path') from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a file; safetensors hold no code."""
+    """Read the tensors and metadata of a file; a safetensors file can't hold code."""
     try:
         with safe_open(path, 'pt') as file:
             metadata = file.metadata() or {}
@@ -183,7 +183,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str], source: str | Path) -> None:
-    """Check that the values belong to this model, then copy them."""
+    """Check that the tensors fit the model, then copy them."""
     classifier = text_classifier(model)
     origin_of_file = {key: metadata.get(key) for key in ('clip', 'weights', 'fingerprint')}
     state = dict(_json(metadata, 'prompts', source), **origin_of_file,

@@ -1,27 +1,27 @@
-"""Layers whose own code makes the exporter write sizes of the traced picture into the file, in other words."""
+"""Traceable layers: the code of the original layers fixes the exported file to the size of the traced image."""
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 class TraceableAttention(nn.MultiheadAttention):
-    """``nn.MultiheadAttention`` without masks, whose numbers of tokens stay open."""
+    """``nn.MultiheadAttention`` without masks; exported numbers of tokens stay dynamic."""
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
                 need_weights: bool = True, attn_mask: Tensor | None = None, **kwargs) -> tuple[Tensor, None]:
-        """Attend.
+        """Compute attention without weights.
 
         Args:
             query (Tensor): (B, N, D), or (N, B, D) unless ``batch_first``.
             key (Tensor): (B, M, D) or (M, B, D).
-            value (Tensor): As the key.
-            key_padding_mask (Tensor, optional): Given, the layer's own code runs.
-            need_weights (bool): Not used; there are none.
-            attn_mask (Tensor, optional): Given, the layer's own code runs.
+            value (Tensor): Same shape as the key.
+            key_padding_mask (Tensor, optional): If given, torch's code runs.
+            need_weights (bool): Ignored unless torch's code runs.
+            attn_mask (Tensor, optional): If given, torch's code runs.
             **kwargs: As in torch.
 
         Returns:
-            tuple[Tensor, None]: As the query, and None for the weights.
+            tuple[Tensor, None]: Output with the shape of the query, and None instead of the weights.
         """
         if key_padding_mask is not None or attn_mask is not None or not self._qkv_same_embed_dim:
             return super().forward(query, key, value, key_padding_mask, need_weights, attn_mask, **kwargs)
@@ -35,7 +35,7 @@ class TraceableAttention(nn.MultiheadAttention):
 
 
 class TraceablePool(nn.AdaptiveAvgPool2d):
-    """``nn.AdaptiveAvgPool2d`` as two small matrix products, since ONNX has no such operator."""
+    """``nn.AdaptiveAvgPool2d`` as two small matrix products, since ONNX has no operator for it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Average a map (B, C, h, w) over the cells of a grid: (B, C, rows, columns)."""
@@ -47,14 +47,14 @@ class TraceablePool(nn.AdaptiveAvgPool2d):
 
 
 def cell_averages(side: int | Tensor, cells: int) -> Tensor:
-    """Matrix that averages positions over cells, which overlap where the numbers don't divide, as in torch.
+    """Return the matrix that averages positions over cells. As in torch, cells overlap if c does not divide n.
 
     Args:
-        side (int | Tensor): Positions n; a scalar () while it is traced.
-        cells (int): Cells c; cell i reaches from ``floor(i n / c)`` to ``ceil((i + 1) n / c)``.
+        side (int | Tensor): Number of positions n; a scalar tensor () during tracing.
+        cells (int): Number of cells c. Cell i covers positions from ``floor(i n / c)`` to ``ceil((i + 1) n / c)``.
 
     Returns:
-        Tensor: (c, n), rows sum to 1.
+        Tensor: (c, n); each row sums to 1.
     """
     cell, position = torch.arange(cells)[:, None], torch.arange(side)
     start = torch.div(cell * side, cells, rounding_mode='floor')
@@ -67,10 +67,10 @@ REPLACED = {nn.MultiheadAttention: TraceableAttention, nn.AdaptiveAvgPool2d: Tra
 
 
 def make_traceable(model: nn.Module) -> None:
-    """Have such layers run the code of this module, in place; their weights stay what and where they are.
+    """Replace layers by the traceable layers of this module, in place. The weights do not change.
 
     Args:
-        model (nn.Module): A copy that is there to be exported.
+        model (nn.Module): Copy of a model, used only for export.
     """
     for module in model.modules():
         module.__class__ = REPLACED.get(type(module), type(module))
