@@ -1,6 +1,6 @@
-"""An inferencer is asked for twenty other names: by itself, and built anew as for another config, on a 512x512 image.
+"""Change of an inferencer's class list to twenty other names, against a new inferencer, on a 512x512 image.
 
-MaskCLIP on ViT-B/16 with random weights; the peer's loading of weights from a disk is thus not in its time.
+MaskCLIP on ViT-B/16 with random weights. The peer's time therefore excludes loading weights from disk.
 """
 from itertools import cycle
 

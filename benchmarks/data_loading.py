@@ -1,11 +1,11 @@
-"""The training pipeline of VOC on one core: pictures of VOC's size, read, augmented and packed.
+"""Training pipeline of VOC on one core: images of VOC's size, read, augmented and packed.
 
-Peer: the same list of transforms with mmseg's own crop and loaders that read the mask's file and header apart, renumber
-labels one by one and hand on a reversed view of the image: what this project's pipeline was. ``--device``, ``--dtype``
-and ``--threads`` play no part: a worker of a data loader has one thread, and OpenCV has none beside it.
+Peer: the same transforms with mmseg's crop and other loaders. These read the mask's file and its header separately,
+renumber labels one by one and pass on a reversed view of the image. It is an earlier pipeline of this project.
+``--device``, ``--dtype`` and ``--threads`` have no effect: one process with one thread, as a data loader's worker.
 
-The pictures are drawn: noise with the spectrum of natural images (amplitude 1/f) as JPEG of quality 90, and masks of
-some ellipses with borders as palette PNG.
+The data is synthetic: noise with the spectrum of natural images (amplitude 1/f) as JPEG of quality 90, and masks of
+three ellipses with borders as palette PNG.
 """
 import io
 import tempfile
@@ -32,7 +32,7 @@ LABEL_MAP = {label: label if label < 15 else 255 for label in range(20)}
 
 
 class PlainAnnotations(LoadAnnotations):
-    """mmseg's loader with the checks of format and values that LoadCheckedAnnotations does."""
+    """mmseg's loader with the format and value checks of LoadCheckedAnnotations."""
 
     def _load_seg_map(self, results: dict) -> None:
         Image.open(io.BytesIO(fileio.get(results['seg_map_path']))).close()
@@ -41,7 +41,7 @@ class PlainAnnotations(LoadAnnotations):
 
 
 def draw_image(rng: np.random.Generator) -> np.ndarray:
-    """A picture (H, W, 3) uint8 whose amplitude falls as 1/f, its channels correlated."""
+    """Draw an image (H, W, 3), uint8, with amplitude 1/f and correlated channels."""
     height, width = SHAPE
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
@@ -52,7 +52,7 @@ def draw_image(rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_mask(rng: np.random.Generator) -> np.ndarray:
-    """Labels (H, W) uint8: three ellipses of the values 1 to 20 with borders of 255, on 0."""
+    """Draw labels (H, W), uint8: three ellipses with values 1 to 20 and borders of 255, on 0."""
     rows, columns = np.mgrid[:SHAPE[0], :SHAPE[1]]
     mask = np.zeros(SHAPE, np.uint8)
     for _ in range(3):
@@ -64,7 +64,7 @@ def draw_mask(rng: np.random.Generator) -> np.ndarray:
 
 
 def write(folder: Path, number: int) -> list[dict]:
-    """Write pictures and masks; what a data set says of each."""
+    """Write images and masks; return the data set's sample dict for each."""
     rng, found = np.random.default_rng(0), []
     for index in range(number):
         image, mask = folder / f'{index}.jpg', folder / f'{index}.png'
@@ -77,7 +77,7 @@ def write(folder: Path, number: int) -> list[dict]:
 
 
 def pipelines() -> dict[str, list[Callable]]:
-    """The transforms of each form."""
+    """Build the transforms of each variant."""
     ours = [TRANSFORMS.build(step) for step in Config.fromfile(CONFIG).train_pipeline]
     crop = ours[3]
     plain = TRANSFORMS.build(dict(type='RandomCrop', crop_size=crop.crop_size, cat_max_ratio=crop.cat_max_ratio))
@@ -86,7 +86,7 @@ def pipelines() -> dict[str, list[Callable]]:
 
 
 def load(pipeline: list[Callable], samples: list[dict]) -> Callable[[], list]:
-    """A call that gives the inputs and labels of all samples, the same random numbers each time."""
+    """Return a function that loads inputs and labels of all samples, with the same random numbers in each call."""
     transform = Compose(pipeline)
 
     def run() -> list:

@@ -1,4 +1,4 @@
-"""What every benchmark shares: interleaved timing, peak memory, the error beside the ratio, one CSV per script.
+"""Functions shared by all benchmarks: interleaved timing, peak memory, error and ratio, one CSV per script.
 
     args = harness.arguments(__doc__)
     rows = harness.compare('label map', 'C=150', {'as written': naive, 'ours': bands}, peer='as written',
@@ -33,10 +33,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def arguments(description: str | None = None) -> argparse.Namespace:
-    """The arguments of every benchmark; sets torch's threads.
+    """Parse the arguments of a benchmark and set the number of torch's threads.
 
     Args:
-        description (str, optional): The script's docstring.
+        description (str, optional): Docstring of the script.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--device', default='cpu')
@@ -51,31 +51,31 @@ def arguments(description: str | None = None) -> argparse.Namespace:
 
 
 def settings(args: argparse.Namespace) -> dict:
-    """What :func:`compare` takes from the arguments: repeats, device, dtype (its name)."""
+    """Return the arguments for :func:`compare`: repeats, device, dtype (by name)."""
     return dict(repeats=1 if args.quick else args.repeats, device=args.device, dtype=args.dtype)
 
 
 def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], peer: str,
             error: Callable[[T, T], float], repeats: int = 5, memory: bool = True, device: str = 'cpu',
             dtype: str = 'float32', warm_up: bool = True, **columns) -> list[dict]:
-    """Run variants of the same computation against each other in this process.
+    """Compare variants of the same computation in this process.
 
-    Each variant runs once to warm up, and that result gives its error; then each runs once more for its memory; then
-    all are timed in turn (A B C A B C ...). Whatever a variant returns is alive at the end of its run, so its memory
-    includes it: return what a user would keep. Inputs, weights and gradient buffers made before are not included.
+    Each variant runs once for warm-up, which gives its error, and once for its memory. Then all are timed in turn
+    (A B C A B C ...). The memory includes the returned value, so return only results that a user would keep. Inputs,
+    weights and gradient buffers from before are not included.
 
     Args:
-        claim (str): What is compared; with ``case`` the key of a bar in report.py.
+        claim (str): Subject of the comparison; with ``case`` the key of a bar in report.py.
         case (str): Sizes.
-        variants (dict[str, Callable[[], T] | None]): Name to function. None: too large to run, gives a row without
-            figures. A bar is judged by the variant ``'ours'``.
-        peer (str): The variant that the ratios are against.
-        error (Callable[[T, T], float]): Of a variant's result against the peer's, such as :func:`relative_error`.
+        variants (dict[str, Callable[[], T] | None]): Functions by name. None is too large to run and gives a row
+            without figures. Bars apply to the variant ``'ours'``.
+        peer (str): Variant that ratios and errors refer to.
+        error (Callable[[T, T], float]): Error of a result against the peer's, such as :func:`relative_error`.
         repeats (int): Timed runs of each variant.
-        memory (bool): Whether to measure peak memory.
-        device (str): Where the variants run.
-        dtype (str): What they compute in, for the table.
-        warm_up (bool): False spares a run of what takes minutes; there is no error then.
+        memory (bool): If True, measure peak memory.
+        device (str): Device of the variants.
+        dtype (str): Data type of the computation, for the table only.
+        warm_up (bool): False skips the warm-up and the error, for runs that take minutes.
         **columns: Further columns of the CSV.
 
     Returns:
@@ -83,7 +83,7 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
         ``memory_ratio`` (peak / peer's peak), ``error`` and the environment.
     """
     runs = {name: run for name, run in variants.items() if run is not None}
-    with _freed_memory_returned():  # from the first run on, or free blocks of the heap would be filled, not returned
+    with _freed_memory_returned():  # also in warm-up, or later runs would reuse free heap blocks
         errors = _warm_up(claim, case, runs, peer, error) if warm_up else {}
         peaks = {name: peak_memory(run, device) for name, run in runs.items()} if memory else {}
     seconds = _time(runs, repeats, device)
@@ -98,11 +98,11 @@ def compare(claim: str, case: str, variants: dict[str, Callable[[], T] | None], 
 
 
 def save(rows: list[dict], args: argparse.Namespace) -> Path:
-    """Write ``<out>/<script>.csv`` anew; an older file's rows of other devices and dtypes stay.
+    """Write ``<out>/<script>.csv``; keep rows of an older file for other devices and dtypes.
 
     Args:
-        rows (list[dict]): All rows of this run.
-        args (argparse.Namespace): From :func:`arguments`.
+        rows (list[dict]): Rows of this run.
+        args (argparse.Namespace): Result of :func:`arguments`.
     """
     path = args.out / f'{Path(sys.argv[0]).stem}.csv'
     fresh = {(row['device'], row['dtype']) for row in rows}
@@ -119,7 +119,7 @@ def save(rows: list[dict], args: argparse.Namespace) -> Path:
 
 
 def relative_error(result, expected) -> float:
-    """Largest difference over the largest magnitude; of nested sequences of tensors, the worst."""
+    """Return the largest difference over the largest magnitude; for nested sequences, the maximum over tensors."""
     if not torch.is_tensor(expected):
         return max(map(relative_error, result, expected))
     expected = expected.detach().double()
@@ -128,20 +128,20 @@ def relative_error(result, expected) -> float:
 
 
 def disagreement(result: torch.Tensor, expected: torch.Tensor) -> float:
-    """Share of entries that differ, for label maps."""
+    """Return the share of different entries, for label maps."""
     return float((result != expected).double().mean())
 
 
 def peak_memory(run: Callable[[], object], device: str = 'cpu') -> float | None:
-    """Peak memory of a call above the level before it, in MiB.
+    """Return the peak memory of a call above the level before it, in MiB.
 
-    CUDA: what torch allocated. CPU: the peak of resident memory, which Linux resets on request
-    (``/proc/self/clear_refs``); freed memory goes back to the system first and during the call, so that nothing hides
-    in memory that earlier calls left behind. None where the system has neither that file nor glibc.
+    CUDA: memory allocated by torch. CPU: peak of resident memory, reset by ``/proc/self/clear_refs``. Freed memory
+    returns to the system before and during the call, so it can't hide new allocations. None if the system lacks that
+    file or glibc.
 
     Args:
-        run (Callable[[], object]): The call. Warm it up before, or its caches count.
-        device (str): Where it allocates.
+        run (Callable[[], object]): Function to measure. Warm it up before, or its caches count.
+        device (str): Device of its allocations.
     """
     gc.collect()
     if torch.device(device).type == 'cuda':
@@ -153,7 +153,7 @@ def peak_memory(run: Callable[[], object], device: str = 'cpu') -> float | None:
         with _freed_memory_returned():
             Path('/proc/self/clear_refs').write_text('5')
             before = _status('VmRSS')
-            result = run()  # noqa: F841, alive until the peak is read
+            result = run()  # noqa: F841, keep alive until the peak is read
             return _status('VmHWM') - before
     except (OSError, AttributeError):
         return None
@@ -161,7 +161,7 @@ def peak_memory(run: Callable[[], object], device: str = 'cpu') -> float | None:
 
 @contextmanager
 def _freed_memory_returned():
-    """Has glibc map every larger block by itself; afterwards what a long-running process has: large blocks are kept."""
+    """Make glibc map blocks above 64 KiB separately; afterwards keep large blocks, as a long-running process does."""
     libc = ctypes.CDLL(None)
     if not hasattr(libc, 'mallopt'):  # another C library
         yield
@@ -182,7 +182,7 @@ def _status(key: str) -> float:
 
 
 def _warm_up(claim, case, runs, peer, error) -> dict[str, float]:
-    """First run of each variant; its error, where the peer can run."""
+    """Run each variant once; return the errors, or none if the peer can't run."""
     print(f'# {claim}, {case}: {", ".join(runs)} against {peer}', flush=True)
     errors, expected = {}, runs[peer]() if peer in runs else None
     for name, run in runs.items():
@@ -203,7 +203,7 @@ def _time(runs, repeats: int, device: str) -> dict[str, float]:
             result = run()
             synchronize()
             seconds[name].append(time.perf_counter() - start)
-            del result  # its end belongs to nobody's time
+            del result  # not timed
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 

@@ -1,7 +1,7 @@
-"""The frozen image tower: dense features of 512x512 images, against the same tower as open_clip runs it.
+"""Frozen image tower: dense features of 512x512 images, against the same tower as in open_clip.
 
-Peer: no gradients, nothing else changed. Weights are random, BatchNorm's statistics too (after a random
-initialisation they would do nothing).
+Peer: the tower without gradients, with no other change. Weights are random. BatchNorm's parameters and statistics are
+random too, since their initial values have no effect.
 """
 import argparse
 import copy
@@ -20,14 +20,14 @@ HALF = ('bfloat16', 'float16')
 
 
 class PlainViTTower(ViTTower):
-    """With open_clip's own blocks, whose attention is nn.MultiheadAttention's."""
+    """ViT tower with open_clip's blocks, which use nn.MultiheadAttention."""
 
     def _block(self, block: nn.Module, x: Tensor) -> Tensor:
         return block(x)
 
 
 def image_tower(name: str, args: argparse.Namespace) -> nn.Module:
-    """open_clip's image tower, its BatchNorms not trivial."""
+    """Build open_clip's image tower with random BatchNorms."""
     visual = copy.deepcopy(load_clip(name).model.visual)
     torch.manual_seed(0)
     for module in visual.modules():
@@ -39,7 +39,7 @@ def image_tower(name: str, args: argparse.Namespace) -> nn.Module:
 
 
 def towers(visual: nn.Module) -> dict[str, nn.Module]:
-    """The forms of a tower by their names."""
+    """Build the variants of a tower, by name."""
     if hasattr(visual, 'transformer'):
         return {'plain': PlainViTTower(visual), 'ours': dense_tower(visual)}
     plain = dense_tower(visual)
@@ -51,7 +51,7 @@ def towers(visual: nn.Module) -> dict[str, nn.Module]:
 
 
 def extract(tower: nn.Module, images: Tensor, precision: str) -> Callable[[], Tensor]:
-    """A call without arguments that gives the dense features."""
+    """Return a function that computes the dense features, (B, D, h, w)."""
     @torch.no_grad()
     def run() -> Tensor:
         with torch.autocast(images.device.type, getattr(torch, precision, None), enabled=precision in HALF):

@@ -1,9 +1,9 @@
-"""A whole training iteration: MVP-SEG, ViT-B/16, 512x512, batch 2, forward and backward to the prompts.
+"""Full training iteration: MVP-SEG, ViT-B/16, 512x512, batch 2, forward and backward to the prompts.
 
-"all baselines": open_clip's 77 tokens (CoOp's way), one map per view, the loss as written, the image tower with
-nn.MultiheadAttention; "text truncated": the same with sentences only as long as the longest. Then the parts of our
-iteration one by one; the data is in data_loading.py. 15 classes are VOC's seen ones, 156 COCO-Stuff's. There the
-baselines were killed at 23 GiB on a machine of 24, so they run with 110 of the 156.
+"all baselines" has open_clip's 77 tokens (as CoOp), one map per view, the loss as in the paper and the image tower with
+nn.MultiheadAttention. "text truncated" is the same, with sentences cut to the longest. Then each part of our iteration
+is measured; for data loading see data_loading.py. The 15 classes are VOC's seen classes, the 156 are COCO-Stuff's. With
+156, "all baselines" was killed at 23 GiB on a machine of 24 GiB. It therefore runs with 110 of the 156.
 """
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
 from mmseg_mvp.vocabularies import class_names
 
 SPLITS = {15: 'voc20:seen', 110: 'coco_stuff:seen', 156: 'coco_stuff:seen'}
-FITS = 110  # classes whose plain iteration a CPU of 24 GiB can hold
+FITS = 110  # classes of "all baselines" that fit into 24 GiB on the CPU
 
 
 def segmentor(model: str, classes: list[str], args) -> nn.Module:
@@ -38,7 +38,7 @@ def segmentor(model: str, classes: list[str], args) -> nn.Module:
 
 def plain_losses(model: nn.Module, image_tower: nn.Module, images: Tensor, label: Tensor, tokens: list,
                  encode: Callable) -> Tensor:
-    """MVP-SEG's loss with nothing shared: the truth and the peer."""
+    """Compute MVP-SEG's loss without shared computations, as reference and peer; a scalar ()."""
     head = model.decode_head
     with torch.no_grad():
         features, = image_tower(images)
@@ -51,7 +51,7 @@ def plain_losses(model: nn.Module, image_tower: nn.Module, images: Tensor, label
 
 
 def variants(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
-    """The iterations, each giving the contexts' gradient."""
+    """Build the variants of the iteration; each returns the gradient of the contexts."""
     classifier = model.decode_head.classifier
     tokens = [classifier.tower.module.tokenize(f'{name}.') for name in classifier.vocabulary]
     visual = getattr(classifier.clip.model, 'visual').to(args.device)
@@ -75,7 +75,7 @@ def variants(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
 
 
 def parts(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
-    """The parts of our iteration: image, text and the rest, forward and backward."""
+    """Build the parts of our iteration: image tower, text tower, head and loss, forward and backward."""
     head = model.decode_head
     samples = [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
     with torch.no_grad():

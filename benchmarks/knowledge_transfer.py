@@ -1,8 +1,8 @@
-"""What the teacher costs: an iteration of MVP-SEG+ in phase 1 against one of phase 2, in which the student labels.
+"""Cost of the teacher: an iteration of MVP-SEG+ in phase 1 against one in phase 2, with labels from the student.
 
-Forward, backward and the optimizer's step, on the toy world and with an RN50 teacher and an R101 student at 512x512;
-weights are random. The teacher may take 35 % of an iteration: then phase 2 takes at least 0.65 of phase 1's time. Its
-share is also the time of the teacher alone over that of phase 1.
+An iteration has forward, backward and optimizer step. The cases are the toy world, and an RN50 teacher with an R101
+student at 512x512 with random weights. The teacher may take at most 35 % of an iteration, so phase 2 must take at least
+0.65 of the time of phase 1. The time of the teacher alone over that of phase 1 gives the same share.
 """
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +25,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'mvp_seg_plus'
 
 
 def segmentor(name: str, device: str) -> tuple[nn.Module, Config]:
-    """A student with its teacher, in training."""
+    """Build a student with its teacher in train mode; return it with its config."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     if name != 'toy_zs':
         cfg.model.teacher.clip.weights = None
@@ -35,7 +35,7 @@ def segmentor(name: str, device: str) -> tuple[nn.Module, Config]:
 
 
 def iterations(model: nn.Module, cfg: Config, batch: int, size: int, device: str) -> dict[str, Callable]:
-    """An iteration of each phase; every fourth pixel is hidden."""
+    """Build an iteration of each phase and the teacher alone; a random quarter of the pixels is hidden."""
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     images = torch.randn(batch, 3, size, size, device=device)
     values = torch.tensor([0, 1, IGNORE, HIDDEN + int(model.unseen[0])], device=device)

@@ -1,6 +1,6 @@
-"""The label map of 512x512 from logits of 32x32.
+"""Label map of 512x512 from logits of 32x32.
 
-Against the paper's order as written (resize, softmax, times g, argmax) and against resizing log-space logits.
+Peers: the paper's order (resize, softmax, times g, argmax), and resize and argmax of log-space logits.
 """
 import harness
 import peers

@@ -1,7 +1,7 @@
-"""The segmentation loss, forward and backward to logits of 32x32 for labels of 512x512.
+"""Segmentation loss, forward and backward to logits of 32x32 for labels of 512x512.
 
-Against the paper's formula as written (resize, softmax, times g, log) and against mmseg's way, cross-entropy of the
-resized logits (with the log g term added by a histogram).
+Peers: the paper's formula (resize, softmax, times g, log), and mmseg's cross-entropy of resized logits, with the log g
+term added by a histogram.
 """
 from collections.abc import Callable
 
@@ -17,19 +17,19 @@ from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
 
 
 def cross_entropy(logits: Tensor, label: Tensor, log_presence: Tensor) -> Tensor:
-    """mmseg's: resize, then cross-entropy."""
+    """Compute mmseg's loss: resize, then cross-entropy; a scalar ()."""
     maps = resize(logits, size=label.shape[1:], mode='bilinear', align_corners=False)
     counts = label_histogram(label, logits.shape[1])
     return F.cross_entropy(maps, label, ignore_index=255) - (counts * log_presence).sum() / counts.sum()
 
 
 def ours(logits: Tensor, label: Tensor, log_presence: Tensor) -> Tensor:
-    """The product's."""
+    """Compute the loss of this package; a scalar ()."""
     return RefinedSegLoss()(logits, label, log_presence=log_presence)
 
 
 def inputs(classes: int, batch: int, small: int, large: int, device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Random logits, labels in patches with a tenth ignored, and log g."""
+    """Draw logits (B, C, small, small), labels (B, large, large) with a tenth ignored, and log g (B, C)."""
     torch.manual_seed(0)
     logits = 3 * torch.randn(batch, classes, small, small)
     label = torch.randint(0, classes, (batch, 1, small // 2, small // 2)).float()

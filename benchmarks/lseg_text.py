@@ -1,8 +1,8 @@
-"""What text costs when LSeg evaluates a 512x683 image by windows with 150 labels.
+"""Cost of text when LSeg evaluates a 512x683 image in windows with 150 labels.
 
-LSeg over ViT-B/32, its fastest encoder, windows of 480 every 320 pixels; weights are random. Peers: the image alone,
-with the text embeddings as constants, and the official evaluator's way, which encodes the labels in each window. Ours
-encodes them once for all images; what that takes, the first image pays.
+LSeg with ViT-B/32, its fastest encoder, windows of 480 every 320 pixels and random weights. Peers: the image alone,
+with constant text embeddings, and the official evaluator, which encodes the labels in each window. Ours encodes the
+labels once for all images, with the first image.
 """
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ PEER = 'the image alone'
 
 
 def segmentor(quick: bool) -> nn.Module:
-    """LSeg with random weights, for an evaluation."""
+    """Build LSeg with random weights in eval mode."""
     model = Config.fromfile(CONFIG).model
     model.clip.weights = model.backbone.init_cfg = None
     model.decode_head.norm_cfg = dict(type='BN')
@@ -36,9 +36,7 @@ def segmentor(quick: bool) -> nn.Module:
 
 
 def variants(model: nn.Module, image: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """The label map of an image, with text that is constant, kept, forgotten before the image, or before each
-    window.
-    """
+    """Build functions for the label map with text that is constant, cached, or encoded per image or per window."""
     classifier, decode = model.decode_head.classifier, model.encode_decode
     constant = classifier.embeddings()
 

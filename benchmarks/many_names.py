@@ -1,6 +1,6 @@
-"""Ten thousand class names under four prompts: encoding the texts, then one 512x512 image, ViT-B/16.
+"""10,000 class names with four prompts: encode the texts, then segment one 512x512 image, ViT-B/16.
 
-There is no peer that could run it; a thousand names give the time per thousand.
+No peer can run it. A run with 1,000 names gives the time per thousand.
 """
 from itertools import chain
 
@@ -14,7 +14,7 @@ from mmseg_mvp.vocabularies import class_names
 
 
 def names(count: int) -> list[str]:
-    """Distinct names of one to four words, from those of ADE20K and COCO-Stuff."""
+    """Return distinct names: those of ADE20K and COCO-Stuff, then pairs of them."""
     single = list(dict.fromkeys(class_names('ade20k') + class_names('coco_stuff')))
     pairs = (f'{first} {second}' for second in single for first in single)
     return list(dict.fromkeys(chain(single, pairs)))[:count]

@@ -1,4 +1,4 @@
-"""What is measured against: how others do it, and the paper's equations as written."""
+"""Peers of the benchmarks: implementations of others, and the paper's equations as written."""
 import torch
 from mmseg.models.text_encoder import CLIPTextEncoder
 from mmseg.models.utils import resize
@@ -8,7 +8,7 @@ from mmseg_mvp.clip import LoadedCLIP, TextTower
 
 
 def encode_truncated(text: TextTower, contexts: Tensor, tokens: list[list[int]]) -> Tensor:
-    """All sentences in full, but only as far as the longest reaches: (P, S, D)."""
+    """Encode all sentences, padded to the longest instead of 77 tokens: (P, S, D)."""
     first, end = text.embed(torch.tensor([text.tokenizer.sot_token_id, text.tokenizer.eot_token_id],
                                          device=contexts.device))
     longest = max(map(len, tokens)) + 1
@@ -27,7 +27,11 @@ def encode_truncated(text: TextTower, contexts: Tensor, tokens: list[list[int]])
 
 
 def mmseg_text_encoder(clip: LoadedCLIP, names: list[str], template: str) -> CLIPTextEncoder:
-    """mmseg's text encoder with the weights of a CLIP of ViT-B/16's text tower."""
+    """Build mmseg's text encoder with the weights of a CLIP whose text tower has the sizes of ViT-B/16's.
+
+    Raises:
+        RuntimeError: If a weight is missing.
+    """
     encoder = CLIPTextEncoder(vocabulary=names, templates=[template], cache_feature=False, cat_bg=False)
     parts = {'ln_1.': 'norms.0.', 'ln_2.': 'norms.1.', 'attn.': 'attentions.0.attn.', 'mlp.c_fc.': 'ffns.0.layers.0.0.',
              'mlp.c_proj.': 'ffns.0.layers.1.'}
@@ -48,7 +52,7 @@ def mmseg_text_encoder(clip: LoadedCLIP, names: list[str], template: str) -> CLI
 
 
 def loss_as_written(logits: Tensor, label: Tensor, log_presence: Tensor) -> Tensor:
-    """``- mean log(softmax(resize(S)) * g)`` at the labels (MVP-SEG), 255 ignored: a scalar ()."""
+    """Compute ``- mean log(softmax(resize(S)) * g)`` at the labels (MVP-SEG), 255 ignored: a scalar ()."""
     maps = resize(logits, size=label.shape[1:], mode='bilinear', align_corners=False)
     refined = maps.softmax(dim=1) * log_presence.exp()[:, :, None, None]
     chosen = refined.clamp(min=1e-30).log().gather(1, label.where(label != 255, 0)[:, None])[:, 0]
@@ -56,6 +60,6 @@ def loss_as_written(logits: Tensor, label: Tensor, log_presence: Tensor) -> Tens
 
 
 def label_map_as_written(logits: Tensor, presence: Tensor, size: tuple[int, int]) -> Tensor:
-    """``argmax softmax(resize(S)) * g`` (MVP-SEG) of one image's logits (C, h, w): (H, W)."""
+    """Compute ``argmax softmax(resize(S)) * g`` (MVP-SEG) of one image's logits (C, h, w): (H, W)."""
     maps = resize(logits[None], size=size, mode='bilinear', align_corners=False)[0]
     return (maps.softmax(dim=0) * presence[:, None, None]).argmax(dim=0)

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md from the CSVs: python benchmarks/report.py."""
+"""Write the tables of docs/performance.md from the CSVs: python benchmarks/report.py."""
 import csv
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +10,7 @@ HEADER = ['claim', 'case', 'variant', 'time', 'speedup', 'memory', 'memory ratio
 
 
 class Bar(NamedTuple):
-    """What the variant ``'ours'`` must reach; None: no demand."""
+    """Required figures of the variant ``'ours'``; None sets no requirement."""
     speedup: float | None = None
     memory_ratio: float | None = None
     peak_mib: float | None = None
@@ -22,13 +22,13 @@ class Bar(NamedTuple):
         return ', '.join(form.format(value) for form, value in demands if value is not None)
 
     def is_met(self, row: dict[str, str]) -> bool:
-        """Whether a row of a CSV meets every demand; a figure that is missing meets none."""
+        """Return True if a row of a CSV meets all requirements; a missing figure meets none."""
         demands = [(self.speedup, row['speedup'], 1), (self.memory_ratio, row['memory_ratio'], -1),
                    (self.peak_mib, row['peak_mib'], -1), (self.error, row['error'], -1)]
         return all(found != '' and sign * (float(found) - bar) >= 0 for bar, found, sign in demands if bar is not None)
 
 
-# By claim and case, for the CPU in float32. Every bar has a line in the table, measured or not.
+# Bars by claim and case, for the CPU with float32. Each bar has a row in the table, even if not measured.
 BARS = {
     ('text tower', 'C=150, k+1=4, M=16'): Bar(speedup=20, memory_ratio=1 / 15, error=1e-4),
     ('text tower, embeddings', 'C=150, k+1=4, M=16'): Bar(error=1e-5),
@@ -40,7 +40,7 @@ BARS = {
     ('label map', 'C=847'): Bar(speedup=8, memory_ratio=1 / 12, error=0),
     ('many names', '10000 names'): Bar(peak_mib=1024),
     ('views', 'k=8 against k=1'): Bar(speedup=1 / 1.05),
-    # At 156 classes, where it was asked for, the peer does not fit in 24 GiB.
+    # The bar was set for 156 classes, but the peer does not fit into 24 GiB there.
     ('iteration', 'ViT-B/16, B=2, C=110, k+1=4'): Bar(speedup=8, memory_ratio=1 / 10),
     ('teacher in an iteration', 'toy, B=16'): Bar(speedup=0.65),
     ('teacher in an iteration', 'RN50 teacher, R101 DeepLabV2, 512x512, B=1'): Bar(speedup=0.65),
@@ -51,7 +51,7 @@ UNMEASURED = dict.fromkeys(('seconds', 'speedup', 'peak_mib', 'memory_ratio', 'e
 
 
 def read(folder: Path) -> list[dict[str, str]]:
-    """All rows of all CSVs."""
+    """Read all rows of all CSVs in a folder."""
     rows = []
     for path in sorted(folder.glob('*.csv')):
         with open(path, newline='') as file:
@@ -60,9 +60,9 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 
 def tables(rows: list[dict[str, str]]) -> str:
-    """One Markdown table per device, dtype and machine, under a line that names them."""
+    """Return one Markdown table per device, dtype and machine, each with a heading that names them."""
     def key(row):
-        # The CPU's float32, which the bars are for, comes first.
+        # CPU with float32 first, since the bars apply to it.
         return row['device'] != 'cpu', row['device'], row['dtype'] != 'float32', row['dtype'], row['machine']
 
     parts = []

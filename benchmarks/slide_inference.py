@@ -1,7 +1,7 @@
 """Sliding windows over a 512x683 image with 847 classes: from features to the label map.
 
-Windows of 512 every 336 pixels, stride 16. The image tower is left out (a stub gives random features), as it is the
-same on both sides. Peer: mmseg's slide_inference and postprocess_result.
+Windows of 512 every 336 pixels, features of stride 16. A stub replaces the image tower, which is the same for both
+variants. Peer: mmseg's slide_inference and postprocess_result.
 """
 import harness
 import torch
@@ -19,7 +19,7 @@ from mmseg_mvp.vocabularies import class_names
 
 @MODELS.register_module(force=True)
 class RandomFeatures(nn.Module):
-    """Features (B, D, H/16, W/16) that depend on the pixels' means alone."""
+    """Stub of an image tower: features (B, D, H/16, W/16) from the mean colour of each cell."""
     stride = 16
 
     def __init__(self, channels: int) -> None:
@@ -33,7 +33,7 @@ class RandomFeatures(nn.Module):
 
 
 class PeerSegmentor(EncoderDecoder):
-    """mmseg's own inference: full-size logits of each window, padded to the image and added."""
+    """Segmentor with mmseg's inference: full-size logits of each window, padded to the image and added."""
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
         torch.manual_seed(0)
         models[name] = MODELS.build(dict(type=kind, backbone=dict(type='RandomFeatures', channels=512),
                                          decode_head=head, test_cfg=test_cfg)).to(args.device).eval()
-        # mmseg's windows are counted by what the head says.
+        # mmseg takes the number of classes from this attribute.
         models[name].out_channels = count
     models['ours'].load_state_dict(models["mmseg's"].state_dict())
     torch.manual_seed(0)

@@ -1,8 +1,8 @@
-"""Long runs: resident memory over training and over inferences whose class lists change; it must stay flat.
+"""Long runs: resident memory during training and during inference with changing class lists; it must stay constant.
 
     python benchmarks/soak.py --iterations 2000 --inferences 1000
 
-The first quarter warms up; of the rest, the slope of a line by least squares is told, in MiB per 1000 steps.
+The first quarter is warm-up. The slope of the rest, by least squares, is reported in MiB per 1000 steps.
 """
 import argparse
 import csv
@@ -28,30 +28,30 @@ PAGE = 4096 / harness.MIB
 
 
 def resident() -> float:
-    """Resident memory of this process in MiB, as Linux tells it."""
+    """Return the resident memory of this process in MiB, from Linux."""
     return int(Path('/proc/self/statm').read_text().split()[1]) * PAGE
 
 
 def slope(values: Sequence[float]) -> float:
-    """Growth per 1000 steps by least squares, without the first quarter."""
+    """Return the growth per 1000 steps by least squares, without the first quarter."""
     steps = np.arange(len(values))
     begin = int(len(values) * WARM_UP)
     return 1000 * float(np.polyfit(steps[begin:], values[begin:], 1)[0])
 
 
 class MemoryHook(Hook):
-    """Notes the resident memory after each iteration of training."""
+    """Hook that records the resident memory after each training iteration, in MiB."""
 
     def __init__(self) -> None:
         self.mib = []
 
     def after_train_iter(self, runner: Runner, *args, **kwargs) -> None:
-        """Note it."""
+        """Record the resident memory."""
         self.mib.append(resident())
 
 
 def train(method: str, iterations: int) -> list[float]:
-    """Resident memory in each iteration of a toy training without validation, in MiB."""
+    """Train on the toy world without validation; return the resident memory after each iteration, in MiB."""
     cfg = Config.fromfile(CONFIGS / method / 'toy_zs.py')
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -60,7 +60,7 @@ def train(method: str, iterations: int) -> list[float]:
     cfg.default_hooks.logger.interval = max(1, iterations // 10)
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir, cfg.experiment_name = folder, f'soak_{method}'
-        cfg.visualizer.name = cfg.experiment_name  # mmengine has one of a name in a process
+        cfg.visualizer.name = cfg.experiment_name  # mmengine has one visualizer per name and process
         runner, hook = Runner.from_cfg(cfg), MemoryHook()
         runner.register_hook(hook)
         runner.train()
@@ -68,7 +68,7 @@ def train(method: str, iterations: int) -> list[float]:
 
 
 def infer(inferences: int) -> tuple[list[float], int]:
-    """Resident memory after each inference, in MiB, and the most class lists that the classifier held at a time."""
+    """Return the resident memory after each inference, in MiB, and the largest number of cached class lists."""
     seg, names, draw = (OpenVocabInferencer(CONFIGS / 'maskclip' / 'toy_zs.py', device='cpu'), class_names('toy'),
                         random.Random(0))
     image = draw_scene(0, 'test').image
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def summary(what: str, mib: list[float]) -> dict:
-    """A row of the table, which is printed as well."""
+    """Print and return a row of the table."""
     begin = int(len(mib) * WARM_UP)
     row = dict(what=what, steps=len(mib), warm_mib=round(mib[begin], 1), last_mib=round(mib[-1], 1),
                most_mib=round(max(mib[begin:]), 1), slope_mib_per_1000=round(slope(mib), 3),

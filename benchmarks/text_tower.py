@@ -1,7 +1,7 @@
-"""The text tower of ViT-B/16 in prompt learning: class names under k+1 prompts of M = 16 context vectors.
+"""Text tower of ViT-B/16 in prompt learning: class names with k+1 prompts of M = 16 context vectors.
 
-Forward and backward to the contexts, against open_clip's own pass over 77 tokens (CoOp's way) and against truncation
-alone; forward only, against mmseg's CLIPTextEncoder.
+Forward and backward to the contexts has two peers: open_clip's pass over 77 tokens (as CoOp), and truncation alone.
+Forward alone has mmseg's CLIPTextEncoder as peer.
 """
 from collections.abc import Callable
 
@@ -17,12 +17,12 @@ from mmseg_mvp.clip.text_tower import encode_in_full
 from mmseg_mvp.vocabularies import class_names
 
 CONTEXTS = 16
-# 847 names with the lengths of ADE20K's and COCO-Stuff's.
+# Source of 847 names, with the lengths of ADE20K's and COCO-Stuff's.
 MANY = (class_names('ade20k') + class_names('coco_stuff')) * 3
 
 
 def training(encode: Callable, text: TextTower, contexts: Tensor, names: list[str], dtype: str) -> Callable:
-    """A run forward and backward: embeddings (P, S, D) and the contexts' gradient."""
+    """Build a forward and backward run that returns embeddings (P, S, D) and the gradient of the contexts."""
     tokens = [text.tokenize(f'{name}.', taken=CONTEXTS) for name in names]
     torch.manual_seed(0)
     weight = torch.randn(len(contexts), len(names), text.embed_dim, device=contexts.device)
@@ -47,7 +47,7 @@ def compare_training(text: TextTower, count: int, prompts: int, args, peer: str,
     embedding_errors = []
 
     def error(found: tuple, expected: tuple) -> float:
-        """Of the gradients; that of the embeddings gets a row of its own."""
+        """Return the error of the gradients; the error of the embeddings gets a separate row."""
         embedding_errors.append(harness.relative_error(found[0], expected[0]))
         return harness.relative_error(found[1], expected[1])
 
@@ -58,7 +58,7 @@ def compare_training(text: TextTower, count: int, prompts: int, args, peer: str,
 
 
 def compare_forward(clip, text: TextTower, names: list[str], args) -> list:
-    """One template without gradients, as at the start of a test."""
+    """Compare one template without gradients, as at the start of a test."""
     template = 'a photo of a {}.'
     encoder = peers.mmseg_text_encoder(clip, names, template).to(args.device)
     tokens = [text.tokenize(template.format(name)) for name in names]
@@ -83,7 +83,7 @@ def main() -> None:
     clip = load_clip('ViT-B-16-quickgelu')
     text = TextTower(clip).to(args.device)
     rows = []
-    if not args.quick:  # first, while the heap is as a training finds it; the plain tower does not fit in 24 GiB
+    if not args.quick:  # first, with a fresh heap as in training; the peer does not fit in 24 GiB
         rows += compare_training(text, 847, 4, args, 'open_clip, 77 tokens', {'open_clip, 77 tokens': None})
     plain = {'open_clip, 77 tokens': encode_in_full, 'truncated': peers.encode_truncated}
     few, cases = (4, [(4, 1)]) if args.quick else (150, [(15, 4), (150, 4)])

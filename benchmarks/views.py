@@ -1,6 +1,6 @@
-"""k segmentation prompts at inference: ViT-B/16, one 512x512 image, 150 classes; the texts are encoded before.
+"""k segmentation prompts at inference: ViT-B/16, one 512x512 image, 150 classes, texts encoded before.
 
-The peer has one prompt; "one map per view" has eight and computes a class map for each.
+The peer has one prompt. "one map per view" has eight and computes one class map per prompt.
 """
 import harness
 import torch

@@ -8,7 +8,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host,web]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer

@@ -1,9 +1,9 @@
 """Export a model: python tools/export.py CONFIG [CHECKPOINT] --format FORMAT --out FILE [--classes NAMES]; see --help.
 
-baked       NAME.pth and NAME.py that run in MMSegmentation alone, for one list of classes
-onnx        the whole model, pictures in and label maps out, for one list of classes or with --open-vocabulary for any
-embeddings  a list of classes as NAME.npz, for an ONNX file with an open vocabulary
-prompts     what the prompts have learned as NAME.safetensors, for mmseg_mvp.apis.load_prompts and from_pretrained
+baked       NAME.pth and NAME.py that run in MMSegmentation alone, for a fixed list of classes
+onnx        the whole model, from images to label maps, for a fixed list of classes or, with --open-vocabulary, for any
+embeddings  text embeddings of a list of classes as NAME.npz, for an ONNX file with an open vocabulary
+prompts     learned prompts as NAME.safetensors, for mmseg_mvp.apis.load_prompts and from_pretrained
 """
 import argparse
 import sys
@@ -17,7 +17,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 from mmengine.registry import init_default_scope
@@ -53,7 +53,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def check_flags(args: argparse.Namespace) -> None:
-    """Refuse what --format onnx alone takes, and what it can't do, before anything is built."""
+    """Check the flags before the model is built.
+
+    Raises:
+        UserError: If a flag of --format onnx is set for another format, or its value is invalid.
+    """
     given = [name for name in ('scores', 'open_vocabulary', 'shape') if getattr(args, name)]
     if args.format == 'onnx':
         check_onnx(args.opset)
@@ -64,7 +68,11 @@ def check_flags(args: argparse.Namespace) -> None:
 
 
 def build(cfg, args: argparse.Namespace):
-    """The model in eval mode on the CPU, with its checkpoint and the classes wanted."""
+    """Build the model in eval mode on the CPU, with its checkpoint and the requested classes.
+
+    Raises:
+        UserError: If the model can't take other classes, or has no GPR to remove.
+    """
     init_default_scope('mmseg')
     replace_sync_bn(cfg)
     model = MODELS.build(cfg.model).eval()
@@ -84,14 +92,18 @@ def build(cfg, args: argparse.Namespace):
 
 
 def remove_gpr(model) -> None:
-    """Leave Global Prompt Refining out."""
+    """Remove Global Prompt Refining from the decode head.
+
+    Raises:
+        UserError: If the head has no GPR.
+    """
     if getattr(model.decode_head, 'gpr', None) is None:
         raise UserError(f'--no-gpr: {type(model.decode_head).__name__} has no GPR as configured; leave the flag away')
     model.decode_head.gpr = None
 
 
 def export(cfg, model, args: argparse.Namespace) -> None:
-    """Write the file, and say what it holds."""
+    """Write the file and print a summary."""
     if args.format == 'prompts':
         apis.save_prompts(model, args.out)
     elif args.format == 'embeddings':
@@ -107,7 +119,7 @@ def export(cfg, model, args: argparse.Namespace) -> None:
 
 
 def export_onnx(cfg, model, args: argparse.Namespace) -> None:
-    """Write the model as ONNX, with what its user must do to pictures before."""
+    """Write the ONNX file with the resize steps that its input needs, and print them."""
     resizes = [dict(step) for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
     apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary,
                      args.shape and tuple(args.shape), resize=as_json(resizes))

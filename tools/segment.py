@@ -12,7 +12,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 import torch
@@ -28,11 +28,17 @@ from mmseg_mvp.apis.video import segment_video
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.vocabularies import class_entries, load_vocabulary
 
-CLASS_LIST = 'seg_classes.txt'  # in the folder of the results: the names of their labels, in their order
+CLASS_LIST = 'seg_classes.txt'  # class names by label, in the folder of the results
 
 
 class Outcome(NamedTuple):
-    """What became of a process's share of the files."""
+    """Counts of one process.
+
+    Attributes:
+        done (int): Files segmented.
+        kept (int): Files skipped, since their results exist.
+        unreadable (list[str]): One message per unreadable file.
+    """
     done: int
     kept: int
     unreadable: list[str]
@@ -57,13 +63,14 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_files(args: argparse.Namespace) -> list[Path]:
-    """The file that was named, or the images of the folder.
+    """List the given file, or the images of the given folder.
 
     Raises:
-        UserError: There is none, the results would lie among the images, or are of a kind that videos don't have.
+        UserError: If the source is missing or has no image, the output folder is the folder of the images, or --masks
+            or --views is set for a video.
     """
     source = Path(args.source)
-    if not os.path.exists(source):  # Path.exists raises where a name is too long
+    if not os.path.exists(source):  # Path.exists raises if a name is too long
         raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
     if is_video(source) and (args.masks or args.views):
         raise UserError('--masks and --views are for images: leave them away for a video, or extract its frames')
@@ -77,7 +84,7 @@ def is_video(path: Path) -> bool:
 
 
 def plan(files: list[Path], args: argparse.Namespace) -> dict[Path, dict[str, Path]]:
-    """Results of each file, by kind, the picture last; images whose names differ in their endings alone keep these."""
+    """Map each file to its result paths by kind, ``seg`` last; files with equal stems keep their suffixes."""
     taken = Counter(name for path in files for name in (path.stem, path.name))
     kinds = ['mask'] * args.masks + ['views'] * args.views + ['seg']
     jobs = {}
@@ -89,10 +96,10 @@ def plan(files: list[Path], args: argparse.Namespace) -> dict[Path, dict[str, Pa
 
 
 def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None:
-    """See that the folder takes results and holds none for other classes; the first process notes the classes there.
+    """Check that the folder has no results for other classes; the first process writes the list of classes.
 
     Raises:
-        UserError: It can't be written to, or holds results for other classes.
+        UserError: If the folder can't be written to, or has results for other classes.
     """
     path, text = Path(args.out_dir, CLASS_LIST), '\n'.join(class_entries(vocabulary)) + '\n'
     others = path.is_file() and path.read_text('utf-8') != text
@@ -105,10 +112,10 @@ def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None
 
 
 def build(args: argparse.Namespace) -> OpenVocabInferencer:
-    """The model of the command line, on the process's own GPU under torchrun.
+    """Build the inferencer; under torchrun, on one GPU per process.
 
     Raises:
-        UserError: As of the inferencer; or --views don't fit it.
+        UserError: As in ``build_inferencer``, or if --views is set and the model has no separate prompts.
     """
     device = args.device
     if device is None and 'LOCAL_RANK' in os.environ and torch.cuda.is_available():
@@ -121,7 +128,7 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
 
 def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], vocabulary: dict,
                  args: argparse.Namespace) -> None:
-    """Make those results of a file that are missing, or all of them."""
+    """Write the missing results of a file, or all with --overwrite."""
     if is_video(path):
         segment_video(seg, path, targets['seg'], vocabulary, args.threshold, overwrite=True)
         return
@@ -134,7 +141,7 @@ def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path],
 
 
 def run(jobs: dict[Path, dict[str, Path]], vocabulary: dict, args: argparse.Namespace, rank: int, size: int) -> Outcome:
-    """Do a process's share of the files, those of which results are missing."""
+    """Segment one process's share of the files; skip complete files unless --overwrite is set."""
     share = list(jobs)[rank::size]
     todo = [path for path in share if args.overwrite or not all(target.exists() for target in jobs[path].values())]
     seg = build(args) if todo else None
@@ -148,7 +155,7 @@ def run(jobs: dict[Path, dict[str, Path]], vocabulary: dict, args: argparse.Name
 
 
 def report(outcomes: list[Outcome], args: argparse.Namespace, num_classes: int) -> None:
-    """Print the summary; unreadable files and why they are on stderr."""
+    """Print the summary, and unreadable files with the reasons to stderr."""
     done, kept = sum(one.done for one in outcomes), sum(one.kept for one in outcomes)
     unreadable = [sentence for one in outcomes for sentence in one.unreadable]
     print(f'\n{done} segmented, {kept} kept from before, {len(unreadable)} unreadable; results are in {args.out_dir}')

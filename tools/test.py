@@ -9,7 +9,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_pictures(cfg, args: argparse.Namespace) -> None:
-    """Have every test image drawn beside its ground truth and its prediction."""
+    """Add a hook that draws each test image beside its ground truth and its prediction."""
     if args.show and sys.platform == 'linux' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
         raise UserError('--show needs a display and this machine has none; write files with --show-dir DIR')
     if args.show_dir:
@@ -37,14 +37,14 @@ def draw_pictures(cfg, args: argparse.Namespace) -> None:
 
 
 def write_predictions(cfg, out: str) -> None:
-    """Have the metrics write the predicted label maps into a folder."""
+    """Set a new folder as the metrics' output for predicted label maps."""
     cli.check_new_folder(out, '--out')
     for metric in cli.evaluators(cfg):
         metric['output_dir'] = out
 
 
 def enable_tta(cfg) -> None:
-    """Wrap the model and swap the test pipeline for the augmented one."""
+    """Wrap the model for test time augmentation and replace the test pipeline."""
     if missing := [name for name in ('tta_model', 'tta_pipeline') if name not in cfg]:
         raise UserError(f'--tta needs {" and ".join(missing)} in {cfg.filename}; see configs/_base_/datasets')
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def test(args: argparse.Namespace) -> None:
-    """Test as the command line says."""
+    """Run the test that the arguments describe."""
     cfg = cli.load_config(args)
     cfg.load_from = args.checkpoint
     if args.checkpoint:
@@ -69,11 +69,11 @@ def test(args: argparse.Namespace) -> None:
         write_predictions(cfg, args.out)
     if args.tta:
         enable_tta(cfg)
-    # Several processes share no gradients here; DDP, mmengine's own choice, would refuse a model that learns nothing.
+    # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.
     cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.SoloModelWrapper'))
     runner = cli.build_runner(cfg, ['test_dataloader'])
     if args.out:
-        os.makedirs(args.out, exist_ok=True)  # the metrics leave it to the first process, too late for the others
+        os.makedirs(args.out, exist_ok=True)  # in all processes; the metrics do it in the first only, too late
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
         runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested at their untrained start.')
     runner.test()

@@ -9,7 +9,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 import torch
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def enable_amp(cfg) -> None:
-    """Turn the optimizer wrapper of a config into the mixed precision one."""
+    """Set the optimizer wrapper of a config to mixed precision."""
     if not torch.cuda.is_available():
         raise UserError('--amp needs a GPU and this machine offers none; train without it')
     if cfg.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
@@ -35,10 +35,10 @@ def enable_amp(cfg) -> None:
 
 
 def resume(cfg, checkpoint: str) -> list[str]:
-    """Have training go on from a checkpoint; 'auto' is the latest of the work dir, or a fresh start without one.
+    """Set the checkpoint to resume from; 'auto' takes the latest in the work dir, or starts anew if there is none.
 
     Returns:
-        list[str]: What the log should say of it, a sentence each.
+        list[str]: One warning per skipped incomplete checkpoint.
     """
     passed = []
     if checkpoint == 'auto':
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train as the command line says."""
+    """Run the training that the arguments describe."""
     cfg = cli.load_config(args)
     if cfg.get('train_dataloader') is None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')

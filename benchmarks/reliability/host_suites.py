@@ -1,9 +1,9 @@
-"""Runs the host's own test suites with and without this package: python benchmarks/reliability/host_suites.py CHECKOUT.
+"""Run the host's own test suites with and without this package: python benchmarks/reliability/host_suites.py CHECKOUT.
 
-A checkout is one of mmengine's or mmsegmentation's sources, near the version that is installed. Its tests run twice,
-plain and with ``import mmseg_mvp`` before all else, each time in a copy without the package, so that the installed one
-is tested. Outcomes are compared test by test. Tests that differ run again by themselves: one that has come out the same
-way in both modes is told as unsteady. Exits with 1 if a test differs.
+A checkout has the sources of mmengine or mmsegmentation, close to the installed version. Its tests run plain and with
+``import mmseg_mvp`` first. Each run uses a copy without the host's package, so it tests the installed one. Outcomes are
+compared per test. Tests that differ run again, without the others. A test with a common outcome in both modes is
+reported as unsteady. Exits with 1 if a test differs.
 """
 import argparse
 import os
@@ -20,10 +20,10 @@ from xml.etree import ElementTree
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from harness import environment  # noqa: E402  (it lies one folder up)
+from harness import environment  # noqa: E402  (one folder up)
 
 MODES = ('plain', 'imported')
-# Loaded by pytest before it collects anything, in both modes. The limit holds for a test with its fixtures.
+# pytest loads this before it collects tests, in both modes. The time limit includes fixtures.
 PLUGIN = '''
 import signal
 
@@ -46,11 +46,11 @@ Outcomes = dict[str, str]
 
 
 def copy(checkout: Path, folder: Path) -> Path:
-    """Copy a checkout without the packages in it; the copy's path.
+    """Copy a checkout without its packages; return the path of the copy.
 
     Args:
-        checkout (Path): It has a folder ``tests``, and beside it what the tests read.
-        folder (Path): Where to put the copy.
+        checkout (Path): Folder with ``tests`` and the files that the tests read.
+        folder (Path): Parent folder of the copy.
     """
     packages = [path.parent.name for path in checkout.glob('*/__init__.py') if path.parent.name != 'tests']
     return Path(shutil.copytree(checkout, folder / checkout.name, symlinks=True,
@@ -61,13 +61,13 @@ def run(checkout: Path, mode: str, args: argparse.Namespace, tests: Iterable[str
     """Run tests of a checkout in a fresh process and folder.
 
     Args:
-        checkout (Path): The sources.
+        checkout (Path): Folder of the sources.
         mode (str): One of ``MODES``.
-        args (argparse.Namespace): From :func:`arguments`.
-        tests (Iterable[str]): Test ids, or files or folders of tests.
+        args (argparse.Namespace): Result of :func:`arguments`.
+        tests (Iterable[str]): Test ids, files or folders.
 
     Returns:
-        Outcomes: Test id to ``'passed'``, ``'skipped'``, ``'failed'`` or ``'error'``.
+        Outcomes: ``'passed'``, ``'skipped'``, ``'failed'`` or ``'error'`` by test id.
     """
     with tempfile.TemporaryDirectory() as scratch:
         place, report = copy(checkout, Path(scratch)), Path(scratch, 'report.xml')
@@ -88,7 +88,7 @@ def run(checkout: Path, mode: str, args: argparse.Namespace, tests: Iterable[str
 
 
 def command(args: argparse.Namespace, report: Path, tests: Iterable[str]) -> list[str]:
-    """The command line of pytest, with the checkout's settings but its options."""
+    """Return the command line of pytest, with the checkout's settings except ``addopts``."""
     jobs = ['-n', str(args.jobs), '--dist', 'loadfile'] if args.jobs > 1 else ['-n', '0']
     return [sys.executable, '-m', 'pytest', '-q', '-p', 'import_first', '-p', 'no:cacheprovider', '-o', 'addopts=',
             '-o', 'junit_family=xunit1', f'--junit-xml={report}', '--continue-on-collection-errors', *jobs,
@@ -96,7 +96,7 @@ def command(args: argparse.Namespace, report: Path, tests: Iterable[str]) -> lis
 
 
 def read(report: Path) -> Outcomes:
-    """Test id to outcome, of a JUnit report; of a test that is told twice, as its teardown failed, the worse one."""
+    """Read outcomes by test id from a JUnit report; a test listed twice (failed teardown) gets the worse outcome."""
     order = ('passed', 'skipped', 'failed', 'error')
     names = dict(skipped='skipped', failure='failed', error='error')
     outcomes = {}
@@ -108,7 +108,7 @@ def read(report: Path) -> Outcomes:
 
 
 def test_id(case: ElementTree.Element) -> str:
-    """The id that pytest takes: ``FILE::CLASS::NAME``; of a file that could not be imported, the file."""
+    """Return pytest's id, ``FILE::CLASS::NAME``; for a file that could not be imported, the file."""
     name, file = case.get('name'), case.get('file')
     if file is None:
         return f'{name.replace(".", "/")}.py'
@@ -118,22 +118,22 @@ def test_id(case: ElementTree.Element) -> str:
 
 
 def differing(seen: dict[str, list[Outcomes]]) -> list[str]:
-    """Tests of which no outcome was seen in both modes; a test that did not run has an outcome of its own.
+    """List tests without a common outcome in both modes; ``'not run'`` counts as an outcome.
 
     Args:
-        seen (dict[str, list[Outcomes]]): Mode to the outcomes of its runs.
+        seen (dict[str, list[Outcomes]]): Outcomes of all runs, by mode.
     """
     tests = {test for runs in seen.values() for test in runs[0]}
     return sorted(test for test in tests if not set.intersection(*(set(told(runs, test)) for runs in seen.values())))
 
 
 def told(runs: list[Outcomes], test: str) -> list[str]:
-    """Outcomes of a test in the first run and in those that repeated it."""
+    """List the outcomes of a test in the first run and its repeats."""
     return [runs[0].get(test, 'not run'), *(outcomes[test] for outcomes in runs[1:] if test in outcomes)]
 
 
 def compare(checkout: Path, args: argparse.Namespace) -> bool:
-    """Run a checkout's tests both ways and print the outcome; True if a test differs."""
+    """Run a checkout's tests in both modes and print the outcomes; return True if a test differs."""
     seen = {mode: [run(checkout, mode, args)] for mode in MODES}
     first = differing(seen)
     for _ in range(args.repeats if first else 0):
@@ -153,7 +153,7 @@ def compare(checkout: Path, args: argparse.Namespace) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """Machine and versions."""
+    """Return machine and versions."""
     found = {}
     for name in ('mmengine', 'mmsegmentation', 'onedl-mmengine', 'onedl-mmsegmentation'):
         try:

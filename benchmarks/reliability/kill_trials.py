@@ -1,9 +1,9 @@
-"""Kills training with SIGKILL, resumes it and compares what comes out: python benchmarks/reliability/kill_trials.py.
+"""Kill training with SIGKILL, resume it and compare the results: python benchmarks/reliability/kill_trials.py.
 
-Each trial trains a method on the toy world (with random flips, scales, crops and colours), is killed at a moment drawn
-at random or in the midst of writing a checkpoint, and goes on with ``tools/train.py --resume``. Losses, weights, the
-moving average, the optimizer and the schedule at the end are compared bit for bit with those of a run that nobody
-killed. Writes ``benchmarks/results/reliability/kill_trials.csv``; exits with 1 if a trial differs.
+Each trial trains a method on the toy world with random flips, scales, crops and colours. It is killed at a random time
+or while it writes a checkpoint, and resumed with ``tools/train.py --resume``. Losses and the final weights, moving
+average, optimizer and schedule are compared bit for bit with those of an uninterrupted run. Writes
+``benchmarks/results/reliability/kill_trials.csv``. Exits with 1 if a trial differs or was not killed.
 """
 import argparse
 import builtins
@@ -28,7 +28,7 @@ from mmengine.hooks import Hook
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'reliability'
-ITERATIONS, INTERVAL = 36, 4  # of a run, between checkpoints
+ITERATIONS, INTERVAL = 36, 4  # iterations per run and between checkpoints
 PIPELINE = '''[
     dict(type='DrawToyScene'),{hide}
     dict(type='RandomResize', scale=(64, 64), ratio_range=(0.8, 2.0), keep_ratio=True),
@@ -44,20 +44,20 @@ train_cfg = dict(max_iters={iterations}, val_interval=15)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval={interval}))
 {more}
 '''
-# Method: config, workers that load, and what else differs. The student changes its teacher in the middle.
+# Method: config, data loader workers and overrides. The student changes its teacher in the middle of the run.
 METHODS = {
     'MVP-SEG': ('mvp_seg/toy_zs', 0, ''),
     'MVP-SEG+': ('mvp_seg_plus/toy_zs', 2,
                  'model = dict(teacher_checkpoint={teacher!r}, teacher_share=0.5, ema_momentum=0.1)'),
     'LSeg': ('lseg/toy_zs', 2, ''),
 }
-# Where a process dies: at any time; when half of a checkpoint is written; before the whole one gets its name; when the
-# file that names the latest has been emptied.
+# Places of the kill: at any time; after half of a checkpoint is written; before a complete one gets its name; after the
+# file with the name of the latest is emptied.
 PLACES = ('anywhere', 'write', 'rename', 'pointer')
 
 
 class KillHook(Hook):
-    """Kills its own process, so that nothing of it can tidy up.
+    """Hook that kills its own process, so no cleanup runs.
 
     Args:
         place (str): One of ``PLACES``.
@@ -86,12 +86,12 @@ class KillHook(Hook):
             return Half(file)
         if self.place == 'pointer' and mode == 'w' and Path(path).name == 'last_checkpoint' and (
                 self.work_dir / f'iter_{self.when}.pth').exists():
-            kill()  # opening has emptied it
+            kill()  # opening has emptied the file
         return file
 
 
 class Half:
-    """A file that takes half of what is written to it, and then nobody lives."""
+    """File that kills the process after half of the first write."""
 
     def __init__(self, file) -> None:
         self.file = file
@@ -109,18 +109,18 @@ class Half:
 
 
 def kill() -> None:
-    """End this process, now."""
+    """Kill this process with SIGKILL."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def write_config(method: str, folder: Path, teacher: Path, iterations: int = ITERATIONS) -> Path:
-    """Write the config of a short run of a method, with random augmentation; its path.
+    """Write the config of a short run of a method, with random augmentation; return its path.
 
     Args:
         method (str): One of ``METHODS``.
-        folder (Path): Where to write it.
-        teacher (Path): The checkpoint that MVP-SEG+ learns from.
-        iterations (int): Length of the run.
+        folder (Path): Folder of the config.
+        teacher (Path): Teacher checkpoint of MVP-SEG+.
+        iterations (int): Iterations of the run.
     """
     base, workers, more = METHODS[method]
     pipeline = PIPELINE.format(hide=HIDE if method == 'MVP-SEG+' else '')
@@ -132,7 +132,7 @@ def write_config(method: str, folder: Path, teacher: Path, iterations: int = ITE
 
 
 def train(config: Path, work_dir: Path, *flags, **options) -> subprocess.CompletedProcess:
-    """Run tools/train.py as a user does, in one process without CUDA; in options two underscores stand for a dot."""
+    """Run tools/train.py in one process without CUDA; ``__`` in the names of options stands for a dot."""
     places = [str(ROOT), str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])]
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join(places), 'CUDA_VISIBLE_DEVICES': '-1', 'OMP_NUM_THREADS': '1'}
     pairs = [f'{key.replace("__", ".")}={value}' for key, value in options.items()]
@@ -142,7 +142,7 @@ def train(config: Path, work_dir: Path, *flags, **options) -> subprocess.Complet
 
 
 def finish(config: Path, work_dir: Path, *flags) -> str:
-    """Train to the end; what was printed."""
+    """Train to the end; return the printed text. Exit if training fails."""
     done = train(config, work_dir, *flags)
     if done.returncode:
         sys.exit(done.stdout[-3000:] + done.stderr[-3000:])
@@ -150,7 +150,7 @@ def finish(config: Path, work_dir: Path, *flags) -> str:
 
 
 def kill_and_resume(config: Path, work_dir: Path, place: str, when: float) -> tuple[bool, int]:
-    """Have a run die and go on to its end: whether it died, and from which iteration it went on (0: from the start)."""
+    """Kill a run and resume it to its end; return True if killed, and the iteration it resumed from (0: start)."""
     hook = dict(type='kill_trials.KillHook', place=place, when=when)
     killed = train(config, work_dir, **{f'default_hooks__kill__{key}': value for key, value in hook.items()})
     resumed = re.search(r'resumed epoch: 0, iter: (\d+)', finish(config, work_dir, '--resume'))
@@ -158,7 +158,7 @@ def kill_and_resume(config: Path, work_dir: Path, place: str, when: float) -> tu
 
 
 def losses(work_dir: Path) -> dict[int, dict[str, float]]:
-    """Iteration to all that was logged but times; where an iteration was run twice, what the later run logged."""
+    """Read logged values except times, by iteration; an iteration logged twice has the values of the later run."""
     logged = {}
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
         for line in map(json.loads, path.read_text().splitlines()):
@@ -168,18 +168,18 @@ def losses(work_dir: Path) -> dict[int, dict[str, float]]:
 
 
 def duration(work_dir: Path) -> float:
-    """Seconds that the iterations of a run took."""
+    """Return the total time of a run's iterations, in seconds."""
     path, = work_dir.glob('*/vis_data/scalars.json')
     return sum(line['time'] for line in map(json.loads, path.read_text().splitlines()) if 'loss' in line)
 
 
 def state(work_dir: Path) -> dict:
-    """The last checkpoint of a run, one of ours."""
+    """Load the last checkpoint of a run of this benchmark."""
     return torch.load((work_dir / 'last_checkpoint').read_text(), map_location='cpu', weights_only=True)
 
 
 def same(first, second) -> bool:
-    """Whether nested values are equal bit for bit."""
+    """Return True if nested values are equal bit for bit."""
     if torch.is_tensor(first):
         return torch.equal(first, second) and first.dtype == second.dtype
     if isinstance(first, dict):
@@ -190,7 +190,7 @@ def same(first, second) -> bool:
 
 
 def compare(one: Path, other: Path) -> dict[str, bool]:
-    """What two finished runs have in common, bit for bit: logged values and the parts of their last checkpoints."""
+    """Compare two finished runs bit for bit: logged values and the parts of their last checkpoints."""
     first, second = state(one), state(other)
     return dict(losses=losses(one) == losses(other), weights=same(first['state_dict'], second['state_dict']),
                 optimizer=same(first['optimizer'], second['optimizer']),
@@ -198,7 +198,7 @@ def compare(one: Path, other: Path) -> dict[str, bool]:
 
 
 def moments(trials: int, seconds: dict[str, float], seed: int) -> Iterator[tuple[str, str, float]]:
-    """Method, place and time of each trial: half of them anywhere, the others in the places of a checkpoint in turn."""
+    """Yield method, place and time of each trial: alternately anywhere and at one of the checkpoint places in turn."""
     generator = random.Random(seed)
     places = [place for other in PLACES[1:] for place in ('anywhere', other)]
     for trial in range(trials):
@@ -208,7 +208,7 @@ def moments(trials: int, seconds: dict[str, float], seed: int) -> Iterator[tuple
 
 
 def environment() -> dict[str, str]:
-    """Machine and versions."""
+    """Return machine and versions."""
     info = Path('/proc/cpuinfo')
     names = re.findall(r'model name\s*: (.*)', info.read_text()) if info.exists() else []
     return dict(machine=names[0] if names else platform.machine(), python=platform.python_version(),

@@ -10,8 +10,7 @@ log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None
 resume = False
-# The last checkpoint is kept, not the best one: choosing by a figure that contains unseen classes would be training on
-# them.
+# Keep the last checkpoint, not the best: selection by a metric with unseen classes would be training on them.
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='FirstProcessLoggerHook', interval=50, log_metric_by_epoch=False),
@@ -21,7 +20,7 @@ default_hooks = dict(
 randomness = dict(seed=0)
 tta_model = dict(type='LowResSegTTAModel')
 custom_hooks = [
-    dict(type='IterationSeedHook'),  # a resumed run draws what an uninterrupted one does
-    dict(type='ClassListCheckHook'),  # labels and names must mean the same classes
-    dict(type='TextOncePerStepHook')  # gradient accumulation encodes the names once
+    dict(type='IterationSeedHook'),  # a resumed run repeats the random numbers of a full run
+    dict(type='ClassListCheckHook'),  # labels and names must be of the same classes
+    dict(type='TextOncePerStepHook')  # encode names once per step in gradient accumulation
 ]

@@ -1,3 +1,3 @@
-# The same with two bottleneck blocks of spatial regularization, LSeg's best in its ablation.
+# Variant with two bottleneck blocks of spatial regularization, the best in LSeg's ablation.
 _base_ = ['./ade20k_vit-l16.py']
 model = dict(decode_head=dict(regularization=dict(type='SpatialRegularization', block='bottleneck', depth=2)))

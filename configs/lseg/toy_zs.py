@@ -1,4 +1,4 @@
-# LSeg on the toy world that ships with the project: a minute on two CPU cores. A toy, not a result.
+# LSeg on the toy world of this package: one minute on two CPU cores. A toy, not a result.
 _base_ = [
     '../_base_/models/lseg_toy.py', '../_base_/datasets/toy_zs.py', '../_base_/schedules/adamw_toy.py',
     '../_base_/default_runtime.py'

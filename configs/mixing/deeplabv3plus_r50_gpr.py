@@ -1,5 +1,5 @@
-# mmseg's closed-set DeepLabV3+ on ADE20K, without CLIP: GPR on its own logits says which of the 150 classes are in the
-# image, and a presence loss teaches that (logged as decode.loss_presence). Everything else is mmseg's own.
+# mmseg's closed-set DeepLabV3+ on ADE20K with GPR on its own logits, without CLIP. GPR predicts which of the 150
+# classes are present, supervised by a presence loss (logged as decode.loss_presence). The rest is mmseg's.
 _base_ = [
     '../_base_/datasets/ade20k.py', '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
 ]

@@ -1,5 +1,5 @@
-# Frozen dense CLIP features (ViT-B/16) as the backbone of mmseg's own FCNHead in mmseg's own EncoderDecoder, closed-set
-# on ADE20K: how much the features alone are worth. Only the head is trained and in the checkpoint.
+# mmseg's FCNHead in mmseg's EncoderDecoder on frozen dense CLIP features (ViT-B/16), closed-set on ADE20K. It measures
+# the features alone. Only the head is trained and saved in the checkpoint.
 _base_ = [
     '../_base_/datasets/ade20k.py', '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
 ]
@@ -7,7 +7,7 @@ model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],  # CLIP's own, not ImageNet's
+        mean=[122.7709, 116.7460, 104.0937],  # CLIP's, not ImageNet's
         std=[68.5005, 66.6322, 70.3232],
         bgr_to_rgb=True,
         size=(512, 512),
@@ -18,7 +18,7 @@ model = dict(
     decode_head=dict(
         type='FCNHead',
         num_classes=150,
-        in_channels=512,  # CLIP's embedding
+        in_channels=512,  # size of CLIP's embeddings
         in_index=-1,
         channels=256,
         num_convs=1,

@@ -1,5 +1,5 @@
-# mmseg's SegFormer-B0 with text embeddings as its last layer: it learns the masks of VOC's 15 seen classes and is
-# tested on all 20. Its 256 channels are not CLIP's, so that a 1x1 projection is learned before the text.
+# mmseg's SegFormer-B0 with text embeddings as its last layer. It trains on the masks of VOC's 15 seen classes and is
+# tested on all 20. CLIP's embeddings do not have its 256 channels, so it learns a 1x1 projection.
 _base_ = [
     '../_base_/datasets/voc20_zs.py', '../_base_/schedules/adamw_20k.py', '../_base_/default_runtime.py'
 ]
@@ -8,7 +8,7 @@ model = dict(
     clip=dict(model='ViT-B-16-quickgelu', weights='openai'),
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],  # ImageNet's: no image goes through CLIP
+        mean=[123.675, 116.28, 103.53],  # ImageNet's; CLIP gets no images
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         size=(512, 512),

@@ -1,5 +1,5 @@
-# mmseg's UPerNet on Swin-T with text embeddings as its last layer: it learns the masks of VOC's 15 seen classes and is
-# tested on all 20. Its 512 channels are ViT-B/16's; the auxiliary head stays mmseg's own.
+# mmseg's UPerNet on Swin-T with text embeddings as its last layer. It trains on the masks of VOC's 15 seen classes and
+# is tested on all 20. Its 512 channels are those of ViT-B/16's embeddings. The auxiliary head is mmseg's.
 _base_ = [
     '../_base_/datasets/voc20_zs.py', '../_base_/schedules/adamw_20k.py', '../_base_/default_runtime.py'
 ]
@@ -9,7 +9,7 @@ model = dict(
     clip=dict(model='ViT-B-16-quickgelu', weights='openai'),
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],  # ImageNet's: no image goes through CLIP
+        mean=[123.675, 116.28, 103.53],  # ImageNet's; CLIP gets no images
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
         size=(512, 512),
@@ -37,7 +37,7 @@ model = dict(
         norm_cfg=norm_cfg),
     auxiliary_head=dict(
         type='FCNHead',
-        num_classes=15,  # the seen ones: it only helps to train
+        num_classes=15,  # seen classes; used in training only
         in_channels=384,
         in_index=2,
         channels=256,

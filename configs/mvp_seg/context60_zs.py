@@ -1,4 +1,4 @@
-# Context60: background is a class of its own, and a seen one. Not comparable with context_zs.py (59 classes).
+# Context60: background is a seen class. Not comparable with context_zs.py (59 classes).
 _base_ = [
     '../_base_/models/mvp_seg_rn50.py', '../_base_/datasets/context60_zs.py', '../_base_/schedules/prompts_20k.py',
     '../_base_/default_runtime.py'

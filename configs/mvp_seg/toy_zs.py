@@ -1,4 +1,4 @@
-# MVP-SEG on the toy world that ships with the project: a minute on two CPU cores. A toy, not a result.
+# MVP-SEG on the toy world of this package: one minute on two CPU cores. A toy, not a result.
 _base_ = [
     '../_base_/models/mvp_seg_rn50.py', '../_base_/datasets/toy_zs.py', '../_base_/schedules/prompts_20k.py',
     '../_base_/default_runtime.py'

@@ -1,4 +1,4 @@
-# MaskCLIP+ has no ADE20K; student and schedule are those of COCO-Stuff.
+# MaskCLIP+ does not use ADE20K; student and schedule are those of COCO-Stuff.
 _base_ = [
     '../_base_/models/mvp_seg_plus_deeplabv2_r101.py', '../_base_/datasets/ade20k_transductive.py',
     '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
@@ -9,4 +9,4 @@ model = dict(
     unseen='ade20k:unseen')
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=80000, by_epoch=False)]
 train_cfg = dict(max_iters=80000, val_interval=80000)
-work_dir = './work_dirs/ade20k_zs_plus'  # not the teacher's
+work_dir = './work_dirs/ade20k_zs_plus'  # separate from the teacher's

@@ -1,4 +1,4 @@
-# 59 classes; MaskCLIP+ published Context with background: context60_zs.py.
+# PASCAL Context with 59 classes. MaskCLIP+ published it with background, see context60_zs.py.
 _base_ = [
     '../_base_/models/mvp_seg_plus_deeplabv3plus_r101.py', '../_base_/datasets/context59_transductive.py',
     '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'
@@ -11,4 +11,4 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=0.004, weight_decay=0.0001))
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=40000, by_epoch=False)]
 train_cfg = dict(max_iters=40000, val_interval=40000)
-work_dir = './work_dirs/context_zs_plus'  # not the teacher's
+work_dir = './work_dirs/context_zs_plus'  # separate from the teacher's

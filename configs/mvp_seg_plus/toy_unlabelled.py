@@ -1,4 +1,4 @@
-# The toy world without annotations: MaskCLIP's templates label every pixel, background too. A toy, not a result.
+# The toy world without annotations: MaskCLIP labels all pixels, background too. A toy, not a result.
 _base_ = [
     '../_base_/models/mvp_seg_plus_toy.py', '../_base_/datasets/toy_unlabelled.py',
     '../_base_/schedules/adamw_toy.py', '../_base_/default_runtime.py'

@@ -1,4 +1,4 @@
-# MVP-SEG+ on the toy world that ships with the project: a minute on two CPU cores. A toy, not a result.
+# MVP-SEG+ on the toy world of this package: one minute on two CPU cores. A toy, not a result.
 _base_ = [
     '../_base_/models/mvp_seg_plus_toy.py', '../_base_/datasets/toy_transductive.py',
     '../_base_/schedules/adamw_toy.py', '../_base_/default_runtime.py'
@@ -8,4 +8,4 @@ model = dict(
     decode_head=dict(train_classes='toy'),
     unseen='toy:unseen')
 default_hooks = dict(checkpoint=dict(interval=300))
-work_dir = './work_dirs/toy_zs_plus'  # not the teacher's
+work_dir = './work_dirs/toy_zs_plus'  # separate from the teacher's

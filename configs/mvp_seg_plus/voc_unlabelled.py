@@ -1,4 +1,4 @@
-# No annotation at all: MaskCLIP labels every pixel of VOC's pictures, background too. It does not count in the metric.
+# VOC without annotations: MaskCLIP labels all pixels, background too. The metric ignores background.
 _base_ = [
     '../_base_/models/maskclip_plus_deeplabv2_r101.py', '../_base_/datasets/voc20_unlabelled.py',
     '../_base_/schedules/student_20k.py', '../_base_/default_runtime.py'

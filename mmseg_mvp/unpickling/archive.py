@@ -26,7 +26,7 @@ MapLocation = str | torch.device | Mapping[str, str] | Callable | None
 TRUST = 'if you trust it, add --trust-checkpoint (in Python: with mmseg_mvp.checkpoints.trusted_checkpoints())'
 
 _MAX_ATTRIBUTES = 10 ** 5  # in all modules of a TorchScript file
-_MAX_NAME = 1000  # characters
+_MAX_NAME = 500  # characters
 _ZIP = b'PK\x03\x04'
 _MAGIC = 0x1950a86a20f9469cfc6c  # first value in files of torch.save before 1.6
 _OLD = pickle.dumps(_MAGIC, 2)

@@ -16,6 +16,7 @@ from .limits import Budget, check_tree, key, keys, of_type, short
 
 MAX_RECURSIVE = 10 ** 4
 _MAX_NAME = 1000  # characters
+_COSTS = {pickle.EMPTY_SET[0]: 256, pickle.BINPERSID[0]: 256}  # bytes; 32 for other opcodes, and 128 more for a call
 # Modules of Python's library whose objects are data. Weights need no calls of its other modules; those may be attacks.
 _DATA_MODULES = {'argparse', 'array', 'collections', 'copyreg', 'datetime', 'decimal', 'enum', 'fractions', 'pathlib',
                  'random', 're', 'types', 'uuid', 'zoneinfo'}
@@ -59,10 +60,10 @@ class StandIn:
         return self.kind
 
 
-def _counted(load: Callable) -> Callable:
+def _counted(code: int, load: Callable) -> Callable:
     """Wrap the function of an opcode so that it subtracts the memory of a small object from the budget."""
     def run(unpickler: 'DataUnpickler') -> None:
-        unpickler.budget.spend(32)
+        unpickler.budget.spend(_COSTS.get(code, 32))
         load(unpickler)
     return run
 
@@ -92,6 +93,7 @@ class DataUnpickler(pickle._Unpickler):
         """Make the value that a call of a name returns: a value from the table or a stand-in."""
         if type(reference) is not Reference or type(args) is not tuple:
             raise pickle.UnpicklingError('a call of what is no name')
+        self.budget.spend(128)
         self.budget.copy(args)
         if known := self.values.get((reference.module, reference.name)):
             return self._guarded(known(*args))
@@ -185,7 +187,7 @@ class DataUnpickler(pickle._Unpickler):
         pickle.BYTEARRAY8[0]: load_bytearray8, pickle.APPEND[0]: load_append, pickle.APPENDS[0]: load_appends,
         pickle.SETITEM[0]: load_setitem, pickle.SETITEMS[0]: load_setitems, pickle.DICT[0]: load_dict,
         pickle.ADDITEMS[0]: load_additems, pickle.FROZENSET[0]: load_frozenset})
-    dispatch = dict(zip(dispatch, map(_counted, dispatch.values())))
+    dispatch = dict(zip(dispatch, map(_counted, dispatch.keys(), dispatch.values())))
 
 
 def read_pickle(content: bytes, values: Mapping[Any, Any] = {}) -> Any:

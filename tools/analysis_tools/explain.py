@@ -1,7 +1,7 @@
 """Explain a prediction: python tools/analysis_tools/explain.py CONFIG [CHECKPOINT] [IMAGE] --out-dir DIR
 
-Writes the label map over the image, what each prompt sees of each class in it, how likely each class is in the image
-(GPR), and the words that are nearest to the learned prompts.
+Writes the label map over the image, the class maps of each prompt, the presence score of each class (GPR), and
+the words nearest to the learned prompts.
 """
 import argparse
 import csv
@@ -14,7 +14,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 import numpy as np
@@ -48,15 +48,15 @@ def parse_args() -> argparse.Namespace:
     cli.add_trust_argument(parser)
     args = parser.parse_args()
     if args.image is None and (mimetypes.guess_type(args.checkpoint or '')[0] or '').startswith('image/'):
-        args.checkpoint, args.image = None, args.checkpoint  # a model that has nothing to learn
+        args.checkpoint, args.image = None, args.checkpoint  # a model without a checkpoint
     return args
 
 
 def test_picture(cfg: Config, index: int) -> str | np.ndarray:
-    """A picture of the config's test data: its file, or where it is drawn by code its pixels (H, W, 3), BGR.
+    """Return an image of the config's test data: its path, or the pixels (H, W, 3), BGR, of a synthetic image.
 
     Raises:
-        UserError: There are no test data, some are missing, or not that many.
+        UserError: If there is no test data, files are missing, or the index is out of range.
     """
     if not cfg.get('test_dataloader'):
         raise UserError(f'{cfg.filename} has no test data: give an IMAGE')
@@ -69,7 +69,7 @@ def test_picture(cfg: Config, index: int) -> str | np.ndarray:
 
 
 def write_words(nearest: NearestWords, classifier: TextClassifier, folder: Path) -> None:
-    """Write the nearest words of learned prompts as nearest_words.{csv,md,png}."""
+    """Write the nearest words of learned prompts to nearest_words.{csv,md,png}."""
     titles = prompt_titles(classifier.prompts.num_views, classifier.prompts.has_global)
     with (folder / 'nearest_words.csv').open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, ['prompt', 'vector', 'rank', 'word', 'distance'])
@@ -80,7 +80,7 @@ def write_words(nearest: NearestWords, classifier: TextClassifier, folder: Path)
 
 
 def what_is_missing(out: Segmentation, classifier: TextClassifier) -> list[str]:
-    """Sentences on what this model has none of."""
+    """Return one sentence per part of the explanation that this model lacks."""
     prompts, sentences = classifier.prompts, []
     if out.explanation is None:
         sentences.append('no views: only MVP-SEG and MaskCLIP tell their prompts apart')

@@ -1,6 +1,6 @@
 """Plot training curves: python tools/analysis_tools/plot_curves.py WORK_DIR ... --out curves.png
 
-Losses and the validations' mIoU(S), mIoU(U) and hIoU of one or several runs, from mmengine's vis_data/scalars.json.
+Plots losses, mIoU(S), mIoU(U) and hIoU of one or more runs, from mmengine's vis_data/scalars.json.
 """
 import argparse
 import os
@@ -13,7 +13,7 @@ try:
     from mmseg_mvp.visualization.scalars import default_keys, read_runs
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 from mmseg_mvp.apis.segmentation import save_picture
@@ -31,7 +31,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def collect(logs: list[str], legend: list[str] | None) -> dict[str, dict]:
-    """The runs of all logs under names of their own."""
+    """Read the runs of all logs, with a unique name for each.
+
+    Raises:
+        UserError: If the legend and the runs differ in number.
+    """
     runs = [(name, curves) for log in logs for name, curves in read_runs(log).items()]
     if legend and len(legend) != len(runs):
         raise UserError(f'--legend has {len(legend)} names, but the logs hold {len(runs)} runs: '
@@ -44,7 +48,7 @@ def collect(logs: list[str], legend: list[str] | None) -> dict[str, dict]:
 
 def main() -> None:
     args = parse_args()
-    if os.path.exists(args.out):  # Path.exists raises where a name is too long
+    if os.path.exists(args.out):  # Path.exists raises if a name is too long
         raise UserError(f'--out {args.out} exists; name a new file, nothing is overwritten')
     runs = collect(args.logs, args.legend)
     picture = draw_curves(runs, args.keys or default_keys(runs))

@@ -1,7 +1,7 @@
 """Convert the lists of COCO-20i from pickles to JSON: python tools/dataset_converters/coco20i_lists.py data/splits/coco
 
-Each FOLDER/*/foldN.pkl gets a foldN.json beside it, which the data set reads once the pickle is deleted. The pickles
-are read as data, no code in them runs.
+Writes foldN.json beside each FOLDER/*/foldN.pkl. The data set reads it after the pickle is deleted. The pickles are
+read as data; no code in them runs.
 """
 import argparse
 import json
@@ -15,7 +15,7 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
 NUM_CLASSES = 80
@@ -28,10 +28,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def find_lists(folder: Path) -> dict[Path, Path]:
-    """Pickle to the new JSON file of every list below a folder.
+    """Map each pickle below a folder to its new JSON file.
 
     Raises:
-        UserError: There is no pickle, or one of the JSON files is there already.
+        UserError: If there is no pickle, or a JSON file exists.
     """
     jobs = {path: path.with_suffix('.json') for path in sorted(folder.rglob('*.pkl'))}
     if not jobs:
@@ -45,7 +45,7 @@ def find_lists(folder: Path) -> dict[Path, Path]:
 def main() -> None:
     args = parse_args()
     jobs = find_lists(args.folder)
-    contents = {path: read_coco_lists(str(path), NUM_CLASSES) for path in jobs}  # all of them, or nothing is written
+    contents = {path: read_coco_lists(str(path), NUM_CLASSES) for path in jobs}  # read all before the first write
     for path, lists in contents.items():
         names = {label: [f'{name}.jpg' for name in images] for label, images in lists.items()}
         with written_whole(jobs[path]) as part:

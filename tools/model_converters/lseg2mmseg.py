@@ -1,6 +1,6 @@
 """Convert a released LSeg checkpoint: python tools/model_converters/lseg2mmseg.py SRC DST
 
-The file is read as data, no code in it runs. Whatever is not used, or missing, is listed.
+The file is read as data; no code in it runs. Unused and missing weights are listed.
 """
 import argparse
 import math
@@ -20,26 +20,26 @@ try:
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
-except ValueError as error:  # a HostError, which names the missing package and the pip line itself
+except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
-# Embedding size -> the CLIP whose text tower the released models have.
+# Embedding size -> CLIP of the text tower in the released models.
 CLIPS = {512: 'ViT-B-32-quickgelu', 768: 'RN50x16-quickgelu'}
-# The official scale of the cosines is a constant that no checkpoint holds.
+# The official scale of the cosines is a constant and not in the checkpoints.
 LOG_SCALE = {'decode_head.conv_seg.log_scale': torch.tensor(math.log(1 / 0.07))}
 
 
 def read_checkpoint(path: str) -> dict:
-    """Read a file of ``torch.save``, never running code from it.
+    """Read a file of ``torch.save`` without running code from it.
 
     Args:
         path (str): A Lightning checkpoint, or a state dict.
 
     Returns:
-        dict: What the file holds; stand-ins take the places of objects.
+        dict: Content of the file, with stand-ins for objects.
 
     Raises:
-        UserError: If the file is missing, can't be read, or holds no dict.
+        UserError: If the file is missing, can't be read, or is not a dict.
     """
     if not os.path.isfile(path):
         raise UserError(f'{path} does not exist: give the .ckpt file of a released LSeg')
@@ -50,13 +50,13 @@ def read_checkpoint(path: str) -> dict:
 
 
 def official_weights(content: dict) -> tuple[dict[str, Tensor], list[str]]:
-    """The state dict in a checkpoint, without the prefix ``net.`` of Lightning's module.
+    """Extract the state dict of a checkpoint, without the prefix ``net.`` of Lightning's module.
 
     Args:
         content (dict): A Lightning checkpoint, or a state dict.
 
     Returns:
-        tuple[dict[str, Tensor], list[str]]: Weights by the names of the official ``LSegNet``, and what else is there.
+        tuple[dict[str, Tensor], list[str]]: Weights by official (``LSegNet``) name, and names of other entries.
     """
     key = next((key for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), None)
     state = content if key is None else content[key]
@@ -66,16 +66,16 @@ def official_weights(content: dict) -> tuple[dict[str, Tensor], list[str]]:
 
 
 def convert(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Give weights the names that they have here, and tell what became of them.
+    """Rename official weights to the names used here, and report unused and missing ones.
 
     Args:
-        weights (dict[str, Tensor]): By official names.
+        weights (dict[str, Tensor]): Weights by official name.
 
     Returns:
-        tuple[dict[str, Tensor], list[str]]: Our state dict, and a report, line by line.
+        tuple[dict[str, Tensor], list[str]]: State dict for this package, and the lines of a report.
 
     Raises:
-        UserError: If the weights are those of no official LSeg, or a shape does not fit the others.
+        UserError: If the weights are not of an official LSeg, or shapes are inconsistent.
     """
     layout = lseg_layout.layout(weights)
     wrong, sizes = lseg_layout.mismatches(layout, {name: tuple(value.shape) for name, value in weights.items()})
@@ -105,7 +105,7 @@ def _missing_lines(names: list[str]) -> Iterator[str]:
 
 
 def _advice(sizes: dict[str, int], regularized: bool) -> Iterator[str]:
-    """What the config must say, since the file does not."""
+    """Yield advice on config settings that the file does not contain."""
     clip = CLIPS.get(sizes.get('D'))
     yield (f'The text embeddings have the size {sizes.get("D")}: model.clip must be '
            + (f"dict(model='{clip}', weights='openai')." if clip else 'the CLIP that LSeg was trained with.'))
@@ -117,11 +117,11 @@ def _advice(sizes: dict[str, int], regularized: bool) -> Iterator[str]:
 
 
 def write(path: str, checkpoint: dict) -> None:
-    """Write a new file, whole or not at all; whatever is there stays.
+    """Write a new file completely or not at all; never overwrite.
 
     Args:
-        path (str): The file.
-        checkpoint (dict): What it is to hold.
+        path (str): Path of the file.
+        checkpoint (dict): Content of the file.
 
     Raises:
         UserError: If the file exists or can't be written.
@@ -139,7 +139,7 @@ def write(path: str, checkpoint: dict) -> None:
 def _save(checkpoint: dict, file: BinaryIO) -> None:
     try:
         torch.save(checkpoint, file)
-    except BaseException:  # a full disk, an interrupt: half a file would pass for a checkpoint
+    except BaseException:  # full disk or interrupt: remove the incomplete file
         os.unlink(file.name)
         raise
 

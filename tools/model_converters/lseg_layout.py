@@ -1,6 +1,6 @@
-"""The released LSeg checkpoints: names and shapes of their weights, and the names of the same weights here.
+"""Names and shapes of the weights in released LSeg checkpoints, with their names in this package.
 
-Read off the official model, github.com/isl-org/lang-seg, for the supervised and for the zero-shot runs.
+Source: the official model, github.com/isl-org/lang-seg, for supervised and zero-shot runs.
 """
 import re
 from collections.abc import Collection, Iterator
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from mmseg_mvp.errors import UserError
 
-# What a released file holds beside the weights that LSeg computes with.
+# Prefix -> reason, for weights in released files that LSeg does not use.
 UNUSED = {
     'clip_pretrained.': 'the frozen CLIP, which the config names',
     'pretrained.model.norm.': 'the final norm, after the features that LSeg takes',
     'pretrained.model.head.': 'the classifier of ImageNet',
     'scratch.refinenet4.resConfUnit1.': 'never called: the deepest fusion block has no second input',
 }
-# Patch size -> (reassembled map, kernel size) of the layers that resize: transposed convolutions, but for the 3.
+# Patch size -> (map, kernel size) of the layers that resize. Kernel 3 is a convolution, the others are transposed.
 RESIZE = {16: ((1, 4), (2, 2), (4, 3)), 32: ((1, 8), (2, 4), (3, 2))}
-# torchvision's stages; the official first one begins with the stem.
+# Prefixes of torchvision's stages. The official first stage includes the stem.
 STAGES = {1: 'pretrained.layer1.4.', 2: 'pretrained.layer2.', 3: 'pretrained.layer3.', 4: 'pretrained.layer4.'}
 
 
@@ -25,10 +25,10 @@ class Weight(NamedTuple):
     """A tensor of the official model.
 
     Attributes:
-        official (str): Its name there, without the prefix ``net.``.
-        ours (str): Its name in an ``OpenVocabEncoderDecoder`` with an ``LSegHead``.
-        shape (tuple[int | str, ...]): Its sizes; a name stands for what differs between models (``'E'``, and ``'3E'``
-            for three times that).
+        official (str): Official name, without the prefix ``net.``.
+        ours (str): Name in an ``OpenVocabEncoderDecoder`` with an ``LSegHead``.
+        shape (tuple[int | str, ...]): Sizes. A string names a size that differs between models: ``'E'``, or ``'3E'``
+            for three times that size.
     """
     official: str
     ours: str
@@ -36,16 +36,16 @@ class Weight(NamedTuple):
 
 
 def layout(names: Collection[str]) -> list[Weight]:
-    """The weights that a model must have whose state dict has such names.
+    """List the weights of the official model that a state dict belongs to.
 
     Args:
         names (Collection[str]): Names of a state dict, without the prefix ``net.``.
 
     Returns:
-        list[Weight]: Of the backbone, then of the head.
+        list[Weight]: Weights of the backbone, then of the head.
 
     Raises:
-        UserError: If the names are those of no official LSeg.
+        UserError: If the names are not of an official LSeg.
     """
     blocks = _count(names, 'pretrained.model.blocks.')
     stages = [_count(names, prefix) for prefix in STAGES.values()]
@@ -60,14 +60,14 @@ def layout(names: Collection[str]) -> list[Weight]:
 
 
 def mismatches(weights: list[Weight], shapes: dict[str, tuple[int, ...]]) -> tuple[list[str], dict[str, int]]:
-    """Compare shapes with the layout; each free size is what the first weight that has it says.
+    """Compare shapes with the layout; the first weight with a named size sets its value.
 
     Args:
-        weights (list[Weight]): The layout.
-        shapes (dict[str, tuple[int, ...]]): Shapes of the official weights that are there, by name.
+        weights (list[Weight]): Expected weights.
+        shapes (dict[str, tuple[int, ...]]): Shapes found, by official name.
 
     Returns:
-        tuple[list[str], dict[str, int]]: A phrase for each shape that does not fit, and the free sizes.
+        tuple[list[str], dict[str, int]]: One phrase per wrong shape, and the named sizes.
     """
     sizes, phrases = {}, []
     for official, _, expected in weights:
@@ -83,7 +83,7 @@ def mismatches(weights: list[Weight], shapes: dict[str, tuple[int, ...]]) -> tup
 
 
 def _size(name: int | str, sizes: dict[str, int]) -> int | str:
-    """A size by its name, which stays a name while nothing has said it."""
+    """Return the value of a named size, or the name if it has no value yet."""
     factor, base = re.fullmatch(r'(\d*)(.*)', str(name)).groups()
     if base and base not in sizes:
         return name
@@ -91,13 +91,13 @@ def _size(name: int | str, sizes: dict[str, int]) -> int | str:
 
 
 def _count(names: Collection[str], prefix: str) -> int:
-    """Length of a list of modules: one more than the highest index after the prefix."""
+    """Return the length of a module list: highest index after the prefix, plus 1; 0 if there is none."""
     found = (re.match(re.escape(prefix) + r'(\d+)\.', name) for name in names)
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def _layer(official: str, ours: str, *shape: int | str, bias: bool = True) -> Iterator[Weight]:
-    """Weight and bias of a layer or a norm."""
+    """Yield weight and bias of a layer or norm."""
     yield Weight(f'{official}.weight', f'{ours}.weight', shape)
     if bias:
         yield Weight(f'{official}.bias', f'{ours}.bias', shape[:1])
@@ -110,7 +110,7 @@ def _batch_norm(official: str, ours: str, channels: str) -> Iterator[Weight]:
 
 
 def _vit(depth: int, patch: int) -> Iterator[Weight]:
-    """timm's ViT as mmseg's: E channels, L positions."""
+    """Yield the weights of timm's ViT, as in mmseg: E channels, F hidden channels, L positions."""
     yield Weight('pretrained.model.cls_token', 'backbone.cls_token', (1, 1, 'E'))
     yield Weight('pretrained.model.pos_embed', 'backbone.pos_embed', (1, 'L', 'E'))
     yield from _layer('pretrained.model.patch_embed.proj', 'backbone.patch_embed.projection', 'E', 3, patch, patch)
@@ -126,7 +126,7 @@ def _vit(depth: int, patch: int) -> Iterator[Weight]:
 
 
 def _reassembly(patch: int) -> Iterator[Weight]:
-    """Of the ViT only: class token and patches joined, four channel counts, four resolutions."""
+    """Yield the weights that reassemble ViT layers: class token readout, projection to four widths, resize."""
     ours = 'decode_head.reassemble_blocks'
     for map_ in range(1, 5):
         old = f'pretrained.act_postprocess{map_}'
@@ -138,7 +138,7 @@ def _reassembly(patch: int) -> Iterator[Weight]:
 
 
 def _resnet(depths: list[int]) -> Iterator[Weight]:
-    """torchvision's ResNet as mmseg's: stages of bottlenecks."""
+    """Yield the weights of torchvision's ResNet with bottlenecks, as in mmseg."""
     yield from _layer('pretrained.layer1.0', 'backbone.conv1', 'stem', 3, 7, 7, bias=False)
     yield from _batch_norm('pretrained.layer1.1', 'backbone.bn1', 'stem')
     source = 'stem'
@@ -157,7 +157,10 @@ def _resnet(depths: list[int]) -> Iterator[Weight]:
 
 
 def _decoder(regularized: bool) -> Iterator[Weight]:
-    """Fusion of C channels, projection to D; official blocks count from the finest map, mmseg's from the deepest."""
+    """Yield the weights of the fusion (C channels) and the projection (to D).
+
+    Official fusion blocks are counted from the finest map, those of mmseg from the deepest.
+    """
     for map_ in range(1, 5):
         yield from _layer(f'scratch.layer{map_}_rn', f'decode_head.convs.{map_ - 1}.conv', 'C', f'map{map_}', 3, 3,
                           bias=False)

@@ -1,7 +1,7 @@
 """The paper's ablation on the toy world: python tools/toy/ablation.py [--seeds 0 1 2]; writes docs/toy_ablation.*.
 
-Every row is trained on the seen classes and tested on the test split, by the settings of configs/mvp_seg/toy_zs.py. It
-is a toy: its figures say what the parts of the method do here, nothing about real images.
+Each row is trained on the seen classes and tested on the test split, with the settings of configs/mvp_seg/toy_zs.py.
+The figures show the effect of the method's parts in the toy world only, not on real images.
 """
 import argparse
 import time
@@ -31,7 +31,7 @@ ROWS = {
 
 
 def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
-    """Train and test one row with one seed; its metrics in percent."""
+    """Train and test one row with one seed; return its metrics in percent."""
     options = ROWS[row]
     method = 'maskclip' if options is None else 'mvp_seg'
     cfg = Config.fromfile(ROOT / 'configs' / method / 'toy_zs.py')
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_ablation'))
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
     args = parser.parse_args()
-    # Templates learn nothing, so all seeds give the same figures.
+    # Templates are not trained, so all seeds give the same figures.
     jobs = [(row, seed) for row in ROWS for seed in (args.seeds if ROWS[row] is not None else args.seeds[:1])]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
     print(tables.write(results, args.docs / 'toy_ablation.md'))

@@ -1,7 +1,8 @@
 """The main job: MaskCLIP against MVP-SEG on the toy world, with pictures: python tools/toy/demo.py [--work-dir DIR].
 
-It tests CLIP's templates (MaskCLIP), learns MVP-SEG's prompts on the seen classes, tests them, and prints both results.
-The toy world is drawn by code and small; the figures say that the program works, nothing about real images.
+Tests CLIP's templates (MaskCLIP), trains MVP-SEG's prompts on the seen classes, tests them, and prints both results.
+The images of the toy world are small and synthetic. The figures show that the program works, not its quality on real
+images.
 """
 import argparse
 import json
@@ -15,7 +16,7 @@ COLUMNS = {'mIoU(S)': 'mIoU_S', 'mIoU(U)': 'mIoU_U', 'hIoU': 'hIoU'}
 
 
 def run_tool(name: str, *arguments: str | Path) -> None:
-    """Run a tool of this checkout; end with its exit code if it fails."""
+    """Run a tool of this checkout; exit with its code if it fails."""
     command = [sys.executable, str(ROOT / 'tools' / f'{name}.py'), *map(str, arguments)]
     print(f'\n$ {" ".join(command)}', flush=True)
     if code := subprocess.run(command).returncode:
@@ -23,13 +24,13 @@ def run_tool(name: str, *arguments: str | Path) -> None:
 
 
 def read_metrics(work_dir: Path) -> dict[str, float]:
-    """The metrics that a test left in its work dir, in percent."""
+    """Read the metrics of the latest test in a work dir, in percent."""
     newest = max(work_dir.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
     return json.loads(newest.read_text())
 
 
 def print_table(results: dict[str, dict[str, float]]) -> None:
-    """One row a method."""
+    """Print one row per method."""
     print(f'\n| {"method":10} | ' + ' | '.join(f'{title:>7}' for title in COLUMNS) + ' |')
     print(f'|{"-" * 12}|' + '|'.join('-' * 9 for _ in COLUMNS) + '|')
     for method, metrics in results.items():

@@ -1,8 +1,8 @@
 """LSeg on the toy world: python tools/toy/lseg.py [--seeds 0 1 2]; writes docs/toy_lseg.* and its plot.
 
-Each row is trained on the seen classes by the settings of configs/lseg/toy_zs.py and tested on the test split: the
-ablation of spatial regularization (LSeg, arXiv 2201.03546), block type against depth. It is a toy: its figures say what
-the parts of the method do here, nothing about real images.
+The rows are the ablation of spatial regularization (LSeg, arXiv 2201.03546), block type against depth, and MVP-SEG.
+Each is trained on the seen classes and tested on the test split, with the settings of its toy_zs.py in configs/. The
+figures show the effect of the method's parts in the toy world only, not on real images.
 """
 import argparse
 import csv
@@ -19,7 +19,7 @@ from mmseg_mvp import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPTH_0 = 'LSeg without regularization (depth 0)'
-# Config, block type and depth.
+# Row: config, block type and depth.
 ROWS = {
     'MVP-SEG': ('mvp_seg/toy_zs', None, 0),
     DEPTH_0: ('lseg/toy_zs', 'depthwise', 0),
@@ -29,7 +29,7 @@ ROWS = {
 
 
 def run(row: str, seed: int, work_dir: Path, statistics: list[dict]) -> dict[str, float]:
-    """Train and test one row with one seed; its metrics in percent. Adds what the scores were after each block."""
+    """Train and test one row with one seed; return its metrics in percent and extend ``statistics``."""
     config, block, depth = ROWS[row]
     cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
     cfg.merge_from_dict({'work_dir': str(work_dir / f'{list(ROWS).index(row)}_{seed}'), 'log_level': 'WARNING',
@@ -50,7 +50,7 @@ def run(row: str, seed: int, work_dir: Path, statistics: list[dict]) -> dict[str
 
 
 def write(rows: list[dict], path: Path) -> None:
-    """Write dictionaries as CSV, with all their keys as columns."""
+    """Write dictionaries as CSV, with one column per key."""
     with open(path, 'w', newline='') as file:
         writer = csv.DictWriter(file, dict.fromkeys(key for row in rows for key in row))
         writer.writeheader()

@@ -1,21 +1,21 @@
-"""The plot of the toy ablation of LSeg's spatial regularization."""
+"""Plot of the toy ablation of LSeg's spatial regularization."""
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
 import matplotlib.pyplot as plt
 
-COLOURS = dict(depthwise='#0072b2', bottleneck='#d55e00')  # told apart by colour-blind readers too
+COLOURS = dict(depthwise='#0072b2', bottleneck='#d55e00')  # safe for colour-blind readers
 DEPTHS = (1, 2, 4)
 
 
 def draw(results: Sequence[dict], statistics: Sequence[dict], path: Path) -> None:
-    """Draw mIoU(S) against depth, the scores' spread through four trained blocks, and how often fresh blocks are dead.
+    """Draw mIoU(S) against depth, the score spread in four trained blocks, and the share of dead fresh blocks.
 
     Args:
-        results: ``block``, ``depth`` and ``mIoU_S`` of each run; ``block`` is None where there is no regularization.
-        statistics: As ``lseg_statistics`` gives them, with ``state`` and ``seed``.
-        path: The PNG file.
+        results: ``block``, ``depth`` and ``mIoU_S`` of each run; ``block`` is None without regularization.
+        statistics: Rows of ``lseg_statistics``, with ``state`` and ``seed``.
+        path: PNG file.
     """
     figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout='constrained')
     _ablation(axes[0], results)

@@ -1,4 +1,4 @@
-"""What scores go through in the blocks of spatial regularization, trained or fresh."""
+"""Statistics of scores in the blocks of spatial regularization, trained or fresh."""
 from collections.abc import Iterator
 
 import torch
@@ -12,7 +12,7 @@ FRESH = 1000
 
 @torch.no_grad()
 def scores(model: nn.Module, dataloader) -> Tensor:
-    """What the regularization of a trained segmentor gets for a few batches, (B, N, h, w)."""
+    """Collect the input of a segmentor's regularization over the first ``BATCHES`` batches, (B, N, h, w)."""
     found = []
     layer = model.decode_head.conv_seg.regularization
     hook = layer.register_forward_pre_hook(lambda module, inputs: found.append(inputs[0]))
@@ -24,11 +24,13 @@ def scores(model: nn.Module, dataloader) -> Tensor:
 
 @torch.no_grad()
 def after_each_block(module: SpatialRegularization, scores: Tensor) -> Iterator[dict]:
-    """Share of positive values and spread over the labels, before the first block and after each, activations aside.
+    """Yield the share of positive values and the spread over labels, before the first block and after each.
+
+    Values after a block are taken before its activation.
 
     Args:
-        module (SpatialRegularization): The blocks.
-        scores (Tensor): What goes in, (B, N, h, w).
+        module (SpatialRegularization): Blocks to apply.
+        scores (Tensor): Input, (B, N, h, w).
     """
     yield dict(block=module.block, depth=module.depth, application=0, **_describe(scores))
     if not module.depth:
@@ -47,10 +49,10 @@ def _describe(scores: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def of_fresh_blocks(scores: Tensor) -> Iterator[dict]:
-    """How often blocks with fresh weights no longer tell labels apart: a spread below 1 % of what goes in.
+    """Yield the share of fresh blocks that lose the labels: spread below 1 % of the input's spread.
 
     Args:
-        scores (Tensor): Scores of a segmentor without regularization, (B, N, h, w); the first image is taken.
+        scores (Tensor): Scores of a segmentor without regularization, (B, N, h, w). Only the first image is used.
     """
     scores = scores[:1]
     for block in ('depthwise', 'bottleneck'):

@@ -1,4 +1,4 @@
-"""Tables of runs on the toy world: the rows of a page in docs/, and the single runs as CSV beside it."""
+"""Tables of runs on the toy world: a table in a page of docs/, and the single runs as CSV beside it."""
 import csv
 import statistics
 import time
@@ -11,11 +11,11 @@ START, END = '<!-- table: written by tools/toy -->', '<!-- end of table -->'
 
 
 def collect(jobs: Sequence[tuple[str, int]], run: Callable[[str, int], dict[str, float]]) -> list[dict]:
-    """Run all jobs, with the time left; one result for each.
+    """Run all jobs and print progress with the remaining time; return one result per job.
 
     Args:
         jobs: Row and seed of each run.
-        run: Gives the metrics of a row and a seed, in percent.
+        run: Function from row and seed to metrics in percent.
     """
     results, start = [], time.time()
     for done, (row, seed) in enumerate(jobs, 1):
@@ -28,7 +28,7 @@ def collect(jobs: Sequence[tuple[str, int]], run: Callable[[str, int], dict[str,
 
 
 def summarize(results: list[dict]) -> str:
-    """A markdown table: mean and standard deviation over the seeds of each row."""
+    """Return a Markdown table with mean and standard deviation over seeds per row."""
     lines = ['| row | ' + ' | '.join(METRICS.values()) + ' | seeds |', '|---' * (len(METRICS) + 2) + '|']
     for row in dict.fromkeys(one['row'] for one in results):
         runs = [one for one in results if one['row'] == row]
@@ -42,7 +42,7 @@ def summarize(results: list[dict]) -> str:
 
 
 def write(results: list[dict], page: Path) -> str:
-    """Write the runs as CSV, and the table into its place on the page; the table."""
+    """Write the runs as CSV and the table into the page; return the table."""
     page.parent.mkdir(parents=True, exist_ok=True)
     with open(page.with_suffix('.csv'), 'w', newline='') as file:
         writer = csv.DictWriter(file, COLUMNS)

@@ -2,9 +2,10 @@
 
     python tools/toy/train_clip.py --overwrite
 
-writes the weights that ship with the package, in ten minutes on one free core. Two losses: CLIP's contrast between
-pictures and captions of the whole (several captions may be true of a picture), and, from --dense-from on, the same with
-captions of objects, where a picture's score is a soft maximum over its cells: that is what makes cells answer to names.
+writes the weights of the package in ten minutes on one free core. It has two losses. The first is CLIP's contrastive
+loss between images and captions of whole scenes; an image may have several true captions. After --dense-from steps, the
+second is added: the same loss with captions of objects, with a soft maximum over cells as the score of an image. This
+loss aligns cells with names.
 """
 import argparse
 import sys
@@ -42,10 +43,10 @@ def parse_args() -> argparse.Namespace:
 
 
 class TokenTable:
-    """The tokens that the caption grammar uses, numbered anew: an embedding of all of CLIP's would only slow training.
+    """Tokens of the caption grammar, renumbered. An embedding of CLIP's full vocabulary would only slow training.
 
     Args:
-        context_length (int): Tokens of a sentence.
+        context_length (int): Tokens per sentence.
     """
 
     def __init__(self, context_length: int) -> None:
@@ -53,14 +54,14 @@ class TokenTable:
         self.ids = self.tokenizer(grammar_words(TEMPLATES)).unique()
 
     def __call__(self, texts: list[str]) -> Tensor:
-        """Numbers the tokens of texts: (N, longest), int64; the order of the ids, so the place of the last, is kept."""
+        """Tokenize texts to int64 (N, longest). The order of ids is kept, so the end token stays the largest."""
         tokens = self.tokenizer(texts)
         tokens = tokens[:, :int((tokens != 0).sum(1).max())].contiguous()
         return torch.searchsorted(self.ids, tokens)
 
 
 def encode_text(model: nn.Module, tokens: Tensor) -> Tensor:
-    """open_clip's encode_text without the padding to the full context: tokens (N, L) to unit embeddings (N, D)."""
+    """Encode tokens (N, L) to unit embeddings (N, D), as open_clip's encode_text without padding."""
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
@@ -68,21 +69,21 @@ def encode_text(model: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def normalise(images: np.ndarray) -> Tensor:
-    """RGB uint8 (B, H, W, 3) to CLIP's float input (B, 3, H, W)."""
+    """Convert RGB uint8 (B, H, W, 3) to CLIP's float input (B, 3, H, W)."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
     mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def contrast(scores: Tensor, truth: Tensor) -> Tensor:
-    """Contrastive loss with several positives.
+    """Compute the contrastive loss with several positives.
 
     Args:
-        scores (Tensor): Logits of pictures and captions (B, T).
-        truth (Tensor): Whether a caption is true of a picture, bool (B, T).
+        scores (Tensor): Logits of images and captions (B, T).
+        truth (Tensor): True if a caption is true of an image, bool (B, T).
 
     Returns:
-        Tensor: Mean cross entropy, over both directions, against targets that share 1 among the true ones.
+        Tensor: Mean cross entropy over both directions, a scalar (). Targets are uniform over the true entries.
     """
     loss = 0.
     for logits, target in ((scores, truth.float()), (scores.T, truth.T.float())):
@@ -93,19 +94,19 @@ def contrast(scores: Tensor, truth: Tensor) -> Tensor:
 
 
 def soft_maximum(cells: Tensor, texts: Tensor, sharpness: float = 10.) -> Tensor:
-    """Log-sum-exp over cells of their cosine with texts: (B, D, h, w) and (T, D) to (B, T)."""
+    """Compute log-mean-exp over cells of their cosine with texts: (B, D, h, w) and (T, D) to (B, T)."""
     cosine = torch.einsum('bdp,td->btp', F.normalize(cells, dim=1).flatten(2), texts)
     return (sharpness * cosine).logsumexp(-1).sub(np.log(cosine.shape[-1])) / sharpness
 
 
 class Batches:
-    """Endless batches from a pool of drawn pictures, with new captions each time.
+    """Infinite batches from a pool of images, with new captions in each batch.
 
     Args:
-        scenes (list[Scene]): The pool.
-        table (TokenTable): Numbers the captions' tokens.
-        size (int): Pictures of a batch, B.
-        seed (int): Of the choice of pictures and of wordings.
+        scenes (list[Scene]): Pool of scenes.
+        table (TokenTable): Tokenizer of the captions.
+        size (int): Images per batch, B.
+        seed (int): Seed for the choice of images and wordings.
     """
 
     def __init__(self, scenes: list[Scene], table: TokenTable, size: int, seed: int) -> None:
@@ -114,7 +115,7 @@ class Batches:
         self.rng = np.random.default_rng(seed)
 
     def draw(self) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Images (B, 3, H, W); tokens (B, L) and truth (B, B) of captions of wholes; the same of objects."""
+        """Draw images (B, 3, H, W), then tokens (B, L) and truth (B, B) for scene captions and for object captions."""
         chosen = self.rng.choice(len(self.scenes), self.size, replace=False)
         scenes, facts = [self.scenes[i] for i in chosen], [self.facts[i] for i in chosen]
         of_wholes = [describe_whole(scene, self.rng, TEMPLATES) for scene in scenes]
@@ -126,15 +127,15 @@ class Batches:
 
 
 def trunk(visual: nn.Module, images: Tensor) -> Tensor:
-    """Images (B, 3, H, W) to the cells before the attention pool (B, C, h, w)."""
+    """Convert images (B, 3, H, W) to the cells before the attention pool (B, C, h, w)."""
     return visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(images)))))
 
 
 def pooled(pool: nn.Module, cells: Tensor) -> Tensor:
-    """open_clip's attention pool for its one query: (B, C, h, w) to (B, D).
+    """Apply open_clip's attention pool with its single query: (B, C, h, w) to (B, D).
 
-    The query is multiplied into the key's weights, and values are projected after they are averaged: the same result
-    (a key's bias cancels in the softmax) for a fraction of the work.
+    The query is multiplied into the key weights, and values are averaged before their projection. The key bias cancels
+    in the softmax, so the result is equal at a fraction of the cost.
     """
     x = cells.flatten(2).transpose(1, 2)
     x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + pool.positional_embedding
@@ -147,13 +148,13 @@ def pooled(pool: nn.Module, cells: Tensor) -> Tensor:
 
 
 def dense(pool: nn.Module, cells: Tensor) -> Tensor:
-    """MaskCLIP's dense features, both projections in one: (B, C, h, w) to (B, D, h, w)."""
+    """Compute MaskCLIP's dense features with merged projections: (B, C, h, w) to (B, D, h, w)."""
     weight = pool.c_proj.weight @ pool.v_proj.weight
     return F.conv2d(cells, weight[..., None, None], pool.c_proj(pool.v_proj.bias))
 
 
 def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
-    """The loss of a batch: pictures as a whole against captions of wholes, cells against captions of objects."""
+    """Compute the loss of a batch: images against scene captions and, ``with_cells``, cells against object captions."""
     images, ((whole_tokens, whole_truth), (object_tokens, object_truth)) = batch
     with torch.autocast('cpu', torch.bfloat16):
         cells = trunk(model.visual, images)
@@ -169,7 +170,7 @@ def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
 
 
 def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
-    """Runs the optimiser, printing progress and the time that is left."""
+    """Train the model; print progress and the remaining time."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=.05, betas=(.9, .98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, args.steps, pct_start=.1)
     start, running = time.time(), 0.
@@ -190,13 +191,13 @@ def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
 
 
 def draw_pool(count: int) -> list[Scene]:
-    """Draws the pictures to learn from."""
+    """Draw the scenes for training."""
     print(f'drawing {count} pictures', flush=True)
     return [draw_scene(index, 'pretrain') for index in range(count)]
 
 
 def full_state(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:
-    """The state dict to ship: half precision, token rows with their ids."""
+    """Return the state dict to ship: half precision, token rows with their ids."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     state['token_embedding.rows'] = state.pop('token_embedding.weight')
     return {name: value.contiguous() for name, value in {'token_embedding.ids': ids, **state}.items()}
@@ -214,7 +215,7 @@ def main() -> None:
     model.token_embedding = nn.Embedding.from_pretrained(model.token_embedding.weight[table.ids].detach(), freeze=False)
     train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
     save_file(full_state(model, table.ids), args.out)
-    args.out.chmod(0o644)  # safetensors writes files that only their owner can read
+    args.out.chmod(0o644)  # safetensors writes files readable by the owner only
     print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
 
 

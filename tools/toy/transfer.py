@@ -1,8 +1,8 @@
 """MVP-SEG+ on the toy world: python tools/toy/transfer.py [--seeds 0 1 2]; writes docs/toy_transfer.*.
 
-For each seed a teacher learns its prompts on the seen classes, then students with the settings of
-configs/mvp_seg_plus/toy_zs.py learn from it; all are tested on the test split. It is a toy: its figures say what the
-parts of the method do here, nothing about real images.
+For each seed, a teacher trains its prompts on the seen classes. Students with the settings of
+configs/mvp_seg_plus/toy_zs.py then train with it. All are tested on the test split. The figures show the effect of the
+method's parts in the toy world only, not on real images.
 """
 import argparse
 import time
@@ -21,7 +21,7 @@ from mmseg_mvp.models import KnowledgeTransfer
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUS = 'mvp_seg_plus/toy_zs'
-# Config, what differs from it, and for a student of a learned teacher True.
+# Row: config, overrides, and True for a student with a trained teacher.
 ROWS = {
     'teacher: MVP-SEG': ('mvp_seg/toy_zs', {}, False),
     'student after phase 1 (10 % of the schedule)': (PLUS, {'checkpoint': 'iter_30.pth'}, True),
@@ -37,7 +37,7 @@ NAMES = list(ROWS)
 
 @MODELS.register_module()
 class SeenOnly(KnowledgeTransfer):
-    """The same student without pseudo labels: hidden pixels are ignored."""
+    """Student without pseudo labels; hidden pixels are ignored."""
 
     def _fill(self, label: Tensor, *args) -> tuple[Tensor, dict]:
         return torch.where(is_hidden(label), IGNORE, label), {}
@@ -45,19 +45,19 @@ class SeenOnly(KnowledgeTransfer):
 
 @MODELS.register_module()
 class FullySupervised(KnowledgeTransfer):
-    """The same student with the truth in place of pseudo labels."""
+    """Student with ground truth instead of pseudo labels."""
 
     def _fill(self, label: Tensor, *args) -> tuple[Tensor, dict]:
         return torch.where(is_hidden(label), hidden_truth(label), label), {}
 
 
 def folder(row: str, seed: int, work_dir: Path) -> Path:
-    """Where the runs of a row and a seed are kept."""
+    """Return the work dir of a row and a seed."""
     return work_dir / f'{NAMES.index(row)}_{seed}'
 
 
 def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
-    """Train and test one row with one seed, the teacher's row first; its metrics in percent."""
+    """Train and test one row with one seed; return its metrics in percent. Run the teacher's row first."""
     config, options, has_teacher = ROWS[row]
     cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
     cfg.merge_from_dict({'work_dir': str(folder(row, seed, work_dir)), 'log_level': 'WARNING', 'randomness.seed': seed,
@@ -66,7 +66,7 @@ def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
         cfg.model.teacher_checkpoint = str(folder(NAMES[0], seed, work_dir) / 'iter_450.pth')
         cfg.default_hooks.checkpoint.update(interval=30, max_keep_ckpts=-1)
     options = dict(options)
-    if earlier := options.pop('checkpoint', None):  # of the row below, which has been trained already
+    if earlier := options.pop('checkpoint', None):  # checkpoint of the phase 2 row, trained before
         cfg.load_from = str(folder(NAMES[2], seed, work_dir) / earlier)
     cfg.merge_from_dict(options)
     runner = Runner.from_cfg(cfg)
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_transfer'))
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
     args = parser.parse_args()
-    # The end of phase 1 is a checkpoint of the whole run; MaskCLIP itself learns nothing.
+    # The row of phase 1 tests a checkpoint of the full run, so it is last. MaskCLIP needs one seed only.
     order = sorted(ROWS, key=lambda row: 'checkpoint' in ROWS[row][1])
     jobs = [(row, seed) for row in order for seed in args.seeds
             if row != 'no annotations: MaskCLIP' or seed == args.seeds[0]]

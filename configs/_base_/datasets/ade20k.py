@@ -1,4 +1,4 @@
-# ADE20K, all 150 classes: nothing is unseen.
+# ADE20K, all 150 classes seen.
 _base_ = './ade20k_zs.py'
 from mmseg_mvp.vocabularies import class_names
 

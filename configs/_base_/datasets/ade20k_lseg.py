@@ -1,4 +1,4 @@
-# ADE20K, all 150 classes, by LSeg's recipe: long sides of 260 to 1040 pixels, crops of 480.
+# ADE20K, all 150 classes, with LSeg's augmentation: long sides of 260 to 1040 pixels, crops of 480.
 _base_ = './ade20k_zs.py'
 from mmseg_mvp.vocabularies import class_names
 
@@ -16,7 +16,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
-    load_labels,  # after Resize: predictions are compared at the size of the file
+    load_labels,  # after Resize: evaluation at the size of the file
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(

@@ -1,11 +1,11 @@
-# COCO-20i in LSeg's zero-shot protocol: fold f tests COCO's classes f, f + 4, ..., f + 76, the other sixty are for
-# training. The fold comes from the environment, as for PASCAL-5i.
+# COCO-20i in LSeg's zero-shot protocol. Fold f tests COCO's classes f, f + 4, ..., f + 76 and trains on the other 60.
+# The environment variable FOLD sets the fold, as for PASCAL-5i.
 _base_ = './pascal5i.py'
 masks = dict(type='LoadEpisodeAnnotations', num_classes=81)
 train_pipeline = [_base_.train_pipeline[0], masks, *_base_.train_pipeline[2:]]
 episode_pipeline = [
     *_base_.episode_pipeline[:2],
-    dict(masks, at_input_size=True),  # False: compare at the size of the file
+    dict(masks, at_input_size=True),  # False: evaluation at file size
     *_base_.episode_pipeline[3:],
 ]
 dataset = dict(

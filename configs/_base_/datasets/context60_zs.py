@@ -1,5 +1,5 @@
-# PASCAL Context with background as a class: 50 seen (background among them) and 10 unseen classes.
-# The empty base keeps this a text config: mmengine takes one that starts with a third-party import for its lazy style.
+# PASCAL Context with background as a class: 50 seen classes (with background) and 10 unseen.
+# The empty base keeps this a text config. mmengine treats a config that starts with a third-party import as lazy.
 _base_ = []
 from mmseg_mvp.vocabularies import class_names
 
@@ -20,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
-    load_labels,  # after Resize: predictions are compared at the size of the file
+    load_labels,  # after Resize: evaluation at the size of the file
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -44,7 +44,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        metainfo=dict(classes=class_names('context60:seen')),  # inductive: pixels of unseen classes become 255
+        metainfo=dict(classes=class_names('context60:seen')),  # inductive: unseen classes become 255
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassContext'),
         ann_file='ImageSets/SegmentationContext/train.txt',
         pipeline=train_pipeline))

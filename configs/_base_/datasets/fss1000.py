@@ -1,10 +1,10 @@
-# FSS-1000 in LSeg's zero-shot protocol: 520 classes are trained on, 240 others validate and 240 others test.
+# FSS-1000 in LSeg's zero-shot protocol: 520 classes for training, 240 for validation, 240 for test.
 _base_ = './pascal5i.py'
 masks = dict(type='LoadEpisodeAnnotations', num_classes=256, grey=True)
 train_pipeline = [_base_.train_pipeline[0], masks, *_base_.train_pipeline[2:]]
 episode_pipeline = [
     *_base_.episode_pipeline[:2],
-    dict(masks, at_input_size=True),  # False: compare at the size of the file
+    dict(masks, at_input_size=True),  # False: evaluation at file size
     *_base_.episode_pipeline[3:],
 ]
 dataset = dict(

@@ -1,12 +1,11 @@
-# Five data sets in one run, each image scored against the labels of its own set, as LSeg's demo model was trained. Of
-# that model's seven (those of MSeg: ADE20K, BDD100K, Cityscapes, COCO-Panoptic, IDD, Mapillary Vistas, SUN RGB-D)
-# MMSegmentation has no data set for IDD and SUN RGB-D, and COCO comes with the labels of COCO-Stuff.
-# Validation and test are those of ADE20K.
+# Training on five data sets, each image with the labels of its own data set, as for LSeg's demo model. That model used
+# the seven of MSeg: ADE20K, BDD100K, Cityscapes, COCO-Panoptic, IDD, Mapillary Vistas, SUN RGB-D. MMSegmentation has
+# no data set for IDD and SUN RGB-D. COCO has the labels of COCO-Stuff here. Validation and test use ADE20K.
 _base_ = './ade20k_lseg.py'
 from mmseg_mvp.vocabularies import class_names
 
 augmentation = _base_.train_pipeline[2:5]
-# A pipeline for each label list, with the number of classes in the files.
+# One pipeline per label list, with the number of classes in the files.
 train_pipelines = {
     classes: [
         dict(type='LoadCheckedImage'),
@@ -17,7 +16,7 @@ train_pipelines = {
     for classes, num_classes in dict(ade20k=150, cityscapes=19, coco_stuff=171, mapillary_v1=66).items()
 }
 train_dataloader = dict(
-    sampler=dict(type='EvenSampler'),  # COCO has forty times as many images as Cityscapes
+    sampler=dict(type='EvenSampler'),  # COCO has 40 times as many images as Cityscapes
     dataset=dict(
         _delete_=True,
         type='ConcatDataset',
@@ -42,11 +41,11 @@ train_dataloader = dict(
                 type='BDD100KDataset',
                 data_root='data/bdd100k',
                 data_prefix=dict(img_path='images/10k/train', seg_map_path='labels/sem_seg/masks/train'),
-                pipeline=train_pipelines['cityscapes']),  # the same labels
+                pipeline=train_pipelines['cityscapes']),  # the labels of Cityscapes
             dict(
                 type='MapillaryDataset_v1',
                 data_root='data/mapillary',
-                metainfo=dict(classes=class_names('mapillary_v1')),  # the last of 66, 'Unlabeled', becomes 255
+                metainfo=dict(classes=class_names('mapillary_v1')),  # 'Unlabeled', the last of 66, becomes 255
                 data_prefix=dict(img_path='training/images', seg_map_path='training/v1.2/labels'),
                 pipeline=train_pipelines['mapillary_v1']),
         ]))

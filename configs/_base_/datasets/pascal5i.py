@@ -1,6 +1,6 @@
-# PASCAL-5i in LSeg's zero-shot protocol: fold f tests VOC's classes 5f to 5f + 4, the other fifteen are trained on.
-# The fold comes from the environment: `FOLD=2 python tools/train.py ...`.
-# The empty base keeps this a text config, as those of the other data sets.
+# PASCAL-5i in LSeg's zero-shot protocol. Fold f tests VOC's classes 5f to 5f + 4 and trains on the other 15.
+# The environment variable FOLD sets the fold: `FOLD=2 python tools/train.py ...`.
+# The empty base keeps this a text config, as in the other data sets.
 _base_ = []
 fold = '{{$FOLD:0}}'
 dataset_type = 'PASCAL5iDataset'
@@ -18,11 +18,11 @@ train_pipeline = [
 ]
 episode_pipeline = [
     dict(type='LoadCheckedImage'),
-    dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # squashed, as torchvision does
-    dict(type='LoadEpisodeAnnotations', num_classes=21, at_input_size=True),  # False: compare at the size of the file
+    dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # stretched, as by torchvision
+    dict(type='LoadEpisodeAnnotations', num_classes=21, at_input_size=True),  # False: evaluation at file size
     dict(type='PackLabelList'),
 ]
-# For image files of a user, with model.set_classes(...) (mmseg's inference_model reads this name).
+# Pipeline for a user's image files, with model.set_classes(...). mmseg's inference_model reads this name.
 test_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),
@@ -51,7 +51,7 @@ val_dataloader = dict(
         type=dataset_type,
         fold=fold,
         split='test',
-        episodes='paper',  # 'all': every pair once
+        episodes='paper',  # 'all': each pair once
         data_root=data_root,
         data_prefix=data_prefix,
         list_dir='splits/pascal',

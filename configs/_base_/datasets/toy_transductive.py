@@ -1,4 +1,4 @@
-# The toy world, transductive: the names of the unseen classes are known, their pixels are hidden.
+# The toy world, transductive: names of unseen classes are known, their pixels are hidden.
 _base_ = './toy_zs.py'
 from mmseg_mvp.vocabularies import class_names
 

@@ -1,4 +1,4 @@
-# The toy world without annotations: the names of all classes are known, every pixel is hidden, background included.
+# The toy world without annotations: all class names are known, all pixels are hidden, background too.
 _base_ = './toy_zs.py'
 from mmseg_mvp.vocabularies import class_names
 

@@ -1,11 +1,11 @@
-# The toy world: 64 x 64 pictures drawn by code, 15 seen and 5 unseen classes, background ignored.
-# The empty base keeps this a text config: mmengine takes one that starts with a third-party import for its lazy style.
+# The toy world: synthetic images of 64 x 64 pixels, 15 seen and 5 unseen classes, background ignored.
+# The empty base keeps this a text config. mmengine treats a config that starts with a third-party import as lazy.
 _base_ = []
 from mmseg_mvp.vocabularies import class_names
 
 dataset_type = 'ToySceneDataset'
 pipeline = [dict(type='DrawToyScene'), dict(type='PackSegInputs')]
-# For image files of a user (mmseg's inference_model reads this name).
+# Pipeline for a user's image files. mmseg's inference_model reads this name.
 test_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
@@ -24,15 +24,15 @@ tta_pipeline = [
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=0,  # a picture takes less than a millisecond
+    num_workers=0,  # an image takes less than a millisecond
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         split='train',
         num_images=1024,
-        metainfo=dict(classes=class_names('toy:seen')),  # pixels of unseen classes become 255
+        metainfo=dict(classes=class_names('toy:seen')),  # unseen classes become 255
         pipeline=pipeline))
-# Settings are to be chosen on 'val'; 'test' is for the figures that are reported.
+# Choose settings on 'val'. Use 'test' for reported figures only.
 val_dataloader = dict(
     batch_size=16,
     num_workers=0,

@@ -1,10 +1,10 @@
-# PASCAL VOC 2012, transductive: the names of the unseen classes are known, their pixels are hidden.
+# PASCAL VOC 2012, transductive: names of unseen classes are known, their pixels are hidden.
 _base_ = './voc20_zs.py'
 from mmseg_mvp.vocabularies import class_names
 
 train_pipeline = [
     *_base_.train_pipeline[:2],
-    dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'),  # right after loading
+    dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'),  # directly after loading
     *_base_.train_pipeline[2:],
 ]
 train_dataloader = dict(

@@ -1,5 +1,5 @@
 # PASCAL VOC 2012 with the augmented training list, 15 seen and 5 unseen classes, background ignored.
-# The empty base keeps this a text config: mmengine takes one that starts with a third-party import for its lazy style.
+# The empty base keeps this a text config. mmengine treats a config that starts with a third-party import as lazy.
 _base_ = []
 from mmseg_mvp.vocabularies import class_names
 
@@ -20,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=img_scale, keep_ratio=True),
-    load_labels,  # after Resize: predictions are compared at the size of the file
+    load_labels,  # after Resize: evaluation at the size of the file
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [
@@ -47,7 +47,7 @@ train_dataloader = dict(
             dict(
                 type=dataset_type,
                 data_root=data_root,
-                metainfo=dict(classes=class_names('voc20:seen')),  # inductive: pixels of unseen classes become 255
+                metainfo=dict(classes=class_names('voc20:seen')),  # inductive: unseen classes become 255
                 data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
                 ann_file='ImageSets/Segmentation/train.txt',
                 pipeline=train_pipeline),

@@ -1,4 +1,4 @@
-# LSeg whose image encoder is CLIP's own tower: three stages of the ResNet and the dense features in CLIP's embedding.
+# LSeg with CLIP's image tower as encoder: three ResNet stages and the dense features in CLIP's embedding space.
 _base_ = ['./lseg_r101.py']
 clip = dict(model='RN50-quickgelu', weights='openai')
 model = dict(

@@ -1,4 +1,4 @@
-# LSeg with ResNet-101 of ImageNet, whose four stages are fused as they are, and the text tower of CLIP ViT-B/32.
+# LSeg with ResNet-101 (ImageNet, four stages fused without reassembly) and the text tower of CLIP ViT-B/32.
 _base_ = ['./lseg_vit-b32.py']
 model = dict(
     data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375]),  # ImageNet's

@@ -1,4 +1,4 @@
-# LSeg on the toy world: the toy CLIP's own image tower, whose last stages keep stride 8, and its text tower.
+# LSeg on the toy world with the image tower of the toy CLIP (the last stages keep stride 8) and its text tower.
 _base_ = ['./lseg_clip-rn50.py']
 model = dict(
     clip=dict(model='toy-rn', weights='toy'),

@@ -1,4 +1,4 @@
-# LSeg (arXiv 2201.03546) with ViT-B/32 of ImageNet at 384 x 384 and the text tower of CLIP ViT-B/32.
+# LSeg (arXiv 2201.03546) with ViT-B/32 (ImageNet, 384 x 384) and the text tower of CLIP ViT-B/32.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     type='OpenVocabEncoderDecoder',
@@ -38,5 +38,5 @@ model = dict(
         channels=256,
         temperature=0.07,
         norm_cfg=norm_cfg),
-    # Smaller images are one window.
+    # A smaller image is one window.
     test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(320, 320)))

@@ -1,4 +1,4 @@
-# LSeg with ViT-L/16 of ImageNet at 384 x 384 and the text tower of CLIP ViT-B/32.
+# LSeg with ViT-L/16 (ImageNet, 384 x 384) and the text tower of CLIP ViT-B/32.
 _base_ = ['./lseg_vit-b32.py']
 model = dict(
     backbone=dict(

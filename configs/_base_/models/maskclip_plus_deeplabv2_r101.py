@@ -1,4 +1,4 @@
-# Annotation-free: MaskCLIP's templates label every pixel, no mask is read (MaskCLIP+, arXiv 2112.01071).
+# Annotation-free MaskCLIP+ (arXiv 2112.01071): MaskCLIP labels all pixels by templates, no mask is read.
 _base_ = ['./mvp_seg_plus_deeplabv2_r101.py']
 model = dict(
     teacher=dict(

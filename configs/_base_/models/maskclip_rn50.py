@@ -1,10 +1,10 @@
-# MaskCLIP (arXiv 2112.01071): dense CLIP features against 85 templates, nothing learned.
+# MaskCLIP (arXiv 2112.01071): dense CLIP features against 85 templates, without training.
 model = dict(
     type='CLIPEncoderDecoder',
     clip=dict(model='RN50-quickgelu', weights='openai'),
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],  # CLIP's own, not ImageNet's
+        mean=[122.7709, 116.7460, 104.0937],  # CLIP's, not ImageNet's
         std=[68.5005, 66.6322, 70.3232],
         bgr_to_rgb=True),
     backbone=dict(type='CLIPImageEncoder', dense='maskclip'),
@@ -12,5 +12,5 @@ model = dict(
         type='MultiPromptTextHead',
         prompts=dict(type='TemplatePrompts', templates='maskclip'),
         synonyms='max',
-        scale=100.),  # CLIP's own logit scale; the label map does not depend on it
+        scale=100.),  # CLIP's logit scale; it has no effect on the label map
     test_cfg=dict(mode='whole'))

@@ -1,4 +1,4 @@
-# MVP-SEG+ with MaskCLIP+'s student on PASCAL Context: DeepLabV3+ instead of DeepLabV2.
+# MVP-SEG+ with MaskCLIP+'s student for PASCAL Context: DeepLabV3+ instead of DeepLabV2.
 _base_ = ['./mvp_seg_plus_deeplabv2_r101.py']
 model = dict(
     decode_head=dict(

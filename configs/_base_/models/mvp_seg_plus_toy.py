@@ -1,4 +1,4 @@
-# MVP-SEG+ on the toy world: the student's backbone is the trunk of the toy CLIP, trained on.
+# MVP-SEG+ on the toy world. The student's backbone is the image tower of the toy CLIP, fine-tuned.
 _base_ = ['./mvp_seg_plus_deeplabv2_r101.py']
 toy_clip = dict(model='toy-rn', weights='toy')
 model = dict(

@@ -1,10 +1,10 @@
-# MVP-SEG (arXiv 2304.06957). Its paper gives k = 3; what it does not give is marked "ours".
+# MVP-SEG (arXiv 2304.06957). The paper gives k = 3; values not in the paper are marked "ours".
 model = dict(
     type='CLIPEncoderDecoder',
     clip=dict(model='RN50-quickgelu', weights='openai'),
     data_preprocessor=dict(
         type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],  # CLIP's own, not ImageNet's
+        mean=[122.7709, 116.7460, 104.0937],  # CLIP's, not ImageNet's
         std=[68.5005, 66.6322, 70.3232],
         bgr_to_rgb=True,
         size=(512, 512),

@@ -1,4 +1,4 @@
-# mmseg's schedule for transformers, in 20k iterations instead of 160k.
+# mmseg's schedule for transformers, with 20k iterations instead of 160k.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=0.00006, betas=(0.9, 0.999), weight_decay=0.01))

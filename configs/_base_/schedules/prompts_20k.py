@@ -1,8 +1,8 @@
-# The paper gives no schedule for the prompts. Ours is CoOp's optimizer with mmseg's iterations.
+# Schedule of the prompts. The paper gives none; ours has CoOp's optimizer and mmseg's iterations.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='SGD', lr=0.002, momentum=0.9, weight_decay=0.0005),  # ours (CoOp's)
-    # The scales are logarithms: decaying them would pull tau_1 and tau_2 to 1.
+    # The scales are stored as logarithms; weight decay would pull tau_1 and tau_2 to 1.
     paramwise_cfg=dict(custom_keys=dict(log_tau=dict(decay_mult=0.))))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.005, by_epoch=False, begin=0, end=500),  # ours

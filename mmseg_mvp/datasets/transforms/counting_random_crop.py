@@ -28,6 +28,7 @@ class CountingRandomCrop(RandomCrop):
         UserError: If the size is not one or two positive integers, the share is not in (0, 1], or the label is not in 0
             to 255.
     """
+    _methods_with_randomness = []  # else mmcv's decorator would extend the list of mmseg's RandomCrop
 
     def __init__(self, crop_size: int | tuple[int, int], cat_max_ratio: float = 1., ignore_index: int = 255) -> None:
         sides = crop_size if isinstance(crop_size, (list, tuple)) else [crop_size] * 2
