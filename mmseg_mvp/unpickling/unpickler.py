@@ -214,7 +214,7 @@ def check_harmless(reference: Reference) -> None:
     refused = package == '__builtin__' or package in sys.stdlib_module_names
     if package in ('numpy', 'torch'):
         found = getattr(sys.modules.get(reference.module), '__dict__', {}).get(reference.name)
-        refused = not isinstance(found, type) and reference.module != 'numpy.random._pickle'
+        refused = not isinstance(found, type) and not reference.module.startswith('numpy.random.')
     if refused and not (package in _DATA_MODULES or str(reference) in _DATA_NAMES):
         raise ForeignError(f'it asks for {reference}')
 
