@@ -46,7 +46,7 @@ def plain_losses(model: nn.Module, image_tower: nn.Module, images: Tensor, label
     maps = torch.einsum('bdhw,vcd->bvchw', F.normalize(features, dim=1), text)
     presence = head.gpr.logits(maps[:, 0])
     present = label_histogram(label, maps.shape[2]) > 0
-    return (peers.loss_as_written(head.tau_1 * maps[:, 1:].sum(dim=1), label, F.logsigmoid(presence))
+    return (peers.loss_as_written(head.logit_scale * maps[:, 1:].sum(dim=1), label, F.logsigmoid(presence))
             + head.loss_presence(presence, present) + head.loss_oc(head.classifier.prompts.seg_contexts))
 
 

@@ -8,8 +8,8 @@ import torch
 from mmseg.models.utils import resize
 from torch.nn import functional as F
 
-from mmseg_mvp.models.segmentors.label_map import label_map
-from mmseg_mvp.models.utils.bands import resize_matrices
+from mmseg_mvp.models.utils.label_map import label_map
+from mmseg_mvp.models.utils.tiled_resize import resize_matrices
 
 
 def main() -> None:

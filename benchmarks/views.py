@@ -27,7 +27,7 @@ def main() -> None:
     @torch.no_grad()
     def separate() -> torch.Tensor:
         maps = eight.decode_head.view_maps(eight.extract_feat(image))
-        logits = eight.decode_head.tau_1 * maps[:, 1:].sum(dim=1)
+        logits = eight.decode_head.logit_scale * maps[:, 1:].sum(dim=1)
         return eight.decode_head.refine(torch.cat([logits, maps[:, 0]], dim=1))[0].argmax(dim=0)
 
     def predict(segmentor: torch.nn.Module):

@@ -126,7 +126,7 @@ def test_other_towers_train_a_step_and_take_other_names(tiny_vit, name):
     model = build(cfg, clip=tiny_vit)
     logged, changed, _ = step(cfg, model, 15)
     assert losses(logged) == {'loss', 'decode.loss_seg', 'decode.loss_presence', 'decode.loss_oc'}
-    assert {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1'} <= changed
+    assert {'decode_head.classifier.prompts.contexts', 'decode_head.log_scale'} <= changed
     model.eval().set_classes(['a red house', 'tree', 'boat'])
     label = model.test_step(batch(size=(64, 80)))[0].pred_sem_seg.data
     assert label.shape == (1, 64, 80) and set(label.unique().tolist()) <= {0, 1, 2}
@@ -148,7 +148,7 @@ def test_a_closed_set_with_gpr_trains_a_step():
     logged, changed, everything = step(cfg, model, 150)
     assert losses(logged) == {'loss', 'decode.loss_ce', 'decode.loss_presence', 'aux.loss_ce'}
     heads = {key for key in everything if 'head' in key}  # blocks of a new ResNet add nothing in their first step
-    assert heads <= changed and 'decode_head.gpr.log_tau' in changed
+    assert heads <= changed and 'decode_head.gpr.log_temperature' in changed
     label = model.eval().test_step(batch(size=(32, 48)))[0].pred_sem_seg.data
     assert type(model) is EncoderDecoder and label.shape == (1, 32, 48)
 

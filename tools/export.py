@@ -111,7 +111,7 @@ def export(cfg, model, args: argparse.Namespace) -> None:
     elif args.format == 'onnx':
         export_onnx(cfg, model, args)
     else:
-        same = apis.export_baked(cfg, model, args.out)
+        same = apis.export_native(cfg, model, args.out)
         reason = difference(model)
         print(f'{100 * same:.2f} % of the labels of random pictures are those of the model'
               f'{f", since {reason}" if reason else ""}.')

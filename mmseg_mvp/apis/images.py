@@ -42,11 +42,11 @@ def list_images(folder: str | PathLike) -> list[Path]:
         UserError: If the folder does not exist or holds no image.
     """
     if not isinstance(folder, (str, PathLike)) or not os.path.isdir(folder):
-        raise UserError(f'{folder!r} is no folder of images: expected the path of one.')
+        raise UserError(f'{folder!r} is not a folder of images: expected the path of a folder.')
     paths = sorted(path for path in Path(folder).iterdir()
                    if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file())
     if not paths:
-        raise UserError(f'Folder {folder} holds no image: expected files that end in {", ".join(SUFFIXES)}, in the '
+        raise UserError(f'Folder {folder} has no image: expected files that end in {", ".join(SUFFIXES)}, in the '
                         f'folder itself.')
     return paths
 
@@ -83,7 +83,7 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def _read_file(path: Path, max_pixels: int) -> np.ndarray:
     """Read the pixels of a file; check its size before decoding."""
     if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
-        raise UnreadableImage(f'Image {path} does not exist, or is no file.')
+        raise UnreadableImage(f'Image {path} does not exist, or is not a file.')
     try:
         with Image.open(path) as picture:
             _check_size(picture, f'Image {path}', max_pixels)
@@ -92,10 +92,10 @@ def _read_file(path: Path, max_pixels: int) -> np.ndarray:
         raise
     except Image.DecompressionBombError as error:
         raise UnreadableImage(f'Image {path} is too large for max_pixels (--max-pixels) = {max_pixels} ({error}): '
-                              f'raise it if you trust the file.') from error
+                              f'raise the limit if you trust the file.') from error
     except Exception as error:  # each decoder raises its own exceptions
         reason = str(error).partition('\n')[0].partition(' file \'')[0] or type(error).__name__
-        raise UnreadableImage(f'Image {path} can\'t be read ({reason}): it is truncated, or no image.') from error
+        raise UnreadableImage(f'Image {path} cannot be read ({reason}): it is truncated, or not an image.') from error
 
 
 def _check_size(picture: Image.Image, name: str, max_pixels: int) -> None:
@@ -109,7 +109,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     """Convert an array in OpenCV's channel order to a Pillow image."""
     channels = array.shape[2] if array.ndim == 3 else array.ndim == 2
     if channels not in (1, 3, 4) or not array.size or array.dtype not in (np.uint8, np.uint16):
-        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} can\'t be used: expected '
+        raise UserError(f'An image array of shape {array.shape} and type {array.dtype} is not supported: expected '
                         f'(H, W), (H, W, 3) in BGR or (H, W, 4) in BGRA order, uint8 or uint16.')
     array = (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
     if channels == 1:
@@ -131,6 +131,6 @@ def _to_rgb(picture: Image.Image, name: str) -> np.ndarray:
 def _higher_bits(grey: np.ndarray, name: str) -> np.ndarray:
     """Reduce 16-bit grey values (H, W) to their higher 8 bits, (H, W, 3) uint8. Pillow may store them in 32 bits."""
     if grey.dtype.kind == 'f' or grey.min() < 0 or grey.max() > 0xFFFF:
-        raise UnreadableImage(f'{name} has values of more than 16 bits, from {grey.min()} to {grey.max()}, whose white '
-                              f'nobody knows: save it with 8 or 16 bits a channel.')
+        raise UnreadableImage(f'{name} has values of more than 16 bits, from {grey.min()} to {grey.max()}, whose '
+                              f'largest value is unknown: save it with 8 or 16 bits per channel.')
     return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)

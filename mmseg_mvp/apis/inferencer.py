@@ -1,29 +1,30 @@
 """Inferencer that segments images by any class names."""
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from os import PathLike
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmseg.registry import MODELS
-from mmseg.utils import SampleList
 from PIL import Image
-from torch import nn
 
 from mmseg_mvp.checking import check_number
 from mmseg_mvp.checkpoints import read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.models.segmentors.explanation import Explanation
+from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
+from mmseg_mvp.models.text import TextClassifier, find_text_head
+from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
@@ -32,11 +33,11 @@ from .model_config import find_config, inference_pipeline, usable_device
 from .segmentation import Segmentation
 
 
-class OpenVocabInferencer(BaseInferencer):
+class OpenVocabInferencer:
     """Open-vocabulary inferencer: each call segments images by its own class names.
 
-    It is mmengine's ``BaseInferencer`` for models that classify by text. The model comes from a config or a checkpoint.
-    Images pass through the config's test pipeline. The text encoder encodes only new classes again::
+    The model comes from a config or a checkpoint. Images pass through the config's test pipeline. The text encoder
+    encodes only new classes again::
 
         seg = OpenVocabInferencer('configs/maskclip/toy_zs.py')
         out = seg('photo.jpg', classes='red house, tree, boat')
@@ -54,6 +55,8 @@ class OpenVocabInferencer(BaseInferencer):
             data.
 
     Attributes:
+        model (BaseModel): Segmentor in eval mode.
+        cfg (Config): Its config.
         classes (dict, optional): Default vocabulary of calls: the test classes of the config or checkpoint. None if
             neither was given.
 
@@ -70,44 +73,15 @@ class OpenVocabInferencer(BaseInferencer):
         self.max_pixels = max_pixels
         device = usable_device(device)
         with trusted_checkpoints(trust_checkpoint):
-            cfg, checkpoint = find_config(model, weights, clip)
-            super().__init__(cfg, checkpoint, device, scope='mmseg', show_progress=False)
-        if not hasattr(getattr(self.model, 'decode_head', None), 'classifier'):
-            raise UserError(f'{type(self.model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not '
-                            f'classify by text, so it takes no names: use a config of this project, or a text head in '
-                            f'OpenVocabEncoderDecoder.')
+            self.cfg, weights = find_config(model, weights, clip)
+            self.model = _build(self.cfg, weights).to(device).eval()
+        self.pipeline = inference_pipeline(self.cfg)
         named = model is not None or weights is not None
-        self.classes = dict(self._classifier.vocabularies[False]) if named else None
+        self.classes = dict(self._classifier.test_vocabulary) if named else None
 
     @property
-    def _classifier(self) -> nn.Module:
+    def _classifier(self) -> TextClassifier:
         return self.model.decode_head.classifier
-
-    def _init_model(self, cfg: Config, weights: str | None, device: str) -> nn.Module:
-        """Build the model as mmengine does, but read the checkpoint by :func:`read_checkpoint`."""
-        cfg.model.pop('pretrained', None)
-        model = MODELS.build(cfg.model)
-        model.cfg = cfg
-        self._load_weights_to_model(model, read_checkpoint(weights) if weights else None, cfg)
-        return model.to(device).eval()
-
-    def _load_weights_to_model(self, model: nn.Module, checkpoint: dict | None, cfg: Config) -> None:
-        """Load the weights as mmengine does. Without a checkpoint, warn only if the model has trainable parameters."""
-        if checkpoint is not None:
-            super()._load_weights_to_model(model, checkpoint, cfg)
-        elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
-            print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} are at '
-                      f'their untrained start.', 'current', level=30)
-
-    def _init_pipeline(self, cfg: Config) -> Compose:
-        return inference_pipeline(cfg)
-
-    def _init_collate(self, cfg: Config) -> Callable:
-        """Return mmengine's default directly; its own search warns that mmseg has no collate function."""
-        return pseudo_collate
-
-    def _init_visualizer(self, cfg: Config) -> None:
-        """Create no visualizer: :class:`Segmentation` draws itself on request."""
 
     def __call__(self, inputs: ImageSource | list[ImageSource], classes: Source | None = None,
                  threshold: float | None = None, batch_size: int = 1) -> Segmentation | list[Segmentation]:
@@ -156,34 +130,26 @@ class OpenVocabInferencer(BaseInferencer):
         check_number('batch_size', batch_size, least=1, whole=True)
         vocabulary = self.classes if classes is None else load_vocabulary(classes)
         if vocabulary is None:
-            raise UserError('No classes were given, and there is no config that would name some: classes=\'cat, dog, '
-                            'other\'.')
-        for batch in self.preprocess(self._inputs_to_list(inputs), batch_size):
+            raise UserError('No classes were given, and MaskCLIP without a config has no default: give classes, such '
+                            'as classes=\'cat, dog, other\'.')
+        for batch in self._batches(_images(inputs), batch_size):
             self._use(vocabulary)
-            yield from self.postprocess(self.forward(batch), threshold=threshold)
+            with torch.no_grad():
+                samples = self.model.test_step(batch)
+            for sample in samples:
+                explain = partial(self._explain, sample.metainfo['image'], vocabulary)
+                yield Segmentation(sample, list(vocabulary), explain, threshold)
 
     def _use(self, vocabulary: Vocabulary) -> None:
         """Set the classes of the model if they differ; the classifier caches the embeddings of earlier classes."""
-        if list(self._classifier.vocabularies[False].items()) != list(vocabulary.items()):
+        if list(self._classifier.test_vocabulary.items()) != list(vocabulary.items()):
             self.model.set_classes(vocabulary)
 
-    def _inputs_to_list(self, inputs: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
-        if _is_folder(inputs):
-            return list_images(inputs)
-        return [inputs] if _is_image(inputs) else inputs
-
-    def preprocess(self, inputs: Iterable[ImageSource], batch_size: int = 1, **kwargs) -> Iterator[dict]:
-        """Read images, apply the pipeline and form batches.
-
-        Args:
-            inputs (Iterable): Images.
-            batch_size (int): Largest batch. Only consecutive images of the same size share one.
-
-        Yields:
-            dict: A batch for ``model.test_step``.
-        """
-        for _, alike in groupby(map(self._pack, inputs), lambda data: data['inputs'].shape):
-            yield from map(self.collate_fn, self._get_chunk_data(alike, batch_size))
+    def _batches(self, images: Iterable[ImageSource], batch_size: int) -> Iterator[dict]:
+        """Read images and form batches for ``model.test_step`` of consecutive images of the same size."""
+        for _, alike in groupby(map(self._pack, images), lambda data: data['inputs'].shape):
+            while batch := list(islice(alike, batch_size)):
+                yield pseudo_collate(batch)
 
     def _pack(self, source: ImageSource) -> dict:
         """Read an image and apply the pipeline; the data sample also stores the pixels as read (RGB) and the path."""
@@ -192,38 +158,16 @@ class OpenVocabInferencer(BaseInferencer):
         try:
             data = self.pipeline(dict(img=np.ascontiguousarray(image[..., ::-1])))
         except cv2.error as error:
-            raise UnreadableImage(f'An image of {width} x {height} pixels can\'t be resized as the config\'s '
-                                  f'test_pipeline says, as one side would vanish: cut it to a usual shape.') from error
+            raise UnreadableImage(f'An image of {width} x {height} pixels cannot be resized by the config\'s '
+                                  f'test_pipeline, because one side would be 0: crop it to a usual shape.') from error
         path = Path(source) if isinstance(source, (str, PathLike)) else None
         data['data_samples'].set_metainfo(dict(image=image, img_path=path))
         return data
 
-    def visualize(self, inputs: list, preds: SampleList, **kwargs) -> None:
-        """Do nothing: :class:`Segmentation` draws its pictures on request."""
-
-    def postprocess(self, preds: SampleList, visualization: None = None, return_datasample: bool = False,
-                    threshold: float | None = None) -> list:
-        """Convert predictions to results.
-
-        Args:
-            preds (list[SegDataSample]): Predictions for the current classes.
-            visualization (None): Not used.
-            return_datasample (bool): True returns ``preds`` unchanged.
-            threshold (float, optional): As in :meth:`__call__`.
-
-        Returns:
-            list[Segmentation] | list[SegDataSample]: One result per prediction.
-        """
-        if return_datasample:
-            return preds
-        vocabulary = dict(self._classifier.vocabularies[False])
-        return [Segmentation(sample, list(vocabulary), partial(self._explain, sample.metainfo['image'], vocabulary),
-                             threshold) for sample in preds]
-
     @property
     def can_explain(self) -> bool:
         """True if the model can return one map per prompt."""
-        return hasattr(self.model, 'explain')
+        return isinstance(self.model, CLIPEncoderDecoder)
 
     @torch.no_grad()
     def _explain(self, image: np.ndarray, vocabulary: Vocabulary) -> Explanation | None:
@@ -231,8 +175,32 @@ class OpenVocabInferencer(BaseInferencer):
         if not self.can_explain:
             return None
         self._use(vocabulary)
-        data = self.collate_fn([self._pack(Image.fromarray(image))])
+        data = pseudo_collate([self._pack(Image.fromarray(image))])
         return self.model.explain(**self.model.data_preprocessor(data, False))[0]
+
+
+def _build(cfg: Config, weights: str | None) -> BaseModel:
+    """Build a segmentor and load its checkpoint. Raise UserError if it does not classify by text."""
+    cfg.model.pop('pretrained', None)
+    model = MODELS.build(cfg.model)
+    model.cfg = cfg
+    if find_text_head(model) is None:
+        raise UserError(f'{type(model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not classify '
+                        f'by text, so it takes no names: use a config of this project, or a text head in '
+                        f'OpenVocabEncoderDecoder.')
+    if weights is not None:
+        _load_checkpoint_to_model(model, read_checkpoint(weights))
+    elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
+        print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} have their '
+                  f'initial, untrained values.', 'current', level=logging.WARNING)
+    return model
+
+
+def _images(inputs: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
+    """List the images of a folder, or a single image; return an iterable of images unchanged."""
+    if _is_folder(inputs):
+        return list_images(inputs)
+    return [inputs] if _is_image(inputs) else inputs
 
 
 def _is_folder(inputs: object) -> bool:

@@ -43,18 +43,18 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
     clip = None if clip is None else check_clip(clip)
     if isinstance(model, (str, Path)) and Path(model).suffix not in CONFIG_SUFFIXES:
         if weights is not None:
-            raise UserError(f'{model} is no config (its name would end in {", ".join(CONFIG_SUFFIXES)}), and there is '
-                            f'the checkpoint {weights} besides: give one checkpoint.')
+            raise UserError(f'{model} is not a config (its name must end in {", ".join(CONFIG_SUFFIXES)}), and the '
+                            f'checkpoint {weights} is given, too: give one checkpoint.')
         model, weights = None, str(model)
     if weights is not None:
         weights = str(weights)
         check_checkpoint(weights)
     cfg = _read(model, weights, clip or DEFAULT_CLIP)
     if not isinstance(cfg.get('model'), dict):  # without a model, mmengine runs the config in the checkpoint
-        raise UserError(f'The config {cfg.filename or ""} has no model, but dict(type=..., ...) is expected there.')
+        raise UserError(f'The config {cfg.filename or ""} has no model: expected model = dict(type=..., ...).')
     if clip is not None and not _put_clip(cfg.model, clip):
-        raise UserError(f'The model {cfg.model.type} of the config has no clip that {clip} could take the place of: '
-                        f'leave clip away.')
+        raise UserError(f'The model {cfg.model.type} of the config has no clip to replace by {clip}: omit '
+                        f'clip.')
     replace_sync_bn(cfg)  # equal in eval mode; SyncBN needs CUDA even there
     return cfg, weights
 
@@ -97,8 +97,8 @@ def config_of(checkpoint: str) -> Config:
     meta = read_checkpoint(checkpoint).get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
     if not isinstance(text, str):
-        raise UserError(f'checkpoint {checkpoint} holds no config, as those do that tools/train.py writes: give the '
-                        f'config as well.')
+        raise UserError(f'checkpoint {checkpoint} has no config, unlike those that tools/train.py writes: give the '
+                        f'config, too.')
     return stored_config(text, checkpoint)
 
 
@@ -129,7 +129,7 @@ def inference_pipeline(cfg: Config) -> Compose:
     steps = cfg.get('test_pipeline') or loader.get('dataset', {}).get('pipeline')
     if not steps:
         raise UserError('The config has neither a test_pipeline nor a test_dataloader: test_pipeline = '
-                        '[dict(type=\'Resize\', ...), dict(type=\'PackSegInputs\')] says how images are resized.')
+                        '[dict(type=\'Resize\', ...), dict(type=\'PackSegInputs\')] defines how images are resized.')
     kept = [step for step in steps if not _name(step).startswith('Load')]
     kept = [dict(type='PackSegInputs') if _name(step) == 'PackLabelList' else step for step in kept]
     return Compose([TRANSFORMS.build(dict(step)) for step in (dict(type='LoadImageFromNDArray'), *kept)])
@@ -150,6 +150,6 @@ def usable_device(device: str | None) -> str:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f'Device \'{device}\' can\'t be used here ({str(error).partition(chr(10))[0]}): leave it away, '
-                        f'or take \'cpu\'.') from error
+        raise UserError(f'Device \'{device}\' is not available here ({str(error).partition(chr(10))[0]}): omit it, or '
+                        f'use \'cpu\'.') from error
     return device

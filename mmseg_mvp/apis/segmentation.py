@@ -10,8 +10,8 @@ from PIL import Image
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
-from mmseg_mvp.models.segmentors.explanation import Explanation
-from mmseg_mvp.models.segmentors.label_map import probability_map
+from mmseg_mvp.models.utils.explanation import Explanation
+from mmseg_mvp.models.utils.label_map import probability_map
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
 from mmseg_mvp.visualization.explanation import draw_explanation
 from mmseg_mvp.visualization.legend import stack
@@ -69,7 +69,7 @@ class Segmentation:
             UserError: If no class has this name.
         """
         if name not in self.classes:
-            raise UserError(f'There is no class {name!r} among those segmented: expected one of '
+            raise UserError(f'The class {name!r} is not among the segmented classes: expected one of '
                             f'{", ".join(self.classes[:20])}{", ..." * (len(self.classes) > 20)}.')
         return self.classes.index(name)
 
@@ -98,7 +98,7 @@ class Segmentation:
     @property
     def presence(self) -> np.ndarray | None:
         """Presence score of each class in the image, GPR's g (N,), 0..1; None if the model has no GPR."""
-        presence = getattr(self.explanation, 'presence', None)
+        presence = None if self.explanation is None else self.explanation.presence
         return None if presence is None else presence.cpu().numpy()
 
     def views(self, name: str) -> np.ndarray:
@@ -113,8 +113,8 @@ class Segmentation:
 
     def _check_explained(self) -> None:
         if self.explanation is None:
-            raise UserError('This model can\'t tell its prompts apart: views need MVP-SEG or MaskCLIP '
-                            '(CLIPEncoderDecoder).')
+            raise UserError('This model has no map per prompt: use MVP-SEG or MaskCLIP '
+                            '(CLIPEncoderDecoder) for views.')
 
     def draw(self) -> np.ndarray:
         """Draw the label map over the image, with a legend below; RGB, (H', W', 3) uint8."""
@@ -163,8 +163,8 @@ class Segmentation:
                 are more than 65535 classes.
         """
         if len(self.classes) > 2**16 - 1:
-            raise UserError(f'A PNG mask holds 65535 classes at most, and there are {len(self.classes)}: save '
-                            f'label_map by numpy.save.')
+            raise UserError(f'A PNG mask holds at most 65535 classes, but there are {len(self.classes)}: save '
+                            f'label_map with numpy.save.')
         if self.unknown > IGNORE:
             mask = Image.fromarray(self.label_map.astype(np.uint16))
         else:
@@ -190,9 +190,9 @@ def save_picture(picture: np.ndarray, path: str | Path, overwrite: bool = False)
 
 def _write(picture: Image.Image, path: str | Path, overwrite: bool, endings: tuple[str, ...]) -> None:
     if not isinstance(path, (str, Path)):
-        raise UserError(f'A picture can\'t be saved as {path!r}: expected the path of a file.')
+        raise UserError(f'A picture cannot be saved as {path!r}: expected the path of a file.')
     path = Path(path)
     if path.suffix.lower() not in endings:
-        raise UserError(f'{path} does not end in {" or ".join(endings)}, which would say the format of the file.')
+        raise UserError(f'{path} does not end in {" or ".join(endings)}: give a name whose ending defines the format.')
     with written_whole(path, overwrite) as temporary:
         picture.save(temporary)

@@ -2,10 +2,12 @@
 from collections.abc import Iterator, Sequence
 
 from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
 from mmseg_mvp.datasets import PackLabelList
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models import find_text_head
 
 
 @HOOKS.register_module()
@@ -33,17 +35,20 @@ class ClassListCheckHook(Hook):
 
 def _check(runner, dataset, training: bool) -> None:
     model = runner.model
-    while hasattr(model, 'module'):  # DDP or test time augmentation
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
-    classifier = getattr(getattr(model, 'decode_head', None), 'classifier', None)
-    for leaf in _leaves(dataset) if classifier is not None else ():
+    if (head := find_text_head(model)) is None:
+        return
+    classifier = head.classifier
+    vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary
+    for leaf in _leaves(dataset):
         packing = getattr(leaf, 'pipeline', None) and leaf.pipeline.transforms[-1]
         if isinstance(packing, PackLabelList):
             if packing.vocabulary is not None:
                 compare_class_lists(leaf.metainfo['classes'], list(packing.vocabulary),
                                     f'PackLabelList.classes of {type(leaf).__name__}')
         elif 'classes' in leaf.metainfo:
-            compare_class_lists(leaf.metainfo['classes'], list(classifier.vocabularies[training]),
+            compare_class_lists(leaf.metainfo['classes'], list(vocabulary),
                                 f"decode_head.{'train' if training else 'test'}_classes")
 
 

@@ -14,7 +14,7 @@ class TextOncePerStepHook(Hook):
     """
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        """Set ``step.ends`` to True if the optimizer steps after this iteration."""
+        """Set ``accumulation.is_last`` to True if the optimizer steps after this iteration."""
         for module in runner.model.modules():
             if isinstance(module, TextClassifier):
-                module.step.ends = runner.optim_wrapper.should_sync()
+                module.accumulation.is_last = runner.optim_wrapper.should_sync()

@@ -6,10 +6,10 @@ from .decode_heads import (DeepLabV2Head, GPRDeepLabV3PlusHead, GPRHeadMixin, Lo
 from .losses import OCLoss, PresenceLoss, RefinedSegLoss
 from .modules import GPR, SpatialRegularization
 from .segmentors import CLIPEncoderDecoder, KnowledgeTransfer, LowResSegTTAModel, OpenVocabEncoderDecoder
-from .text import LearnedPrompts, TemplatePrompts, TextClassifier, TextLayer
+from .text import LearnedPrompts, TemplatePrompts, TextClassifier, TextHead, TextLayer, find_text_head
 
 __all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'GPRDeepLabV3PlusHead',
            'GPRHeadMixin', 'KnowledgeTransfer', 'LSegHead', 'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel',
            'MultiPromptTextHead', 'OCLoss', 'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss',
            'SpatialRegularization', 'TemplatePrompts', 'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead',
-           'TextFCNHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead']
+           'TextFCNHead', 'TextHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead', 'find_text_head']

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mmseg_mvp.labels import IGNORE
-from mmseg_mvp.models.segmentors.explanation import Explanation
+from mmseg_mvp.models.utils.explanation import Explanation
 
 from .charts import draw_presence, draw_views
 from .overlay import draw_overlay

@@ -12,7 +12,8 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
-from ..models.segmentors.explanation import Explanation
+from ..models.segmentors import CLIPEncoderDecoder
+from ..models.utils.explanation import Explanation
 from ..vocabularies import class_names
 from .explanation import draw_explanation, file_name
 from .palette import distinct_colours
@@ -142,7 +143,7 @@ def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegData
     ``inputs`` has the BGR images before the data preprocessor, (3, h, w) each.
     """
     model = model.module if is_model_wrapper(model) else model
-    if not hasattr(model, 'explain'):
+    if not isinstance(model, CLIPEncoderDecoder):
         return None
     batch = dict(inputs=[inputs[position]], data_samples=[SegDataSample(metainfo=sample.metainfo)])
     return model.explain(**model.data_preprocessor(batch, False))[0]

@@ -118,13 +118,13 @@ def test_damaged_files(tmp_path, content):
     elif content == 'broken':
         content = whole[:60] + bytes(20) + whole[80:]
     path.write_bytes(content)
-    with pytest.raises(UnreadableImage, match=r'a\.png can\'t be read \(.+\): it is truncated, or no image') as error:
+    with pytest.raises(UnreadableImage, match=r'a\.png cannot be read \(.+\): it is truncated, or not an image') as error:
         read_image(path)
     assert '\n' not in str(error.value) and '<_io' not in str(error.value)
 
 
 def test_folder_is_no_image(tmp_path):
-    with pytest.raises(UnreadableImage, match='is no file'):
+    with pytest.raises(UnreadableImage, match='is not a file'):
         read_image(tmp_path)
 
 
@@ -143,11 +143,11 @@ def test_huge_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch, side)
     """The second is beyond Pillow's own guard as well; with the limit raised, what is wrong is what it lacks."""
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', Image.MAX_IMAGE_PIXELS)
     path = header_of(tmp_path / 'huge.png', side, side)
-    with pytest.raises(UnreadableImage, match=r'huge\.png .*--max-pixels.*raise it') as error:
+    with pytest.raises(UnreadableImage, match=r'huge\.png .*--max-pixels.*raise') as error:
         read_image(path)
     assert str(side**2) in str(error.value)
     allow_pixels(side**2)
-    with pytest.raises(UnreadableImage, match=r'can\'t be read'):
+    with pytest.raises(UnreadableImage, match=r'cannot be read'):
         read_image(path, side**2)
 
 
@@ -171,5 +171,5 @@ def test_images_of_a_folder(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / 'deeper.png').mkdir()
     assert [path.name for path in list_images(tmp_path)] == ['a.png', 'b.JPG']
-    with pytest.raises(UserError, match='holds no image'):
+    with pytest.raises(UserError, match='has no image'):
         list_images(tmp_path / 'deeper.png')

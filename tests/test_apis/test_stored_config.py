@@ -113,7 +113,7 @@ def test_other_texts(text):
 @pytest.mark.parametrize('meta', [None, 3, dict(cfg=None), dict(cfg=math.pi), dict(other='')])
 def test_checkpoints_without_a_config(tmp_path, meta):
     torch.save(dict(state_dict={}, meta=meta), tmp_path / 'a.pth')
-    with pytest.raises(UserError, match='a.pth holds no config'):
+    with pytest.raises(UserError, match='a.pth has no config'):
         OpenVocabInferencer(tmp_path / 'a.pth', device='cpu')
 
 

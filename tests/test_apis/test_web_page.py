@@ -112,8 +112,8 @@ def test_views_of_nothing_are_no_mistake(uploads):
 
 
 @pytest.mark.parametrize('name, content, classes, sentence', [
-    ('bad.png', b'no image', 'rocket, lamp', 'Image bad.png can&#x27;t be read'),
-    ('bad.svg', b'<svg/>', 'rocket, lamp', 'Image bad.svg can&#x27;t be read'),
+    ('bad.png', b'no image', 'rocket, lamp', 'Image bad.png cannot be read'),
+    ('bad.svg', b'<svg/>', 'rocket, lamp', 'Image bad.svg cannot be read'),
     (None, None, '', 'No class'),
     (None, None, 'rocket', 'A single class'),
     (None, None, 'rocket, rocket', 'rocket'),

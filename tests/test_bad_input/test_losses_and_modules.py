@@ -15,7 +15,7 @@ FEW = settings(derandomize=True, database=None, max_examples=25, deadline=None)
 MAPS = torch.ones(2, 3, 4, 4)
 LABELS = torch.zeros(2, 8, 8, dtype=torch.int64)
 BUILDS = [
-    ('GPR', 'tau', [0, -1, NAN, INF, 'a', None, 1e-320, 1e300, True]), ('GPR', 'gamma', ['a', None, NAN, INF]),
+    ('GPR', 'temperature', [0, -1, NAN, INF, 'a', None, 1e-320, 1e300, True]), ('GPR', 'gamma', ['a', None, NAN, INF]),
     ('OCLoss', 'loss_weight', ['a', None, NAN, INF, -1, True]), ('OCLoss', 'loss_name', [3, None, 'orthogonal']),
     ('PresenceLoss', 'loss_weight', ['a', None, NAN, INF, -1]), ('PresenceLoss', 'loss_name', [3, 'presence']),
     ('PresenceLoss', 'form', ['x', None, [], 3]), ('RefinedSegLoss', 'loss_weight', ['a', None, NAN, INF, -1]),

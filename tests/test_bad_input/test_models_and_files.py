@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
 
-from mmseg_mvp.apis import export_baked, export_onnx
+from mmseg_mvp.apis import export_native, export_onnx
 from mmseg_mvp.apis.export.common import text_classifier
 from mmseg_mvp.datasets import EvenSampler
 from mmseg_mvp.datasets.checks import TREES, check_data
@@ -56,14 +56,14 @@ def test_exports(models, tiny_rn, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for taken in ('taken.pth', 'taken.onnx'):
         (tmp_path / taken).write_text('mine')
-    refused(lambda: export_baked(text_model(tiny_rn)[0], models['text'], path))
+    refused(lambda: export_native(text_model(tiny_rn)[0], models['text'], path))
     refused(lambda: export_onnx(models['text'], path))
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {'taken.pth': 'mine', 'taken.onnx': 'mine'}
 
 
 @pytest.mark.parametrize('model', [None, 3, 'model.pth', torch.nn.Conv2d(3, 3, 1)])
 def test_exports_of_what_is_no_segmentor(model, tmp_path):
-    refused(lambda: export_baked({}, model, tmp_path / 'out.pth'))
+    refused(lambda: export_native({}, model, tmp_path / 'out.pth'))
     refused(lambda: export_onnx(model, tmp_path / 'out.onnx'))
     assert not list(tmp_path.iterdir())
 

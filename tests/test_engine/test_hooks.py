@@ -9,13 +9,15 @@ import pytest
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmseg.datasets.transforms import PackSegInputs
+from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_mvp.datasets import PackLabelList
-from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, iteration_seed_hook
+from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, SoloModelWrapper, iteration_seed_hook
 from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models import TextHead
 
 
 def draws():
@@ -100,23 +102,34 @@ def test_class_lists():
 
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_the_head_is_found_behind_a_wrapper_and_other_heads_pass(wrapped):
-    class Segmentor(nn.Module):
-        pass
-
-    model = Segmentor()
-    model.decode_head = nn.Module()
+    model = Segmentor(nn.Module())
     dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
-    holder = nn.Module()
-    holder.module = model
-    runner = SimpleNamespace(model=holder if wrapped else model, train_loop=loop, val_loop=loop, test_loop=loop)
+    wrapper = SoloModelWrapper(model) if wrapped else model
+    runner = SimpleNamespace(model=wrapper, train_loop=loop, val_loop=loop, test_loop=loop)
     hook = ClassListCheckHook()
     hook.before_test(runner)  # a head without a text classifier
-    model.decode_head.classifier = SimpleNamespace(vocabularies={True: {'a': (), 'b': ()}, False: {'b': (), 'a': ()}})
+    model.decode_head = Head({'a': (), 'b': ()}, {'b': (), 'a': ()})
     hook.before_train(runner)
     for check in (hook.before_val, hook.before_test):
         with pytest.raises(UserError, match='another order'):
             check(runner)
+
+
+class Segmentor(EncoderDecoder):
+    """A segmentor that has a head only."""
+
+    def __init__(self, head):
+        nn.Module.__init__(self)
+        self.decode_head = head
+
+
+class Head(TextHead, nn.Module):
+    """A text head that has vocabularies only."""
+
+    def __init__(self, train, test):
+        super().__init__()
+        self.classifier = SimpleNamespace(train_vocabulary=train, test_vocabulary=test)
 
 
 def leaf(classes, *transforms):
@@ -124,9 +137,7 @@ def leaf(classes, *transforms):
 
 
 def test_data_sets_that_bring_their_label_lists_are_compared_with_those():
-    model = nn.Module()
-    model.decode_head = nn.Module()
-    model.decode_head.classifier = SimpleNamespace(vocabularies={True: {'a': (), 'b': ()}})
+    model = Segmentor(Head({'a': (), 'b': ()}, {}))
     dataset = SimpleNamespace(datasets=[
         leaf(('a', 'b'), PackSegInputs()),
         leaf(('c', 'd', 'e'), PackLabelList(classes=['c', 'd', 'e'])),

@@ -171,8 +171,8 @@ def test_window_sizes_between_the_strides_are_floored_and_said_once(tiny_rn, cap
         logger.removeHandler(caplog.handler)
     told = [record.getMessage() for record in caplog.records if 'test_cfg' in record.getMessage()]
     assert len(told) == 2
-    assert 'crop_size is (100, 64)' in told[0] and '(96, 64) is taken' in told[0]
-    assert 'stride is (70, 32)' in told[1] and '(64, 32) is taken' in told[1]
+    assert 'crop_size is (100, 64)' in told[0] and '(96, 64) is used' in told[0]
+    assert 'stride is (70, 32)' in told[1] and '(64, 32) is used' in told[1]
 
 
 def test_an_unknown_test_mode_is_told(tiny_rn):
@@ -187,7 +187,7 @@ def test_training_changes_prompts_and_scales_and_nothing_else(tiny_clip):
     optimizer = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9)))
     learned = {id(parameter): name for name, parameter in model.named_parameters()}
     assert set(learned.values()) == {
-        'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau'}
+        'decode_head.classifier.prompts.contexts', 'decode_head.log_scale', 'decode_head.gpr.log_temperature'}
     grouped = [parameter for group in optimizer.optimizer.param_groups for parameter in group['params']]
     assert {id(parameter) for parameter in grouped} == set(learned)
     start = copy.deepcopy(model.state_dict())
@@ -218,14 +218,15 @@ def test_checkpoint_is_small_and_loads_through_mmengine(tmp_path, tiny_rn):
 
 def test_checkpoint_of_something_else_is_refused(tmp_path, tiny_rn):
     torch.save(dict(state_dict={'fc.weight': torch.zeros(1)}), tmp_path / 'other.pth')
-    with pytest.raises(UserError, match=r"nothing for this model: found 1 entries such as \['fc.weight'\]"):
+    with pytest.raises(UserError, match=r"no entry for this model: found 1 entries such as \['fc.weight'\]"):
         load_checkpoint(build(tiny_rn), str(tmp_path / 'other.pth'))
 
 
 def test_set_classes_reaches_segmentor_and_head(tiny_rn):
     model = build(tiny_rn)
     model.set_classes(['boat', 'river', 'sky, heaven'])
-    assert model.num_classes == model.out_channels == model.decode_head.num_classes == 3
+    head = model.decode_head
+    assert model.num_classes == model.out_channels == head.num_classes == head.out_channels == 3
     images, samples = batch()
     assert model.predict(images, samples)[0].low_res_logits.resize().shape == (3, 64, 64)
 

@@ -60,19 +60,19 @@ def test_oc_loss_is_zero_for_orthogonal_and_one_for_parallel_prompts():
 
 @pytest.mark.parametrize('gamma, tau', [(10., 0.1), (1., 1.), (0., 0.5)])
 def test_gpr(gamma, tau):
-    gpr = GPR(gamma=gamma, tau=tau).double()
+    gpr = GPR(gamma=gamma, temperature=tau).double()
     class_map = randn(2, 3, 4, 5)
-    check_same(lambda m: gpr(m), lambda m: naive_g(m, gamma, math.exp(float(gpr.log_tau))).log(), class_map)
+    check_same(lambda m: gpr(m), lambda m: naive_g(m, gamma, math.exp(float(gpr.log_temperature))).log(), class_map)
 
 
 def test_gpr_learns_its_temperature():
-    gpr = GPR(gamma=3., tau=0.2).double()
+    gpr = GPR(gamma=3., temperature=0.2).double()
     class_map = randn(1, 2, 3, 3)
     gpr(class_map).sum().backward()
     plus, minus = (naive_g(class_map, 3., 0.2 * math.exp(d)).log().sum() for d in (1e-6, -1e-6))
-    assert torch.allclose(gpr.log_tau.grad, (plus - minus) / 2e-6, rtol=1e-6)
-    assert math.isclose(gpr.tau, 0.2, rel_tol=1e-6)
-    assert not GPR(learnable=False).log_tau.requires_grad
+    assert torch.allclose(gpr.log_temperature.grad, (plus - minus) / 2e-6, rtol=1e-6)
+    assert math.isclose(gpr.temperature, 0.2, rel_tol=1e-6)
+    assert not GPR(learnable=False).log_temperature.requires_grad
 
 
 def naive_refined_loss(logits, label, g):

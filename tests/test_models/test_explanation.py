@@ -39,7 +39,7 @@ def test_views_and_presence_add_up_to_the_prediction(tiny_clip, images, samples,
     for explanation, sample in zip(explanations, predicted):
         views = torch.stack([explanation.views(index) for index in range(3)], dim=1)
         assert views.shape == (3, 3, *ORIGINAL) and explanation.presence.shape == (3, )
-        logits = model.decode_head.tau_1 * views.sum(dim=0) + explanation.presence.log()[:, None, None]
+        logits = model.decode_head.logit_scale * views.sum(dim=0) + explanation.presence.log()[:, None, None]
         assert torch.allclose(logits, sample.low_res_logits.resize(), atol=1e-4)
 
 

@@ -36,7 +36,7 @@ def presence(logits, gamma=1., tau=1.):
 
 @pytest.mark.parametrize('gamma, tau', [(1., 1.), (2., 0.5)])
 def test_logits_are_refined_by_their_own_soft_maximum(gamma, tau):
-    head = build(gpr=dict(type='GPR', gamma=gamma, tau=tau))
+    head = build(gpr=dict(type='GPR', gamma=gamma, temperature=tau))
     features = (None, None, None, torch.randn(2, 64, 5, 6))
     plain = FCNHead.forward(head, features)
     g = torch.sigmoid(presence(plain, gamma, tau))
@@ -59,7 +59,7 @@ def test_losses_are_cross_entropy_of_the_refined_logits_and_that_of_presence():
     present = torch.tensor([[1., 1., 0., 0.], [1., 1., 1., 0.]])
     cross = -(present * g.log() + (1 - present) * (1 - g).log()).mean()
     assert losses['loss_presence'].item() == pytest.approx(0.5 * cross.item(), rel=1e-4)
-    assert losses['tau_2'] == 1 and not losses['tau_2'].requires_grad and 'acc_seg' in losses
+    assert losses['temperature'] == 1 and not losses['temperature'].requires_grad and 'acc_seg' in losses
 
 
 def test_presence_is_learned_in_a_segmentor():

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import HIDDEN, IGNORE, UNKNOWN
-from mmseg_mvp.models.segmentors.pseudo_labels import pseudo_labels
-from mmseg_mvp.models.utils.bands import resize_matrices
+from mmseg_mvp.models.utils.pseudo_labels import pseudo_labels
+from mmseg_mvp.models.utils.tiled_resize import resize_matrices
 
 CLASSES = ['cat', 'dog', 'traffic light', 'sheep', 'bird']
 UNSEEN = ['dog', 'bird']
@@ -268,7 +268,7 @@ def test_a_moving_average_labels_in_self_training(build, monkeypatch, hub, tiny_
     (dict(teacher_checkpoint='gone.pth'), "teacher checkpoint gone.pth can't be read \\(gone.pth"),
     (dict(teacher_checkpoint=__file__), "test_knowledge_transfer.py can't be read"),
     (dict(backbone=dict(type='ResNet', depth=18, init_cfg=dict(type='Pretrained', checkpoint='gone.pth'))),
-     "Pretrained weights can't be had \\(gone.pth can not be found"),
+     "Pretrained weights cannot be loaded \\(gone.pth can not be found"),
 ])
 def test_a_users_mistake_is_one_sentence_before_the_first_iteration(build, change, message):
     with pytest.raises(UserError, match=message):

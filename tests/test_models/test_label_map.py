@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import LowResSegTTAModel
-from mmseg_mvp.models.segmentors.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
-from mmseg_mvp.models.utils import bands
+from mmseg_mvp.models.utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from mmseg_mvp.models.utils import tiled_resize
 
 METAS = [
     dict(ori_shape=(60, 76)),
@@ -40,7 +40,7 @@ def mmseg_samples(logits, meta, align_corners):
 
 @pytest.fixture
 def several_tiles(monkeypatch):
-    monkeypatch.setitem(bands.TILE_VALUES, 'cpu', 3000)
+    monkeypatch.setitem(tiled_resize.TILE_VALUES, 'cpu', 3000)
 
 
 @pytest.mark.parametrize('align_corners', [False, True])
@@ -63,7 +63,7 @@ def test_label_map_and_logits_are_mmsegs(several_tiles, meta, smooth, align_corn
 @pytest.mark.parametrize('classes', [99, 100, 300])
 def test_many_classes_whose_highest_numpy_finds(several_tiles, smooth, classes):
     logits, = smooth_or_random(smooth, classes=classes).double()
-    rows, columns = bands.resize_matrices(logits, (37, 53), False)
+    rows, columns = tiled_resize.resize_matrices(logits, (37, 53), False)
     full = F.interpolate(logits[None], size=(37, 53), mode='bilinear')[0]
     assert torch.equal(label_map(logits, rows, columns), full.argmax(dim=0))
 

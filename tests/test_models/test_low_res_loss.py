@@ -43,8 +43,8 @@ def test_losses_and_gradients_are_those_of_the_stock_head(settings, align_corner
 
 
 @pytest.mark.parametrize('settings, words', [
-    (dict(loss=dict(type='DiceLoss')), "DiceLoss can't take"),
-    (dict(loss=dict(type='RefinedSegLoss'), sampler=dict(type='OHEMPixelSampler')), "OHEMPixelSampler can't take")])
+    (dict(loss=dict(type='DiceLoss')), "DiceLoss needs"),
+    (dict(loss=dict(type='RefinedSegLoss'), sampler=dict(type='OHEMPixelSampler')), "OHEMPixelSampler needs")])
 def test_what_needs_the_full_size_is_refused(settings, words):
     with pytest.raises(UserError, match=words):
         build(LowResFCNHead, **settings)

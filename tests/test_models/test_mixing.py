@@ -36,7 +36,7 @@ def test_oc_loss_and_gpr_train_a_step_in_a_stock_fcn():
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor'),
         backbone=dict(type='ResNet', depth=18, strides=(1, 2, 1, 1), base_channels=8, norm_cfg=dict(type='BN')),
         decode_head=dict(type='RefinedFCNHead', in_channels=64, in_index=3, channels=16, num_convs=1, num_classes=5,
-                         norm_cfg=dict(type='BN'), gpr=dict(type='GPR', gamma=2., tau=1.),
+                         norm_cfg=dict(type='BN'), gpr=dict(type='GPR', gamma=2., temperature=1.),
                          loss_oc=dict(type='OCLoss', loss_weight=0.1)))).train()
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 32, 32)))) for _ in range(2)]
     optimizer = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.01)))
@@ -46,4 +46,4 @@ def test_oc_loss_and_gpr_train_a_step_in_a_stock_fcn():
     loss, _ = model.parse_losses(losses)
     optimizer.update_params(loss)
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert {'decode_head.gpr.log_tau', 'decode_head.queries', 'decode_head.conv_seg.weight'} <= changed
+    assert {'decode_head.gpr.log_temperature', 'decode_head.queries', 'decode_head.conv_seg.weight'} <= changed

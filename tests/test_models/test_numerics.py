@@ -81,11 +81,11 @@ def test_autocast_agrees_with_float32(tiny_rn, name, precision):
 @pytest.mark.parametrize('dtype', HALVES.values())
 def test_presence_has_float32_gradients_in_half_precision(dtype):
     maps = torch.rand(2, 3, 4, 4).to(dtype)
-    found, exact = GPR(tau=1e-3), GPR(tau=1e-3).double()
+    found, exact = GPR(temperature=1e-3), GPR(temperature=1e-3).double()
     for gpr, one in ((found, maps), (exact, maps.double())):
         gpr.logits(one).sum().backward()
     assert found.logits(maps).dtype == torch.float32
-    assert torch.allclose(found.log_tau.grad.double(), exact.log_tau.grad, rtol=1e-5)
+    assert torch.allclose(found.log_temperature.grad.double(), exact.log_temperature.grad, rtol=1e-5)
 
 
 LABELS = dict(ignored=lambda: torch.full((2, 9, 7), 255), one_class=lambda: torch.ones(2, 9, 7, dtype=torch.int64),
@@ -99,8 +99,8 @@ def test_losses_and_gradients_of_poor_images_are_finite(tiny_rn, k, labels):
     head = mvp_head(tiny_rn, k)
     for log_tau in (-9., 0., 9.):  # of both temperatures: 0.0001 to 8000
         with torch.no_grad():
-            head.log_tau_1.fill_(log_tau)
-            head.gpr.log_tau.fill_(log_tau)
+            head.log_scale.fill_(log_tau)
+            head.gpr.log_temperature.fill_(log_tau)
         features = torch.randn(2, 32, 3, 4, requires_grad=True)
         loss, gradients = step(head, (features, ), samples(LABELS[labels]()))
         assert loss.isfinite() and len(gradients) == 4 and all(one.isfinite().all() for one in gradients.values())
@@ -130,7 +130,7 @@ def draw(heads):
     """A head at random temperatures and prompts, random features of any size, and random labels."""
     head = random.choice(heads)
     with torch.no_grad():
-        for value, scale in ((head.log_tau_1, 10), (head.gpr.log_tau, 10)):
+        for value, scale in ((head.log_scale, 10), (head.gpr.log_temperature, 10)):
             value.fill_(random.uniform(-scale, scale))
         contexts = head.classifier.prompts.contexts
         contexts.copy_(torch.randn_like(contexts) * random.choice([0, 10**random.uniform(-12, 4)]))

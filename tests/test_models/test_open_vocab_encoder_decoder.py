@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_stops_training_and_names_its_part(tiny_rn):
 def test_a_checkpoint_with_nothing_for_the_model_is_refused(tmp_path, tiny_rn):
     model = build_segmentor(head_config(tiny_rn))
     torch.save(dict(state_dict={'fc.weight': torch.zeros(1)}), tmp_path / 'other.pth')
-    with pytest.raises(UserError, match=r"nothing for this model: found 1 entries such as \['fc.weight'\]") as told:
+    with pytest.raises(UserError, match=r"no entry for this model: found 1 entries such as \['fc.weight'\]") as told:
         load_checkpoint(model, str(tmp_path / 'other.pth'))
     assert '\n' not in str(told.value)
     torch.save(dict(state_dict={'backbone.stages.0.1.bias': torch.ones(8)}), tmp_path / 'some.pth')

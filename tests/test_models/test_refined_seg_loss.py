@@ -9,16 +9,16 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import RefinedSegLoss
-from mmseg_mvp.models.losses import banded_cross_entropy as module
+from mmseg_mvp.models.losses import tiled_cross_entropy as module
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
-from mmseg_mvp.models.utils import bands
+from mmseg_mvp.models.utils import tiled_resize
 
 
 @pytest.fixture(params=['classes first', 'classes last'])
 def several_tiles(request, monkeypatch):
     """Few values a tile, in either memory order."""
     monkeypatch.setattr(module, 'CLASSES_LAST', 1 if request.param == 'classes last' else 1000)
-    monkeypatch.setitem(bands.TILE_VALUES, 'cpu', 60)
+    monkeypatch.setitem(tiled_resize.TILE_VALUES, 'cpu', 60)
 
 
 def batch(size=(11, 13), classes=4, dtype=torch.float64):
@@ -56,7 +56,7 @@ def test_gradcheck(several_tiles, align_corners):
     logits, label = batch((7, 9))
     weight = torch.rand(3, 7, 9, dtype=torch.float64) * (label != 255)
     assert torch.autograd.gradcheck(
-        lambda x: module.banded_cross_entropy(x, label, weight, align_corners), logits)
+        lambda x: module.tiled_cross_entropy(x, label, weight, align_corners), logits)
 
 
 @pytest.mark.parametrize('classes', [5, 150])
@@ -127,7 +127,7 @@ def test_without_gradients_none_is_formed(several_tiles, monkeypatch):
     logits, label = batch()
     expected = RefinedSegLoss()(logits, label).item()
     shapes = []
-    monkeypatch.setattr(module, 'resize_maps', lambda *args: shapes.append(args[0].shape) or bands.resize_maps(*args))
+    monkeypatch.setattr(module, 'resize_maps', lambda *args: shapes.append(args[0].shape) or tiled_resize.resize_maps(*args))
     with torch.no_grad():
         assert abs(RefinedSegLoss()(logits, label).item() - expected) < 1e-12
     forward = len(shapes)

@@ -136,7 +136,7 @@ def test_oc_loss_keeps_the_learned_prompts_apart(tiny_rn, name):
 
 @pytest.mark.parametrize('prompts', [dict(type='TemplatePrompts'), FROZEN, dict(FROZEN, frozen=False, num_prompts=1)])
 def test_oc_loss_without_prompts_to_part_is_refused(tiny_rn, prompts):
-    with pytest.raises(UserError, match='TextFCNHead.loss_oc is set, but its .*Prompts has no segmentation prompts'):
+    with pytest.raises(UserError, match='TextFCNHead.loss_oc is set, but its .*Prompts has fewer than two learned segmentation prompts'):
         MODELS.build(head_config(tiny_rn, prompts=prompts, loss_oc=dict(type='OCLoss')))
 
 
@@ -173,7 +173,7 @@ def test_losses_of_low_resolution_are_mmsegs_resize_and_cross_entropy(tiny_rn, a
 
 @pytest.mark.parametrize('name', HEADS)
 def test_low_resolution_logits_are_for_the_loss_that_takes_them(tiny_rn, name):
-    with pytest.raises(UserError, match=f"{name} hands over low-resolution logits, which CrossEntropyLoss can't take"):
+    with pytest.raises(UserError, match=f"{name} passes low-resolution logits, but CrossEntropyLoss needs"):
         MODELS.build(head_config(tiny_rn, name, loss_decode=dict(type='CrossEntropyLoss')))
 
 
@@ -198,7 +198,7 @@ def test_what_a_head_says_of_classes_gives_way_to_the_vocabulary(tiny_rn):
 
 def test_a_head_without_conv_seg_is_refused(tiny_rn):
     head = dict(head_config(tiny_rn), type='TextKernelHead')
-    with pytest.raises(UserError, match='TextKernelHead has no conv_seg'):
+    with pytest.raises(UserError, match='TextKernelHead has no layer conv_seg'):
         MODELS.build(head)
 
 

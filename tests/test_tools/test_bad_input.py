@@ -152,7 +152,7 @@ class TestCheckpoint:
 
     def test_something_else(self, refuse, place):
         torch.save(dict(state_dict={'fc.weight': torch.zeros(1)}), place / 'other.pth')
-        assert 'nothing for this model' in refuse('test', 'other.pth')
+        assert 'no entry for this model' in refuse('test', 'other.pth')
 
 
 def test_loss_that_is_not_finite(refuse):

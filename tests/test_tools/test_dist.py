@@ -128,11 +128,11 @@ def test_two_processes_train_as_one_does_with_twice_the_batch(tmp_path):
     two = train(TOY, 2, tmp_path / 'two', train_dataloader__batch_size=8, **options)
     assert sorted(one) == sorted(two) == [1, 2, 3, 4, 5]
     assert {'loss', 'decode.loss_seg', 'decode.loss_presence', 'decode.loss_oc'} <= one[1].keys()
-    assert abs(one[5]['decode.tau_1'] - one[1]['decode.tau_1']) > 0.01, 'the steps are large enough to tell'
+    assert abs(one[5]['decode.logit_scale'] - one[1]['decode.logit_scale']) > 0.01, 'the steps are large enough to tell'
     for iteration, parts in one.items():
         assert two[iteration] == pytest.approx(parts, rel=1e-5, abs=1e-5), iteration
     weights = [torch.load(tmp_path / name / 'iter_5.pth', weights_only=True)['state_dict'] for name in ('one', 'two')]
-    for name in ('decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau'):
+    for name in ('decode_head.classifier.prompts.contexts', 'decode_head.log_scale', 'decode_head.gpr.log_temperature'):
         torch.testing.assert_close(weights[1][name], weights[0][name], rtol=0, atol=1e-5)
 
 

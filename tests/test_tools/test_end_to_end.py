@@ -13,12 +13,12 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     options = settings(tiny_rn)
     out = run('train', ROOT / f'configs/mvp_seg/{name}_zs.py', '--work-dir', 'work', *options, cwd=tmp_path)
     assert re.search(r'hIoU: \d+\.\d\d', out) and 'eta:' in out
-    for part in ('loss_seg', 'loss_presence', 'loss_oc', 'tau_1', 'tau_2', 'prompt_cosine'):
+    for part in ('loss_seg', 'loss_presence', 'loss_oc', 'logit_scale', 'temperature', 'prompt_cosine'):
         assert f'decode.{part}: ' in out
     checkpoint = tmp_path / 'work' / 'iter_2.pth'
     state = torch.load(checkpoint, weights_only=True)['state_dict']
     assert checkpoint.stat().st_size < 2e6
-    assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_tau_1', 'decode_head.gpr.log_tau',
+    assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_scale', 'decode_head.gpr.log_temperature',
                           'decode_head.classifier._extra_state'}
     out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir',
               'pictures', *options, cwd=tmp_path)

@@ -101,15 +101,15 @@ def test_baked_without_gpr(run, tiny_vit, tmp_path):
 class TestRefused:
 
     @pytest.mark.parametrize('arguments, sentence', [
-        ([MVP_SEG, '--format', 'baked', '--out', 'x.pth'], 'GPR looks at the whole picture'),
-        ([MVP_SEG, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], "ResNet of CLIP's own"),
+        ([MVP_SEG, '--format', 'baked', '--out', 'x.pth'], 'GPR needs the whole image'),
+        ([MVP_SEG, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], "CLIP's own ResNet"),
         ([MASKCLIP, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], 'has no GPR as configured'),
         ([MASKCLIP, '--format', 'onnx', '--opset', '3', '--out', 'x.onnx'], 'ONNX opset 3 is not supported'),
         ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
         ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree'], "Unknown label set 'tree'"),
         ([MASKCLIP, '--format', 'onnx', '--out', 'x.onnx', '--classes', 'tree,'], 'A single class'),
-        ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'of which nothing is learned'),
+        ([MASKCLIP, '--format', 'prompts', '--out', 'x.safetensors'], 'which are not learned'),
         ([MASKCLIP, 'none.pth', '--format', 'prompts', '--out', 'x.safetensors'], 'none.pth does not exist'),
         (['none.py', '--format', 'onnx', '--out', 'x.onnx'], 'none.py does not exist'),
         ([MASKCLIP, '--format', 'onnx', '--out', '/proc/x.onnx'], "x.onnx can't be written")], ids=lambda _: '')

@@ -263,7 +263,7 @@ class TestVideo:
 
 @pytest.mark.parametrize('arguments, words', [
     (['nowhere.png', *TOY], 'nowhere.png does not exist'),
-    (['empty', *TOY], 'holds no image'),
+    (['empty', *TOY], 'has no image'),
     (['photos', *TOY, '--out-dir', './photos/'], 'is the folder of the images'),
     (['photos', *TOY, '--out-dir', 'photos/a.png'], "can't be written"),
     (['photos', *TOY, '--out-dir', 'photos/a.png/deeper'], "can't be written"),
@@ -284,7 +284,7 @@ def test_mistakes_are_told_before_a_model_is_built(run, tool, monkeypatch, argum
     (['--clip', 'toy-nr:toy'], "no CLIP model 'toy-nr'"),
     (['--config', 'nowhere.py'], 'config nowhere.py does not exist'),
     (['--checkpoint', 'nowhere.pth'], 'checkpoint nowhere.pth does not exist'),
-    (['--device', 'gpu'], "Device 'gpu' can't be used here"),
+    (['--device', 'gpu'], "Device 'gpu' is not available here"),
     (['--threshold', '2'], 'between 0 and 1'),
     (['--max-pixels', '0'], 'at least one pixel'),
     (['--classes', 'tree, dragon'], "no vector for 'dragon'"),

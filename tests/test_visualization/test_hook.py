@@ -14,7 +14,7 @@ from torch import nn
 
 from mmseg_mvp.engine import SoloModelWrapper
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.models.segmentors.explanation import Explanation
+from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, draw_views, side_by_side
 from mmseg_mvp.visualization.hook import picture_name, read_image
 

@@ -10,10 +10,22 @@ from torch import Tensor
 
 from mmseg_mvp import __version__
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.models.text import TextClassifier
+from mmseg_mvp.models.text import TextClassifier, TextHead, find_text_head
 
 # Smallest share of pixels with equal labels in the exported and the original model; allows for rounding errors.
 AGREEMENT = 0.999
+
+
+def text_head(model: BaseModel) -> TextHead:
+    """Return the decode head of a segmentor.
+
+    Raises:
+        UserError: If the model is not a segmentor, or its head does not classify by text.
+    """
+    if (head := find_text_head(model)) is None:
+        raise UserError(f'{type(model).__name__} does not classify by text, so it has no text embeddings to export: '
+                        f'give the config of a model with a text head, such as MultiPromptTextHead or LSegHead')
+    return head
 
 
 def text_classifier(model: BaseModel) -> TextClassifier:
@@ -22,12 +34,7 @@ def text_classifier(model: BaseModel) -> TextClassifier:
     Raises:
         UserError: If the segmentor has no text classifier.
     """
-    head = getattr(model, 'decode_head', model)
-    classifier = getattr(head, 'classifier', None)
-    if classifier is None:
-        raise UserError(f'{type(head).__name__} has no text classifier, so there is nothing to export '
-                        f'here: give the config of a model whose head is one, such as MultiPromptTextHead or LSegHead')
-    return classifier
+    return text_head(model).classifier
 
 
 def check_one_row_a_class(model: BaseModel, kind: str) -> None:
@@ -43,8 +50,8 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
     classifier = text_classifier(model)
     several = [name for name, wordings in classifier.vocabulary.items() if len(wordings) > 1]
     if several and len(classifier.row_names) > len(classifier.vocabulary):
-        raise UserError(f"The classes {several[:3]} have several wordings, whose highest score counts (synonyms='max')"
-                        f', but {kind} holds one embedding a class: give one wording each, or set '
+        raise UserError(f"The classes {several[:3]} have several wordings, combined by their highest score "
+                        f"(synonyms='max'), but {kind} holds one embedding per class: give one wording each, or set "
                         f"model.decode_head.synonyms to 'mean'")
 
 

@@ -14,7 +14,7 @@ from mmseg_mvp.errors import UserError
 from ..files import check_new_file, written_whole
 from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions,
                      random_images, text_classifier)
-from .plain import Exported, text_embeddings
+from .traceable import TraceableSegmentor, text_embeddings
 
 # Attention needs opset 14. torch's tracing exporter supports opsets up to 20, before torch 2.5 up to 17.
 OPSETS = range(14, ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET + 1)
@@ -67,7 +67,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
     check_new_file(path, '.onnx')
     if open_vocabulary:
         check_one_row_a_class(model, 'an open vocabulary')
-    exported = Exported(model, scores).eval()
+    exported = TraceableSegmentor(model, scores).eval()
     text = (exported.text.weights, ) if open_vocabulary else ()
     with written_whole(path) as part:
         _trace(exported, text, part, opset, shape)
@@ -94,7 +94,7 @@ def check_onnx(opset: int) -> None:
         raise UserError(f'ONNX opset {opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}')
 
 
-def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int, shape: tuple | None) -> None:
+def _trace(exported: TraceableSegmentor, text: tuple[Tensor, ...], path: Path, opset: int, shape: tuple | None) -> None:
     """Write the file by PyTorch's tracing exporter."""
     unit = max(exported.multiple, 32 if exported.multiple == 1 else 1)
     # A grid that differs from the training grid, so that the file includes the resizing of position embeddings.
@@ -117,7 +117,7 @@ def _trace(exported: Exported, text: tuple[Tensor, ...], path: Path, opset: int,
                         f'with --shape BATCH HEIGHT WIDTH') from error
 
 
-def _describe(model: BaseModel, exported: Exported, open_vocabulary: bool) -> dict[str, str]:
+def _describe(model: BaseModel, exported: TraceableSegmentor, open_vocabulary: bool) -> dict[str, str]:
     """Return the metadata of the file."""
     classifier = text_classifier(model)
     entries = dict(origin(classifier), images='RGB, uint8, (batch, height, width, 3), not normalised',
@@ -135,7 +135,7 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
     onnx.save(file, str(path))
 
 
-def _compare(path: Path, model: BaseModel, exported: Exported, text: tuple[Tensor, ...], shape: tuple | None) -> None:
+def _compare(path: Path, model: BaseModel, exported: TraceableSegmentor, text: tuple[Tensor, ...], shape: tuple | None) -> None:
     """Compare the results of file and model, by default at sizes other than the traced one.
 
     Raises:

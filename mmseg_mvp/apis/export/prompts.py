@@ -14,10 +14,11 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mmseg_mvp.clip import Frozen
+from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
-from mmseg_mvp.models.text import TextClassifier
+from mmseg_mvp.models.text import LearnedPrompts, TextClassifier
 from mmseg_mvp.unpickling import short
 
 from ..files import check_new_file, written_whole
@@ -27,7 +28,8 @@ FORMAT = 'mmseg_mvp.prompts.1'
 # File name in a folder or in a hub repository.
 FILE = 'prompts.safetensors'
 # Tensor name in the file -> parameter name in MultiPromptTextHead. Files of other heads hold only the contexts.
-LEARNED = dict(contexts='classifier.prompts.contexts', log_tau_1='log_tau_1', log_tau_2='gpr.log_tau')
+LEARNED = dict(contexts='classifier.prompts.contexts', log_tau_1='log_scale',
+               log_tau_2='gpr.log_temperature')
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 
 
@@ -45,8 +47,8 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
         UserError: If the model has no learned prompts, or the file exists.
     """
     classifier = text_classifier(model)
-    if not hasattr(classifier.prompts, 'contexts'):
-        raise UserError(f'The prompts are {type(classifier.prompts).__name__}, of which nothing is learned: give the '
+    if not isinstance(classifier.prompts, LearnedPrompts):
+        raise UserError(f'The prompts are {type(classifier.prompts).__name__}, which are not learned: give the '
                         f'config of a model with LearnedPrompts, such as those in configs/mvp_seg')
     check_new_file(path, '.safetensors')
     tensors = {name: value.detach().cpu().contiguous() for name, value in _learned(model.decode_head).items()}
@@ -128,7 +130,7 @@ def _describe_segmentor(model: BaseModel) -> dict:
     head, tower, normalisation = model.decode_head, model.backbone.tower, model.data_preprocessor
     tower = tower.module if isinstance(tower, Frozen) else tower
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
-                dense=getattr(tower, 'variant', 'maskclip'), gpr_gamma=head.gpr.gamma if head.gpr else None,
+                dense=tower.variant if isinstance(tower, ViTTower) else 'maskclip', gpr_gamma=head.gpr.gamma if head.gpr else None,
                 synonyms=head.classifier.synonyms, align_corners=head.align_corners)
 
 
@@ -163,7 +165,7 @@ def _locate(source: str | Path) -> Path:
         return Path(huggingface_hub.hf_hub_download(str(source), FILE))
     except Exception as error:  # the client's errors vary: network, repository or file missing
         reason = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f'The prompts {source} are neither a local file nor to be had from the hub ({reason}): check '
+        raise UserError(f'The prompts {source} are not a local file, and the hub does not return them ({reason}): check '
                         f'the id and the network, or fetch its {FILE} elsewhere and give the path') from error
 
 
@@ -174,10 +176,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f'{path} can\'t be read ({type(error).__name__}): it is truncated or no safetensors file; '
-                        f'fetch it again') from error
+        raise UserError(f'{path} cannot be read ({type(error).__name__}): it is truncated or not a safetensors '
+                        f'file; fetch it again') from error
     if metadata.get('format') != FORMAT:
-        raise UserError(f"{path} is no file of learned prompts (its format is {metadata.get('format')!r}, expected "
+        raise UserError(f"{path} is not a file of learned prompts (its format is {metadata.get('format')!r}, expected "
                         f'{FORMAT!r}): give one that tools/export.py --format prompts wrote')
     return tensors, metadata
 
@@ -188,7 +190,7 @@ def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str],
     origin_of_file = {key: metadata.get(key) for key in ('clip', 'weights', 'fingerprint')}
     state = dict(_json(metadata, 'prompts', source), **origin_of_file,
                  train_classes=_json(metadata, 'train_classes', source))
-    own = _learned(model.decode_head) if hasattr(classifier.prompts, 'contexts') else {}
+    own = _learned(model.decode_head) if isinstance(classifier.prompts, LearnedPrompts) else {}
     before = classifier.learned_on
     classifier.set_extra_state(torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8))
     wrong = [name for name in own.keys() & (tensors.keys() | {'contexts'}) if name not in tensors
@@ -196,7 +198,7 @@ def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str],
     if wrong:
         classifier.learned_on = before
         raise UserError(f'{source} is damaged: its {", ".join(sorted(wrong))} are missing, not finite, or not of the '
-                        f'shape that its settings say; fetch it again')
+                        f'shape of its settings; fetch it again')
     with torch.no_grad():
         for name in own.keys() & tensors.keys():
             own[name].copy_(tensors[name])
@@ -204,8 +206,8 @@ def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str],
 
 def _json(metadata: dict[str, str], key: str, source: str | Path) -> dict | list:
     if key not in metadata and key == 'segmentor':
-        raise UserError(f'{source} was not written by MVP-SEG over CLIP\'s own image tower, which is all that '
-                        f'from_pretrained can build: build the model from its config, then call load_prompts')
+        raise UserError(f'{source} was not written by MVP-SEG with CLIP\'s own image tower, but from_pretrained '
+                        f'builds only this model: build the model from its config, then call load_prompts')
     try:
         value = json.loads(metadata[key])
         if not isinstance(value, list if key == 'train_classes' else dict):
@@ -216,5 +218,5 @@ def _json(metadata: dict[str, str], key: str, source: str | Path) -> dict | list
 
 
 def _damaged(source: str | Path, error: Exception) -> UserError:
-    return UserError(f'The metadata of {source} can\'t be used ({type(error).__name__}: {error}): fetch the file '
-                     f'again, or write it anew by tools/export.py --format prompts')
+    return UserError(f'The metadata of {source} is not valid ({type(error).__name__}: {error}): fetch the file '
+                     f'again, or write it again with tools/export.py --format prompts')

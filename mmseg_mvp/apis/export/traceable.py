@@ -1,76 +1,115 @@
-"""Traceable layers: the code of the original layers fixes the exported file to the size of the traced image."""
+"""Segmentor in operations that an exporter can trace."""
+import copy
+
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_mvp.clip import Frozen
+from mmseg_mvp.host import swaps_channels
+from mmseg_mvp.models.backbones import CLIPImageEncoder
+from mmseg_mvp.models.segmentors import CLIPEncoderDecoder, OpenVocabEncoderDecoder
+from mmseg_mvp.models.text import class_maps
 
-class TraceableAttention(nn.MultiheadAttention):
-    """``nn.MultiheadAttention`` without masks; exported numbers of tokens stay dynamic."""
+from .common import text_classifier, text_head
+from .traceable_layers import make_traceable
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
-                need_weights: bool = True, attn_mask: Tensor | None = None, **kwargs) -> tuple[Tensor, None]:
-        """Compute attention without weights.
+
+class GivenText(nn.Module):
+    """Replacement of a ``TextClassifier``: its embeddings are constant or an input of the model.
+
+    Args:
+        weights (Tensor): Embeddings that the head scores with, (V, S, D).
+        row_counts (list[int]): Rows of each class, S in total; all 1 if the embeddings are an input.
+    """
+    sample_vocabularies = None
+    row_names = ()
+
+    def __init__(self, weights: Tensor, row_counts: list[int]) -> None:
+        super().__init__()
+        self.register_buffer('weights', weights)
+        self.row_counts = row_counts
+        self.given = None
+
+    def fused_weights(self) -> Tensor:
+        """Return the current embeddings, (V, S, D)."""
+        return self.weights if self.given is None else self.given
+
+    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Compute the class maps (B, V, C, h, w) of features (B, D, h, w), as ``TextClassifier`` does."""
+        return class_maps(features, weights, self.row_counts)
+
+
+class TraceableSegmentor(nn.Module):
+    """Segmentor in traceable operations, from images to label maps of the same size.
+
+    Args:
+        model (BaseModel): Segmentor; it is copied, not changed.
+        scores (bool): True also returns the logits.
+    """
+
+    def __init__(self, model: BaseModel, scores: bool = False) -> None:
+        super().__init__()
+        self.text = GivenText(text_embeddings(model), text_classifier(model).row_counts)
+        self.model = _traceable_copy(model)
+        self.model.decode_head.replace_classifier(self.text)
+        self.scores, self.multiple = scores, pad_multiple(model)
+
+    def forward(self, images: Tensor, text: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Segment whole images, without sliding windows.
 
         Args:
-            query (Tensor): (B, N, D), or (N, B, D) unless ``batch_first``.
-            key (Tensor): (B, M, D) or (M, B, D).
-            value (Tensor): Same shape as the key.
-            key_padding_mask (Tensor, optional): If given, torch's code runs.
-            need_weights (bool): Ignored unless torch's code runs.
-            attn_mask (Tensor, optional): If given, torch's code runs.
-            **kwargs: As in torch.
+            images (Tensor): RGB, uint8, (B, H, W, 3).
+            text (Tensor, optional): Embeddings of the classes, (V, C, D); None uses the constant ones.
 
         Returns:
-            tuple[Tensor, None]: Output with the shape of the query, and None instead of the weights.
+            Tensor | tuple[Tensor, Tensor]: Label maps (B, H, W), int64; with ``scores`` also the logits (B, C, H, W).
         """
-        if key_padding_mask is not None or attn_mask is not None or not self._qkv_same_embed_dim:
-            return super().forward(query, key, value, key_padding_mask, need_weights, attn_mask, **kwargs)
-        weights = self.in_proj_weight.chunk(3)
-        biases = (None, ) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        tokens = (query, key, value) if self.batch_first else (one.transpose(0, 1) for one in (query, key, value))
-        heads = [F.linear(one, weight, bias).reshape(one.shape[0], one.shape[1], self.num_heads, self.head_dim)
-                 .transpose(1, 2) for one, weight, bias in zip(tokens, weights, biases)]
-        attended = self.out_proj(F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
-        return attended if self.batch_first else attended.transpose(0, 1), None
+        self.text.given = text
+        height, width = images.shape[1:3]
+        x = F.pad(self._normalised(images), (0, -width % self.multiple, 0, -height % self.multiple))
+        logits = self.model.decode_head(self.model.extract_feat(x))
+        logits = F.interpolate(logits, size=x.shape[2:], mode='bilinear', align_corners=self.model.align_corners)
+        logits = logits[..., :height, :width]
+        labels = logits.argmax(dim=1)
+        return (labels, logits) if self.scores else labels
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """Normalise RGB images as mmseg's data preprocessor does with BGR images, (B, 3, H, W)."""
+        preprocessor, x = self.model.data_preprocessor, images.permute(0, 3, 1, 2).float()
+        x = x if swaps_channels(preprocessor) else x.flip(1)
+        return (x - preprocessor.mean) / preprocessor.std if preprocessor._enable_normalize else x
 
 
-class TraceablePool(nn.AdaptiveAvgPool2d):
-    """``nn.AdaptiveAvgPool2d`` as two small matrix products, since ONNX has no operator for it."""
+def _traceable_copy(model: BaseModel) -> BaseModel:
+    """Copy a model in eval mode, with traceable layers, an unwrapped frozen tower, and no autocast in the backbone."""
+    model = copy.deepcopy(model).eval()
+    make_traceable(model)
+    if isinstance(model.backbone, CLIPImageEncoder):
+        model.backbone.autocast = None
+        if isinstance(model.backbone.tower, Frozen):
+            model.backbone.tower = model.backbone.tower.module
+    return model
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Average a map (B, C, h, w) over the cells of a grid: (B, C, rows, columns)."""
-        grid = self.output_size if isinstance(self.output_size, tuple) else (self.output_size, ) * 2
-        rows, columns = (None if cells is None else cell_averages(side, cells).to(x)
-                         for side, cells in zip(x.shape[2:], grid))
-        x = x if rows is None else rows @ x
-        return x if columns is None else x @ columns.T
+
+def pad_multiple(model: BaseModel) -> int:
+    """Return the number to whose multiples the sides of images are padded."""
+    if isinstance(model, CLIPEncoderDecoder):
+        return model.backbone.stride
+    return model.size_divisor if isinstance(model, OpenVocabEncoderDecoder) else 1
 
 
-def cell_averages(side: int | Tensor, cells: int) -> Tensor:
-    """Return the matrix that averages positions over cells. As in torch, cells overlap if c does not divide n.
+@torch.no_grad()
+def text_embeddings(model: BaseModel) -> Tensor:
+    """Return the embeddings that the head scores with: ``[sum_i t_i]``, with GPR ``[sum_i t_i, t_0]``.
+
+    They include a learned background.
 
     Args:
-        side (int | Tensor): Number of positions n; a scalar tensor () during tracing.
-        cells (int): Number of cells c. Cell i covers positions from ``floor(i n / c)`` to ``ceil((i + 1) n / c)``.
+        model (BaseModel): Segmentor with a text classifier, in eval mode.
 
     Returns:
-        Tensor: (c, n); each row sums to 1.
+        Tensor: (1 or 2, S, D), one row per wording.
     """
-    cell, position = torch.arange(cells)[:, None], torch.arange(side)
-    start = torch.div(cell * side, cells, rounding_mode='floor')
-    end = torch.div((cell + 1) * side + cells - 1, cells, rounding_mode='floor')
-    inside = ((position >= start) & (position < end)).float()
-    return inside / inside.sum(dim=1, keepdim=True)
-
-
-REPLACED = {nn.MultiheadAttention: TraceableAttention, nn.AdaptiveAvgPool2d: TraceablePool}
-
-
-def make_traceable(model: nn.Module) -> None:
-    """Replace layers by the traceable layers of this module, in place. The weights do not change.
-
-    Args:
-        model (nn.Module): Copy of a model, used only for export.
-    """
-    for module in model.modules():
-        module.__class__ = REPLACED.get(type(module), type(module))
+    return text_head(model).class_weights().clone()

@@ -23,7 +23,7 @@ class GPRHeadMixin:
         **kwargs: Arguments of the head.
     """
 
-    def __init__(self, gpr: dict = dict(type='GPR', gamma=1., tau=1.), loss_presence: dict = dict(type='PresenceLoss'),
+    def __init__(self, gpr: dict = dict(type='GPR', gamma=1., temperature=1.), loss_presence: dict = dict(type='PresenceLoss'),
                  **kwargs) -> None:
         super().__init__(**kwargs)
         self.gpr, self.loss_presence = MODELS.build(gpr), MODELS.build(loss_presence)
@@ -34,7 +34,7 @@ class GPRHeadMixin:
         return logits + self.gpr(logits)[:, :, None, None]
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Compute the head's losses on refined logits, the presence loss and, for the log, ``tau_2``, scalars ().
+        """Compute the head's losses on refined logits, the presence loss and, for the log, GPR's temperature, scalars ().
 
         Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 
@@ -47,7 +47,7 @@ class GPRHeadMixin:
         present = label_histogram(label, logits.shape[1], self.ignore_index) > 0
         losses = self.loss_by_feat(logits + F.logsigmoid(presence)[:, :, None, None], batch_data_samples)
         losses[self.loss_presence.loss_name] = self.loss_presence(presence, present)
-        losses['tau_2'] = self.gpr.tau.detach()
+        losses['temperature'] = self.gpr.temperature.detach()
         return losses
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from mmseg_mvp.errors import UserError
 
 from ..losses.refined_seg_loss import RefinedSegLoss
-from ..segmentors.label_map import label_map
-from ..utils.bands import resize_matrices
+from ..utils.label_map import label_map
+from ..utils.tiled_resize import resize_matrices
 
 
 class LowResLossMixin:
@@ -25,8 +25,8 @@ class LowResLossMixin:
         others = [type(loss).__name__ for loss in self._losses() if not isinstance(loss, RefinedSegLoss)]
         if others or self.sampler is not None:
             found = ', '.join(others) or type(self.sampler).__name__
-            raise UserError(f'{type(self).__name__} hands over low-resolution logits, which {found} can\'t take: use '
-                            f'RefinedSegLoss and no sampler, or the head without LowResLossMixin.')
+            raise UserError(f'{type(self).__name__} passes low-resolution logits, but {found} needs full-size '
+                            f'logits: use RefinedSegLoss without a sampler, or the head without LowResLossMixin.')
 
     def _losses(self) -> list[nn.Module]:
         return list(self.loss_decode) if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]

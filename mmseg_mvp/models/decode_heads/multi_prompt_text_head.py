@@ -14,14 +14,15 @@ from mmseg_mvp.errors import UserError
 from ..losses.oc_loss import pair_cosines
 from ..losses.refined_seg_loss import RefinedSegLoss, label_histogram
 from ..text.text_classifier import TextClassifier
-from .vocabulary import VocabularyMixin
+from ..text.text_head import TextHead
+from ..utils.state import rename_key
 
 
 @MODELS.register_module()
-class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
+class MultiPromptTextHead(TextHead, BaseDecodeHead):
     """Pixel classifier by text embeddings of class names under several prompts.
 
-    ``logits = tau_1 * sum_i cos(F, t_i)`` over the k segmentation prompts. With a global prompt, GPR adds ``log g``,
+    ``logits = logit_scale * sum_i cos(F, t_i)`` over the k segmentation prompts, ``tau_1`` of the paper. With a global prompt, GPR adds ``log g``,
     computed from the global prompt's class map (MVP-SEG, fused mask and Global Prompt Refining). With
     ``TemplatePrompts`` and without losses, the head is MaskCLIP. A learned 1x1 projection adapts backbone channels to
     CLIP's embedding size if they differ.
@@ -31,9 +32,9 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         train_classes (str | list): Training vocabulary in the order of the labels.
         test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
         prompts (dict): Config of ``LearnedPrompts`` or ``TemplatePrompts``.
-        scale (float): Initial ``k * tau_1``. ``tau_1`` starts at ``scale / k``, because the sum over views grows with
-            k. Not given in the paper.
-        learn_scale (bool): If True and the prompts are learned, ``tau_1`` is learned.
+        scale (float): Initial ``k * logit_scale``. ``logit_scale`` starts at ``scale / k``, because the sum over views
+            grows with k. Not given in the paper.
+        learn_scale (bool): If True and the prompts are learned, ``logit_scale`` is learned.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
         gpr (dict, optional): Config of GPR, which needs a global prompt.
         loss_decode (dict): Config of ``RefinedSegLoss``, or of an mmseg loss, which receives the refined logits.
@@ -51,23 +52,23 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
                  synonyms: str = 'max', gpr: dict | None = None, loss_decode: dict = dict(type='RefinedSegLoss'),
                  loss_presence: dict | None = None, loss_oc: dict | None = None, in_channels: int | None = None,
                  **kwargs) -> None:
-        check_number('MultiPromptTextHead.scale, k * tau_1,', scale, above=0)
+        check_number('MultiPromptTextHead.scale, k * logit_scale,', scale, above=0)
         if 'num_classes' in kwargs:
-            raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes say how many '
-                            'there are: leave it away.')
+            raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes define '
+                            'the number of classes: omit num_classes.')
         check_number('MultiPromptTextHead.ignore_index', kwargs.get('ignore_index', 255), whole=True)
         if in_channels is not None:
             check_number('MultiPromptTextHead.in_channels', in_channels, least=1, whole=True)
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         channels = classifier.embed_dim
         kwargs = dict(dict(dropout_ratio=0., init_cfg=None), **kwargs)
-        super().__init__(in_channels or channels, channels, num_classes=len(classifier.vocabularies[False]),
+        super().__init__(in_channels or channels, channels, num_classes=len(classifier.test_vocabulary),
                          loss_decode=loss_decode, **kwargs)
         del self.conv_seg  # replaced by text embeddings; DDP fails with unused layers
         self.classifier = classifier
         self.projection = nn.Identity() if self.in_channels == channels else nn.Conv2d(self.in_channels, channels, 1)
-        tau_1 = torch.tensor(math.log(scale / classifier.prompts.num_views))
-        self.log_tau_1 = nn.Parameter(tau_1, requires_grad=bool(learn_scale) and classifier.prompts.learnable)
+        log_scale = torch.tensor(math.log(scale / classifier.prompts.num_views))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=bool(learn_scale) and classifier.prompts.learnable)
         if gpr is not None and not classifier.prompts.has_global:
             raise UserError('MultiPromptTextHead.gpr is set, but its prompts have no global prompt: use '
                             'LearnedPrompts with global_prompt=True, or gpr=None.')
@@ -75,22 +76,24 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
             None if config is None else MODELS.build(config) for config in (gpr, loss_presence, loss_oc))
 
     @property
-    def tau_1(self) -> Tensor:
-        """Scale of the fused mask, a scalar ()."""
-        return self.log_tau_1.exp()
+    def logit_scale(self) -> Tensor:
+        """Factor of the summed cosines, a scalar (), ``tau_1`` of the paper."""
+        return self.log_scale.exp()
+
+    def class_weights(self) -> Tensor:
+        """Return the text embeddings that score features, ``[sum_i t_i]`` or, with GPR, ``[sum_i t_i, t_0]``."""
+        weights = self.classifier.fused_weights()  # (1 or 2, S, D)
+        return weights if self.gpr is not None else weights[:1]
 
     def class_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Compute spatial class maps of backbone features, (B, C_in, h, w) each, before refinement.
 
         Returns:
-            Tensor: Logits ``tau_1 * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map ``m_0`` follows,
+            Tensor: Logits ``logit_scale * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map ``m_0`` follows,
             (B, 2C, h, w).
         """
-        weights = self.classifier.fused_weights()
-        if self.gpr is None:
-            weights = weights[:1]
-        maps = self.classifier(self._features(inputs), weights)  # (B, 1 or 2, C, h, w)
-        return torch.cat([self.tau_1 * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
+        maps = self.classifier(self._features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
+        return torch.cat([self.logit_scale * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
 
     def view_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Compute one map per prompt of backbone features, (B, C_in, h, w) each, for visualization.
@@ -103,14 +106,14 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
     def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return normalised features in CLIP's space, (B, D, h, w). Raise UserError for wrong backbone features."""
         features = self._transform_inputs(inputs)
-        check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_tau_1)
+        check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_scale)
         if features.shape[1] != self.in_channels:
             raise UserError(f'MultiPromptTextHead.in_channels is {self.in_channels}, but the backbone gives features '
                             f'of {features.shape[1]} channels: set in_channels to that.')
         return F.normalize(self.projection(features), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:
-        """Compute refined logits ``tau_1 * sum_i m_i + log g``, (B, C, h, w), of image maps (B, C or 2C, h, w)."""
+        """Compute refined logits ``logit_scale * sum_i m_i + log g``, (B, C, h, w), of image maps (B, C or 2C, h, w)."""
         return _refined(*self._split(maps))
 
     def _split(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -150,9 +153,9 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
         losses = {}
         if self.loss_presence is not None and presence is not None:
             losses[self.loss_presence.loss_name] = self.loss_presence(presence, histogram > 0)
-        losses['tau_1'] = self.tau_1.detach()
+        losses['logit_scale'] = self.logit_scale.detach()
         if self.gpr is not None:
-            losses['tau_2'] = self.gpr.tau.detach()
+            losses['temperature'] = self.gpr.temperature.detach()
         if self.classifier.prompts.learnable and self.classifier.prompts.num_views > 1:
             contexts = self.classifier.prompts.seg_contexts
             losses['prompt_cosine'] = pair_cosines(contexts.detach()).mean()
@@ -169,6 +172,10 @@ class MultiPromptTextHead(VocabularyMixin, BaseDecodeHead):
             raise UserError(f"The mask of '{samples[index].metainfo.get('img_path', 'an image')}' holds the labels "
                             f'{values}, but the head is trained on {len(names)} classes (0 to {len(names) - 1}, '
                             f'{self.ignore_index} is ignored): train_classes and the data must list the same classes.')
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        rename_key(state_dict, prefix, 'log_tau_1', 'log_scale')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _refined(logits: Tensor, presence: Tensor | None) -> Tensor:

@@ -2,18 +2,18 @@
 from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, SegformerHead, UPerHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 
 from ..text.text_classifier import TextClassifier
+from ..text.text_head import TextHead
 from ..text.text_layer import TextLayer
 from .deeplabv2_head import DeepLabV2Head
 from .low_res_loss import LowResLossMixin
-from .vocabulary import VocabularyMixin
 
 
-class TextHeadMixin(VocabularyMixin):
+class TextHeadMixin(TextHead):
     """Mixin that replaces ``conv_seg`` of an mmseg decode head by a :class:`TextLayer`.
 
     ``class TextMyHead(TextHeadMixin, MyHead)`` applies it to a custom head. With ``LowResLossMixin`` between them,
@@ -44,22 +44,31 @@ class TextHeadMixin(VocabularyMixin):
                  regularization: dict | None = None, loss_oc: dict | None = None, **kwargs) -> None:
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
         kwargs = dict(dict(loss_decode=dict(type='RefinedSegLoss')), **kwargs)
-        super().__init__(**dict(kwargs, num_classes=len(classifier.vocabularies[False])))
-        if not hasattr(self, 'conv_seg'):
-            raise UserError(f'{type(self).__name__} has no conv_seg that a text layer could replace: mix TextHeadMixin '
-                            f'into a head that classifies by one, such as FCNHead.')
+        super().__init__(**dict(kwargs, num_classes=len(classifier.test_vocabulary)))
+        if 'conv_seg' not in self._modules:
+            raise UserError(f'{type(self).__name__} has no layer conv_seg for the text layer to replace: mix '
+                            f'TextHeadMixin into a head that classifies by conv_seg, such as FCNHead.')
         self.conv_seg = TextLayer(classifier, self.channels, temperature, learn_temperature, learn_background,
                                   regularization)
         if loss_oc is not None and not (classifier.prompts.learnable and classifier.prompts.num_views > 1):
-            raise UserError(f'{type(self).__name__}.loss_oc is set, but its {type(classifier.prompts).__name__} has no '
-                            f'segmentation prompts to learn and to part: use LearnedPrompts with num_prompts of at '
+            raise UserError(f'{type(self).__name__}.loss_oc is set, but its {type(classifier.prompts).__name__} has '
+                            f'fewer than two learned segmentation prompts: use LearnedPrompts with num_prompts of at '
                             f'least 2, not frozen, or loss_oc=None.')
+        self.gpr = None
         self.loss_oc = None if loss_oc is None else MODELS.build(loss_oc)
 
     @property
     def classifier(self) -> TextClassifier:
         """Text classifier with names and embeddings."""
         return self.conv_seg.classifier
+
+    def class_weights(self) -> Tensor:
+        """Return the text embeddings that score features, summed over views, (1, S, D)."""
+        return self.conv_seg.weights()[None]
+
+    def replace_classifier(self, classifier: nn.Module) -> None:
+        """Replace the classifier of the text layer."""
+        self.conv_seg.classifier = classifier
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: SampleList) -> dict:
         """Compute the losses of the head and its prompts, scalars (), from logits (B, C, h, w)."""

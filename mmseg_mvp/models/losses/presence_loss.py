@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmseg_mvp.checking import check_tensor
 from mmseg_mvp.errors import UserError
 
-from .names import check_loss
+from .checks import check_loss
 
 FORMS = ('bce', 'printed')
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
 
-from .banded_cross_entropy import banded_cross_entropy
-from .names import check_loss
+from .tiled_cross_entropy import tiled_cross_entropy
+from .checks import check_loss
 
 
 @MODELS.register_module()
@@ -79,7 +79,7 @@ class RefinedSegLoss(BaseModule):
         pixel_weight = class_weight[seg_label.clamp(0, num_classes - 1)] * (seg_label != ignore_index)  # (B, H, W)
         if weight is not None:
             pixel_weight = pixel_weight * weight
-        loss = banded_cross_entropy(seg_logit, seg_label, pixel_weight, align_corners)
+        loss = tiled_cross_entropy(seg_logit, seg_label, pixel_weight, align_corners)
         if log_presence is not None:
             counts = histogram if weight is None else label_histogram(seg_label, num_classes, ignore_index, weight)
             # Avoid 0 * -inf for classes without labelled pixels.

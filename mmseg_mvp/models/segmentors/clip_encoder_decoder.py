@@ -1,18 +1,17 @@
 """Segmentor for CLIP-based heads."""
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 
 import torch
 from mmengine.logging import print_log
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.utils import OptSampleList
 from torch import Tensor
 
-from .explanation import Explanation
-from .label_map import image_matrices
+from ..utils.explanation import Explanation
+from ..utils.label_map import image_matrices
 from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
+from .sample_vocabularies import sample_vocabularies
 
 
 @MODELS.register_module()
@@ -46,8 +45,7 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         It needs an additional pass. With ``synonyms='max'``, each map shows the best wording at each position.
         """
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
-        lists = [meta['label_list'] for meta in metas if meta.get('label_list')]
-        with self.decode_head.classifier.using(lists) if lists else nullcontext():
+        with sample_vocabularies(self, data_samples or []):
             maps = self._stitched(inputs, self._view_maps) if self.test_cfg.mode == 'slide' else self._view_maps(inputs)
         has_global, gpr = self.decode_head.classifier.prompts.has_global, self.decode_head.gpr
         presence = [None] * len(maps) if gpr is None else gpr(maps[:, 0]).exp()
@@ -57,17 +55,6 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
     def _view_maps(self, inputs: Tensor) -> Tensor:
         """Compute one map per prompt of images or windows, (B, P, C, h, w)."""
         return self.decode_head.view_maps(self.extract_feat(inputs))
-
-    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment whole images (B, 3, H, W): logits (B, C, H, W). ``batch_img_metas`` is not used."""
-        return self._to_image_size(self.class_maps(inputs), inputs)
-
-    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment images (B, 3, H, W) in overlapping windows: logits (B, C, H, W).
-
-        Windows of ``test_cfg.crop_size`` are ``test_cfg.stride`` pixels apart. ``batch_img_metas`` is not used.
-        """
-        return self._to_image_size(self._stitched(inputs, self.class_maps), inputs)
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
         return self._refined(self.class_maps(inputs))
@@ -100,7 +87,7 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
             taken = tuple(self._in_features(side) * self.backbone.stride for side in asked)
             if taken != asked:
                 print_log(f'test_cfg.{name} is {asked}, but windows start and end at multiples of the backbone\'s '
-                          f'stride of {self.backbone.stride} pixels: {taken} is taken.', 'current', logging.WARNING)
+                          f'stride of {self.backbone.stride} pixels: {taken} is used.', 'current', logging.WARNING)
 
     def _in_features(self, pixels: int) -> int:
         """Convert a window size or step from pixels to features, at least 1."""
@@ -114,13 +101,6 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
             starts = [*range(0, cells - crop, step), cells - crop]
             spans.append([slice(start, start + crop) for start in starts])
         return ((rows, columns) for rows in spans[0] for columns in spans[1])
-
-    def _to_image_size(self, maps: Tensor, inputs: Tensor) -> Tensor:
-        """Refine class maps (B, M, h, w) and resize them to the images, without padding: (B, C, H, W)."""
-        height, width = inputs.shape[2:]
-        logits = self.decode_head.refine(maps)
-        logits = resize(logits, size=self._padded(maps), mode='bilinear', align_corners=self.align_corners)
-        return logits[..., :height, :width]
 
     def _padded(self, maps: Tensor) -> tuple[int, int]:
         """Return the height and width in pixels of maps (..., h, w), with the backbone's padding."""

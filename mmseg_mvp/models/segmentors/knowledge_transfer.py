@@ -15,10 +15,10 @@ from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import class_names, split_names
 
-from ..utils.bands import resize_matrices
-from .label_map import image_matrices
+from ..utils.tiled_resize import resize_matrices
+from ..utils.label_map import image_matrices
 from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder, takes
-from .pseudo_labels import pseudo_labels
+from ..utils.pseudo_labels import pseudo_labels
 
 
 @MODELS.register_module()
@@ -68,7 +68,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
     @property
     def _names(self) -> list[str]:
         """Names of the training classes."""
-        return list(self.decode_head.classifier.vocabularies[True])
+        return list(self.decode_head.classifier.train_vocabulary)
 
     def init_weights(self) -> None:
         """Initialise as mmseg does, load the teacher and copy its learned prompts. Runs before training only.

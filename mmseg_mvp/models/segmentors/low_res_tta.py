@@ -4,7 +4,7 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 
-from .label_map import mean_label_map
+from ..utils.label_map import mean_label_map
 
 
 @MODELS.register_module()

@@ -5,6 +5,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
+from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList, stack_batch
@@ -13,8 +14,8 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
-from .label_lists import own_label_lists
-from .label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from .sample_vocabularies import sample_vocabularies
+from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 
 
 @MODELS.register_module()
@@ -24,7 +25,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     Differences to the base class:
 
     - ``set_classes`` replaces the vocabulary at run time. Samples with a ``label_list`` (from ``PackLabelList``, for
-      example) are scored against their own list, in training and testing.
+      example) are scored against their own vocabulary, in training and testing.
     - ``predict`` computes label maps directly from low-resolution logits. Samples always contain ``low_res_logits``,
       and full-size ``seg_logits`` only with ``test_cfg.keep_logits=True``. In sliding inference, mmseg stitches windows
       at image size.
@@ -58,24 +59,24 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         try:
             super().init_weights()
         except OSError as error:  # missing file, no network
-            raise UserError(f'Pretrained weights can\'t be had ({error}): set the init_cfg.checkpoint of the backbone '
+            raise UserError(f'Pretrained weights cannot be loaded ({error}): set the init_cfg.checkpoint of the backbone '
                             f'(model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to None.') from error
 
     def set_classes(self, classes: str | list) -> None:
         """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`."""
-        self.decode_head.set_classes(classes)
-        self.num_classes, self.out_channels = self.decode_head.num_classes, self.decode_head.out_channels
+        classifier = self.decode_head.classifier
+        classifier.test_vocabulary = classifier.read_vocabulary(classes)
+        for part in (self, self.decode_head):
+            part.num_classes = part.out_channels = len(classifier.test_vocabulary)
 
     def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
-        """Run the model as in mmseg, for images (B, 3, H, W) and the optional ``label_list`` of each sample.
-
-        A label list is a vocabulary of names and their wordings.
+        """Run the model as in mmseg, for images (B, 3, H, W) and the optional ``label_list`` of each sample, its own vocabulary.
 
         Raises:
-            UserError: If only some samples have a list, the head has no text classifier, or a label is outside its
-                list.
+            UserError: If only some samples have a vocabulary, the head does not classify by text, or a label is not in
+                the sample's vocabulary.
         """
-        with own_label_lists(self, data_samples or []):
+        with sample_vocabularies(self, data_samples or []):
             return super().forward(inputs, data_samples, mode)
 
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
@@ -107,8 +108,17 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         """
         mode = self.test_cfg.mode
         if mode not in ('whole', 'slide'):
-            raise UserError(f"model.test_cfg.mode is '{mode}', but there are 'whole' and 'slide'.")
+            raise UserError(f"model.test_cfg.mode is '{mode}': expected 'whole' or 'slide'.")
         return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
+        """Segment images (B, 3, H, W) in the inference mode of ``test_cfg.mode``: logits (B, C, H, W).
+
+        ``batch_img_metas`` is mmseg's argument and is not used.
+        """
+        logits, covered = self.low_res_logits(inputs)
+        logits = resize(logits, size=covered, mode='bilinear', align_corners=self.align_corners)
+        return logits[..., :inputs.shape[2], :inputs.shape[3]]
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
         padded = self._pad(inputs)
@@ -133,8 +143,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         """
         logits, covered = self.low_res_logits(inputs)
         if not torch.isfinite(logits.sum(dtype=torch.float32)):  # argmax hides nan
-            raise UserError('The model\'s logits are not finite, so it has no prediction: look for values in its '
-                            'checkpoint or in the image that are not, and compute in float32.')
+            raise UserError('The model\'s logits are not finite, so there is no prediction: check its checkpoint and '
+                            'the image for values that are not finite, and compute in float32.')
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
         samples = data_samples or [SegDataSample() for _ in metas]
         for sample, maps, meta in zip(samples, logits, metas):
@@ -158,7 +168,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             parts = {name: value.item() for name, value in log_vars.items() if not torch.isfinite(value)}
             parts.pop('loss', None)
             raise UserError(f'Training stopped because the loss is not finite: {parts}; lower the learning rate '
-                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or look at the '
+                            f'(optim_wrapper.optimizer.lr), clip gradients (optim_wrapper.clip_grad), or check the '
                             f'last batch.')
         return loss, log_vars
 
@@ -166,7 +176,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         own = self.state_dict().keys()
         # As a submodule (moving average of a student), the model can be absent from a checkpoint.
         if own and not prefix and not any(key in state_dict for key in own):
-            raise UserError(f'The checkpoint holds nothing for this model: found {len(state_dict)} entries such as '
+            raise UserError(f'The checkpoint has no entry for this model: found {len(state_dict)} entries such as '
                             f"{list(state_dict)[:3]}, expected ones such as '{next(iter(own))}'; give the checkpoint "
                             f"that tools/train.py wrote for this config's model.")
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,6 +1,8 @@
 from .nearest_words import nearest_words
 from .prompts import LearnedPrompts, TemplatePrompts
-from .text_classifier import TextClassifier
+from .text_classifier import TextClassifier, class_maps
+from .text_head import TextHead, find_text_head
 from .text_layer import TextLayer
 
-__all__ = ['LearnedPrompts', 'TemplatePrompts', 'TextClassifier', 'TextLayer', 'nearest_words']
+__all__ = ['LearnedPrompts', 'TemplatePrompts', 'TextClassifier', 'TextHead', 'TextLayer', 'class_maps',
+           'find_text_head', 'nearest_words']

@@ -6,6 +6,7 @@ import torch
 from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 
+from .prompts import LearnedPrompts
 from .text_classifier import TextClassifier
 
 NearestWords = list[list[list[tuple[str, float]]]]
@@ -31,10 +32,10 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
     Raises:
         UserError: If the prompts are not learned, an argument is not valid, or a word has several tokens or no vector.
     """
-    contexts = getattr(classifier.prompts, 'contexts', None)
-    if contexts is None:
+    if not isinstance(classifier.prompts, LearnedPrompts):
         raise UserError(f'The prompts of this model are {type(classifier.prompts).__name__}, sentences without context '
-                        f'vectors, so there are no nearest words: they exist for LearnedPrompts.')
+                        f'vectors, so there are no nearest words: use a model with LearnedPrompts.')
+    contexts = classifier.prompts.contexts  # (P, M, width)
     check_number('The top of nearest_words (--top)', top, least=1, whole=True)
     if words is not None and (isinstance(words, str) or not isinstance(words, Sequence) or not words
                               or not all(isinstance(word, str) for word in words)):

@@ -85,9 +85,13 @@ class LearnedPrompts(nn.Module):
         """Return the settings that a checkpoint must match."""
         return dict(num_prompts=self.num_views, context_length=self.context_length, global_prompt=self.has_global)
 
+    def tokenize(self, wordings: Sequence[str]) -> list[list[int]]:
+        """Encode names with a full stop as token ids. Raise UserError if a name does not fit beside the context."""
+        return [self.tower.module.tokenize(f'{wording}.', taken=self.context_length) for wording in wordings]
+
     def forward(self, wordings: Sequence[str]) -> Tensor:
         """Embed S names under every prompt: normalised, (P, S, D), first the global prompt if present."""
-        tokens = [self.tower.module.tokenize(f'{wording}.', taken=self.context_length) for wording in wordings]
+        tokens = self.tokenize(wordings)
         progress = _progress(len(self.contexts) * len(tokens))
         return F.normalize(encode_prompts(self.tower, self.contexts, tokens, progress), dim=-1)
 
@@ -121,12 +125,17 @@ class TemplatePrompts(nn.Module):
         """Return the settings that a checkpoint must match."""
         return dict(num_templates=len(self.templates))
 
+    def tokenize(self, wordings: Sequence[str], template: str | None = None) -> list[list[int]]:
+        """Encode names in a template, by default the longest, as token ids. Raise UserError if one is too long."""
+        template = template or max(self.templates, key=len)
+        return [self.tower.module.tokenize(template.format(wording)) for wording in wordings]
+
     def forward(self, wordings: Sequence[str]) -> Tensor:
         """Embed S names under all templates: normalised mean embeddings, (1, S, D)."""
-        text, progress = self.tower.module, _progress(len(self.templates) * len(wordings))
+        progress = _progress(len(self.templates) * len(wordings))
         total = 0
         for template in self.templates:
-            tokens = [text.tokenize(template.format(wording)) for wording in wordings]
+            tokens = self.tokenize(wordings, template)
             total = total + F.normalize(encode_sentences(self.tower, tokens, progress), dim=-1)
         return F.normalize(total, dim=-1).unsqueeze(0)
 

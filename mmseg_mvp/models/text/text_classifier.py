@@ -14,8 +14,9 @@ from mmseg_mvp.clip import Frozen, TextTower, check_clip, load_clip
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import short
 from mmseg_mvp.vocabularies import load_vocabulary
+from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
-from .step_embeddings import StepEmbeddings
+from .gradient_accumulation import AccumulatedEmbeddings
 
 SYNONYMS = ('max', 'mean')
 # Required entries of the JSON in a checkpoint; prompts add further entries.
@@ -40,9 +41,10 @@ class TextClassifier(nn.Module):
             embeddings.
 
     Attributes:
-        vocabularies (dict[bool, dict]): Names and their wordings, for training (True) and testing (False).
-        label_lists (list[dict], optional): Vocabulary of each sample of a batch, set by :meth:`using`.
-        step (StepEmbeddings): Cache of embeddings for the micro-batches of an optimizer step.
+        train_vocabulary (dict[str, tuple[str, ...]]): Training names and their wordings.
+        test_vocabulary (dict[str, tuple[str, ...]]): Test names and their wordings.
+        sample_vocabularies (list[dict], optional): Vocabulary of each sample of a batch, set by :meth:`using`.
+        accumulation (AccumulatedEmbeddings): Embeddings shared by the micro-batches of an optimizer step.
         learned_on (list[str]): Training classes of the prompts, replaced by those in a loaded checkpoint. If the
             prompts are learned, a new checkpoint lists these and the current training classes.
 
@@ -63,16 +65,15 @@ class TextClassifier(nn.Module):
         self.tower = Frozen(TextTower(self.clip))
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.embed_dim = self.tower.module.embed_dim
-        self.vocabularies = {}
-        self.label_lists = None
-        self.step = StepEmbeddings()
+        self.sample_vocabularies = None
+        self.accumulation = AccumulatedEmbeddings()
         self._cache = {}
-        self.set_classes(train_classes, training=True)
-        self.set_classes(train_classes if test_classes is None else test_classes)
-        self.learned_on = list(self.vocabularies[True])
+        self.train_vocabulary = self.read_vocabulary(train_classes)
+        self.test_vocabulary = self.read_vocabulary(train_classes if test_classes is None else test_classes)
+        self.learned_on = list(self.train_vocabulary)
 
-    def set_classes(self, classes: str | list, training: bool = False) -> None:
-        """Replace the training or test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+    def read_vocabulary(self, classes: Source) -> Vocabulary:
+        """Read a vocabulary and check that the prompts can embed it, see :func:`load_vocabulary`.
 
         Raises:
             UserError: If there are fewer than two classes, or a name exceeds CLIP's context.
@@ -81,35 +82,36 @@ class TextClassifier(nn.Module):
         if len(vocabulary) < 2:
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
-        for wording in _wordings(vocabulary):  # report names that are too long before the first image
-            self.tower.module.tokenize(f'{wording}.', taken=self.prompts.context_length)
+        self.prompts.tokenize(_wordings(vocabulary))  # report names that are too long before the first image
         if shared := shared_wordings(vocabulary):
             print_log(f'Classes share wordings, so only one of them can win: {shared}; word them differently.',
                       'current', logging.WARNING)
-        self.vocabularies[training] = vocabulary
+        return vocabulary
 
     @contextmanager
-    def using(self, label_lists: Sequence[dict[str, tuple[str, ...]]]) -> Iterator[None]:
+    def using(self, vocabularies: Sequence[Vocabulary]) -> Iterator[None]:
         """Score each sample of a batch against its own vocabulary within the context."""
-        before, self.label_lists = self.label_lists, list(label_lists)
+        before, self.sample_vocabularies = self.sample_vocabularies, list(vocabularies)
         try:
             yield
         finally:
-            self.label_lists = before
+            self.sample_vocabularies = before
 
     @property
-    def vocabulary(self) -> dict[str, tuple[str, ...]]:
-        """Names and wordings in use: the label list of the batch, else the vocabulary of the current mode.
+    def vocabulary(self) -> Vocabulary:
+        """Names and wordings in use: those of the samples, else those of the current mode, ``train()`` or ``eval()``.
 
         Raises:
-            UserError: If samples of a batch have different label lists, which require a ``TextLayer``.
+            UserError: If samples of a batch have different vocabularies, which require a ``TextLayer``.
         """
-        if self.label_lists is None:
-            return self.vocabularies[self.training]
-        if any(one != self.label_lists[0] for one in self.label_lists):
-            raise UserError('The samples of a batch have different label lists, which this head can\'t keep apart: use '
-                            'a head with a text layer, such as LSegHead or TextFCNHead, or batches of one list.')
-        return self.label_lists[0]
+        if self.sample_vocabularies is None:
+            return self.train_vocabulary if self.training else self.test_vocabulary
+        first = self.sample_vocabularies[0]
+        if any(one != first for one in self.sample_vocabularies):
+            raise UserError('The samples of a batch have different vocabularies, but this head scores a batch with '
+                            'one: use a head with a text layer, such as LSegHead or TextFCNHead, or batches of one '
+                            'vocabulary.')
+        return first
 
     def embeddings(self) -> Tensor:
         """Return normalised text embeddings of the vocabulary in use, (P, S, D).
@@ -119,7 +121,7 @@ class TextClassifier(nn.Module):
         """
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
-            return self._join_means(self.step(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
+            return self._join_means(self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
         probe = self.tower.module.token_embedding.weight
         key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
@@ -146,8 +148,12 @@ class TextClassifier(nn.Module):
     @property
     def row_names(self) -> list[str]:
         """Class name of each of the S rows of the embeddings."""
-        repeats = (1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values())
-        return [name for name, count in zip(self.vocabulary, repeats) for _ in range(count)]
+        return [name for name, count in zip(self.vocabulary, self.row_counts) for _ in range(count)]
+
+    @property
+    def row_counts(self) -> list[int]:
+        """Number of rows of each class; they sum to S."""
+        return [1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values()]
 
     def fused_weights(self) -> Tensor:
         """Return classifier weights ``[sum_i t_i]`` or, with a global prompt, ``[sum_i t_i, t_0]``, (1 or 2, S, D).
@@ -165,15 +171,11 @@ class TextClassifier(nn.Module):
         The weights, (V, S, D), are ``fused_weights()``, or ``embeddings()`` for one map per prompt. Products with
         normalised features are cosines.
         """
-        maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
-        sizes = [len(group) for group in self.vocabulary.values()]
-        if maps.shape[2] == len(sizes):
-            return maps
-        return torch.stack([group.amax(dim=2) for group in maps.split(sizes, dim=2)], dim=2)  # (B, V, C, h, w)
+        return class_maps(features, weights, self.row_counts)
 
     def get_extra_state(self) -> Tensor:
         """Return CLIP, training classes and prompt settings as JSON in a byte tensor (N,), which is safe to load."""
-        names = dict.fromkeys([*self.learned_on, *(self.vocabularies[True] if self.prompts.learnable else ())])
+        names = dict.fromkeys([*self.learned_on, *(self.train_vocabulary if self.prompts.learnable else ())])
         state = dict(clip=self.clip.name, weights=self.clip.weights, fingerprint=self.clip.fingerprint,
                      train_classes=list(names), **self.prompts.describe())
         return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
@@ -196,6 +198,23 @@ class TextClassifier(nn.Module):
             raise UserError(f'The checkpoint holds the prompts {short(str(found))}, but the config builds {prompts}: '
                             f'set decode_head.prompts to what the checkpoint was learned with.')
         self.learned_on = saved['train_classes']
+
+
+def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int]) -> Tensor:
+    """Score features by products with text embeddings, with the highest score over the wordings of each class.
+
+    Args:
+        features (Tensor): Dense features, (B, D, h, w).
+        weights (Tensor): Text embeddings of V views, (V, S, D).
+        row_counts (Sequence[int]): Rows of each class; they sum to S.
+
+    Returns:
+        Tensor: Class maps, (B, V, C, h, w).
+    """
+    maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
+    if max(row_counts) == 1:
+        return maps
+    return torch.stack([rows.amax(dim=2) for rows in maps.split(list(row_counts), dim=2)], dim=2)
 
 
 def _read_state(state: Tensor) -> dict:

@@ -11,7 +11,7 @@ from mmseg_mvp.errors import UserError
 
 from .text_classifier import TextClassifier
 
-# Logit of padding classes, for samples with a shorter label list than others in the batch. It is finite in float16, and
+# Logit of padding classes, for samples with a smaller vocabulary than others in the batch. It is finite in float16, and
 # its exp() is 0.
 NEVER = -3e4
 
@@ -47,7 +47,7 @@ class TextLayer(nn.Module):
         if temperature is None and learn_temperature:
             raise UserError(f'The temperature of the text layer is {temperature}, but it must be positive, or None for '
                             f'features that are not normalised (then there is none to learn).')
-        if learn_background and 'background' not in classifier.vocabularies[True]:
+        if learn_background and 'background' not in classifier.train_vocabulary:
             raise UserError('learn_background is set, but no training class is called \'background\': name one so, or '
                             'unset it.')
         self.classifier = classifier
@@ -64,7 +64,7 @@ class TextLayer(nn.Module):
         self.regularization = nn.Identity() if regularization is None else MODELS.build(regularization)
 
     def weights(self) -> Tensor:
-        """Return text embeddings (S, D), summed over views, with the learned background if there is one."""
+        """Return the text embeddings (S, D) that score features: summed over views, with the learned background."""
         weights, names = self.classifier.fused_weights()[0], self.classifier.row_names
         if self.background is None or 'background' not in names:
             return weights
@@ -74,8 +74,8 @@ class TextLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Compute logits (B, C, h, w) of a head's features (B, channels, h, w).
 
-        If samples have label lists, C is the length of the longest list, and logits beyond a sample's list are
-        ``NEVER``.
+        If samples have their own vocabularies, C is the size of the largest one, and logits beyond a sample's vocabulary
+        are ``NEVER``.
 
         Raises:
             UserError: If ``features`` is not such a tensor or is on another device.
@@ -84,8 +84,8 @@ class TextLayer(nn.Module):
         features = self.projection(features)
         if self.log_scale is not None:
             features = F.normalize(features, dim=1)
-        lists = self.classifier.label_lists
-        return self._score(features) if lists is None else self._score_each(features, lists)
+        vocabularies = self.classifier.sample_vocabularies
+        return self._score(features) if vocabularies is None else self._score_each(features, vocabularies)
 
     def _score(self, features: Tensor) -> Tensor:
         """Return logits (B, C, h, w) of projected features (B, D, h, w)."""
@@ -94,9 +94,9 @@ class TextLayer(nn.Module):
             weights = F.normalize(weights, dim=1) * self.log_scale.exp()
         return self.regularization(self.classifier(features, weights[None])[:, 0])  # (B, 1, C, h, w) -> (B, C, h, w)
 
-    def _score_each(self, features: Tensor, lists: list[dict]) -> Tensor:
+    def _score_each(self, features: Tensor, vocabularies: list[dict]) -> Tensor:
         logits = []
-        for one, vocabulary in zip(features, lists, strict=True):
+        for one, vocabulary in zip(features, vocabularies, strict=True):
             with self.classifier.using([vocabulary]):
                 logits.append(self._score(one[None])[0])  # (C_i, h, w)
         longest = max(len(one) for one in logits)

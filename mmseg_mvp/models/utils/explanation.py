@@ -4,7 +4,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..utils.bands import resize_maps
+from .tiled_resize import resize_maps
 
 
 class Explanation(NamedTuple):
@@ -13,7 +13,7 @@ class Explanation(NamedTuple):
     Attributes:
         maps (Tensor): Cosines at feature resolution, (P, C, h, w): the global prompt's ``m_0``, if present, then
             ``m_1 .. m_k``.
-        rows (Tensor): Row matrix to the original image, (H, h); see :mod:`mmseg_mvp.models.utils.bands`.
+        rows (Tensor): Row matrix to the original image, (H, h); see :mod:`mmseg_mvp.models.utils.tiled_resize`.
         columns (Tensor): Column matrix to the original image, (W, w).
         has_global (bool): True if the first map is ``m_0``.
         presence (Tensor, optional): GPR's ``g`` of each class, 0 to 1, (C,); None without GPR.

@@ -61,32 +61,32 @@ def test_the_tower_runs_once_a_step_and_the_weights_are_the_same(tiny_rn, monkey
 
 def test_loading_or_another_list_within_a_step_is_not_missed(tiny_rn):
     model = Model(tiny_rn)
-    model.classifier.step.ends = False
+    model.classifier.accumulation.is_last = False
     first = model.classifier.embeddings()
     assert torch.equal(model.classifier.embeddings(), first)
-    model.classifier.set_classes(['cat', 'dog'], training=True)
+    model.classifier.train_vocabulary = model.classifier.read_vocabulary(['cat', 'dog'])
     assert model.classifier.embeddings().shape[1] == 2
     with torch.no_grad():
         model.classifier.prompts.contexts.mul_(2)
     changed = model.classifier.embeddings()
     assert not torch.allclose(changed, first[:, [0, 2]], atol=1e-4)
-    model.classifier.step.ends = True
+    model.classifier.accumulation.is_last = True
     (model.classifier.embeddings()).sum().backward()
     assert model.classifier.prompts.contexts.grad.abs().sum() > 0
-    model.classifier.step = type(model.classifier.step)()
+    model.classifier.accumulation = type(model.classifier.accumulation)()
     assert torch.allclose(model.classifier.embeddings(), changed, atol=1e-6)
 
 
 @pytest.mark.parametrize('training', [True, False])
 def test_validation_within_a_step_leaves_the_sum_alone(tiny_rn, training):
     model, expected = Model(tiny_rn), Model(tiny_rn)
-    model.classifier.step.ends = False
+    model.classifier.accumulation.is_last = False
     model.loss(0).backward()
     model.train(training)
     with torch.no_grad():
         model.classifier.embeddings()
     model.train()
-    model.classifier.step.ends = True
+    model.classifier.accumulation.is_last = True
     model.loss(1).backward()
     (expected.loss(0) + expected.loss(1)).backward()
     grads = [one.classifier.prompts.contexts.grad for one in (model, expected)]
@@ -97,7 +97,7 @@ def test_it_works_in_a_registered_head(tiny_rn):
     head = MODELS.build(dict(type='MultiPromptTextHead', clip=tiny_rn, train_classes=['cat', 'dog']))
     TextOncePerStepHook().before_train_iter(
         SimpleNamespace(model=head, optim_wrapper=SimpleNamespace(should_sync=lambda: False)), 0)
-    assert head.classifier.step.ends is False
+    assert head.classifier.accumulation.is_last is False
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from ..utils.bands import resize_maps, resize_matrices, tiles
+from .tiled_resize import resize_maps, resize_matrices, resized_tiles
 
 View = tuple[Tensor, Tensor, Tensor]
 # Fewest classes for argmax by numpy, which is slower for few classes.
@@ -19,7 +19,7 @@ class LowResLogits(BaseDataElement):
 
     Attributes:
         logits (Tensor): Logits, (C, h, w).
-        rows (Tensor): Row matrix, (H, h); see :mod:`mmseg_mvp.models.utils.bands`.
+        rows (Tensor): Row matrix, (H, h); see :mod:`mmseg_mvp.models.utils.tiled_resize`.
         columns (Tensor): Column matrix, (W, w).
     """
 
@@ -39,7 +39,7 @@ class LogitsNotKept(PixelData):
     @property
     def data(self) -> Tensor:
         """Missing logits; raises UserError with the ways to get them."""
-        raise UserError('The sample holds no full-size seg_logits, as they need C x H x W values: set '
+        raise UserError('The sample has no full-size seg_logits, because they need C x H x W values: set '
                         'model.test_cfg.keep_logits=True, call low_res_logits.resize() on the sample, or for test time '
                         'augmentation set tta_model=dict(type=\'LowResSegTTAModel\').')
 
@@ -98,10 +98,9 @@ def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | 
     """
     maps, probability = _classes_last(logits, rows), rows.new_empty(len(rows), len(columns))
     with torch.autocast(rows.device.type, enabled=False):
-        for tile in tiles(rows, columns, len(maps)):
-            scores = resize_maps(maps[(slice(None), *tile.source)], tile.rows, tile.columns)
+        for target, scores in resized_tiles(maps, rows, columns):  # (C, r, c)
             wanted = scores.amax(dim=0) if index is None else scores[index]
-            probability[tile.target] = (wanted - scores.logsumexp(dim=0)).exp()
+            probability[target] = (wanted - scores.logsumexp(dim=0)).exp()
     return probability
 
 
@@ -112,14 +111,13 @@ def _classes_last(logits: Tensor, rows: Tensor) -> Tensor:
 
 def _label_map(views: Sequence[View], score: Callable[[Tensor], Tensor]) -> Tensor:
     """Return the argmax (H, W) over the sum of scores of all views."""
-    maps = [_classes_last(logits, rows) for logits, rows, _ in views]
     _, rows, columns = views[0]
     labels = torch.empty(len(rows), len(columns), dtype=torch.int64, device=rows.device)
     with torch.autocast(rows.device.type, enabled=False):
-        for parts in zip(*(tiles(rows, columns, len(logits)) for logits, rows, columns in views)):
-            scores = sum(score(resize_maps(one[(slice(None), *part.source)], part.rows, part.columns))
-                         for one, part in zip(maps, parts))  # (C, r, c)
-            labels[parts[0].target] = _argmax(scores)
+        for parts in zip(*(resized_tiles(_classes_last(logits, rows), rows, columns)
+                           for logits, rows, columns in views)):
+            target, _ = parts[0]  # equal for all views
+            labels[target] = _argmax(sum(score(scores) for _, scores in parts))  # (C, r, c) -> (r, c)
     return labels
 
 

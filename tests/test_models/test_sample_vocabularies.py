@@ -19,6 +19,10 @@ LISTS = [
 TEMPLATES = dict(type='TemplatePrompts', templates='name')
 
 
+def name_classes(classifier, classes):
+    classifier.test_vocabulary = classifier.read_vocabulary(classes)
+
+
 def layer_of(clip, **kwargs):
     torch.manual_seed(0)
     return TextLayer(TextClassifier(clip, TEMPLATES, SEEN, ALL), 32, temperature=0.5, **kwargs)
@@ -48,7 +52,7 @@ def test_each_sample_is_scored_against_its_list(tiny_clip, regularization):
         found = layer(features)
     assert found.shape == (3, 5, 4, 5)
     for index, names in enumerate(LISTS):
-        layer.classifier.set_classes([', '.join(wordings) if name == wordings[0] else f'{name} = {wordings[0]}'
+        name_classes(layer.classifier, [', '.join(wordings) if name == wordings[0] else f'{name} = {wordings[0]}'
                                       for name, wordings in names.items()])
         layer.eval()
         assert torch.allclose(found[index, :len(names)], layer(features)[index], atol=1e-5)
@@ -109,10 +113,10 @@ def test_what_can_not_be_scored_is_named(tiny_rn):
         model(images, samples([LISTS[0], None]), mode='loss')
     wrong = samples(LISTS[:2])
     wrong[0].gt_sem_seg.data[0, 3, 3] = 4
-    with pytest.raises(UserError, match='x.jpg has the label 4, but its list has 2 names'):
+    with pytest.raises(UserError, match='x.jpg has the label 4, but its vocabulary has 2 names'):
         model(images, wrong, mode='loss')
     stock = build_segmentor(dict(type='FCNHead', in_channels=64, in_index=3, channels=8, num_classes=3))
-    with pytest.raises(UserError, match='FCNHead has no text classifier'):
+    with pytest.raises(UserError, match='FCNHead does not classify by text'):
         stock(images, samples(LISTS[:2]), mode='loss')
 
 
@@ -125,13 +129,13 @@ def test_mvp_segs_head_takes_batches_of_one_list(tiny_rn):
     images = torch.randn(2, 3, 64, 64)
     found = model(images, samples([LISTS[1]] * 2), mode='predict')
     assert found[0].low_res_logits.logits.shape[0] == len(ALL)
-    with pytest.raises(UserError, match='different label lists'):
+    with pytest.raises(UserError, match='different vocabularies'):
         model(images, samples(LISTS[:2]), mode='predict')
 
 
 def test_shared_wordings_are_reported(tiny_rn, monkeypatch):
     layer, messages = layer_of(tiny_rn), []
     monkeypatch.setattr(text_classifier, 'print_log', lambda text, *args: messages.append(text))
-    layer.classifier.set_classes(['traffic_light', ' Traffic  light', 'pet, dog', 'dog, puppy', 'other'])
+    name_classes(layer.classifier, ['traffic_light', ' Traffic  light', 'pet, dog', 'dog, puppy', 'other'])
     assert len(messages) == 1 and "'traffic light': ['traffic_light', ' Traffic  light']" in messages[0]
     assert "'dog': ['pet', 'dog']" in messages[0] and 'other' not in messages[0]

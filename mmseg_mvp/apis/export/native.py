@@ -19,11 +19,11 @@ from mmseg_mvp.visualization.palette import distinct_colours
 from ..files import check_new_file, written_whole
 from .common import (AGREEMENT, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions, random_images,
                      text_classifier)
-from .heads import fill_head, head_config, is_exact
-from .plain import pad_multiple
+from .native_heads import fill_head, head_config, is_exact
+from .traceable import pad_multiple
 
 
-def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
+def export_native(cfg: Config, model: BaseModel, path: str | Path) -> float:
     """Write a model in mmseg's components as ``NAME.py`` and ``NAME.pth``; compare both models on random images.
 
     Args:
@@ -35,26 +35,26 @@ def export_baked(cfg: Config, model: BaseModel, path: str | Path) -> float:
         float: Share of pixels with equal labels.
 
     Raises:
-        UserError: If the model can't be baked, a file exists, or too many labels differ.
+        UserError: If mmseg has no equivalent components, a file exists, or too many labels differ.
     """
     check_new_file(path, '.pth')
     path = Path(path)
     check_new_file(path.with_suffix('.py'))
-    config, twin = bake(cfg, model)
-    same = agreement(model, twin)
+    config, native = to_native(cfg, model)
+    same = agreement(model, native)
     if difference(model) is None and same < AGREEMENT:
         raise UserError(f'{100 * (1 - same):.2f} % of the labels differ between {type(model.decode_head).__name__} '
-                        f'over {type(model.backbone).__name__} and its baked form: export it as ONNX')
+                        f'over {type(model.backbone).__name__} and the mmseg model: export it as ONNX')
     names = list(text_classifier(model).vocabulary)
     palette = [[int(channel) for channel in colour] for colour in distinct_colours(len(names))]
     meta = dict(dataset_meta=dict(classes=names, palette=palette), **origin(text_classifier(model)))
     with written_whole(path) as checkpoint, written_whole(path.with_suffix('.py')) as text:
-        torch.save(dict(meta=meta, state_dict=twin.state_dict()), checkpoint)
+        torch.save(dict(meta=meta, state_dict=native.state_dict()), checkpoint)
         config.dump(text)
     return same
 
 
-def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
+def to_native(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
     """Build an equivalent mmseg ``EncoderDecoder``. A convolution with the text embeddings replaces its text tower.
 
     Args:
@@ -68,9 +68,9 @@ def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
         UserError: If mmseg has no equivalent components.
     """
     check_one_row_a_class(model, 'a 1x1 convolution')
-    if getattr(model.decode_head, 'gpr', None) is not None:
-        raise UserError('GPR looks at the whole picture before it scores a pixel, which no head of mmseg does: bake '
-                        'without it (--no-gpr; the label maps are then those of the model without GPR), or export ONNX')
+    if model.decode_head.gpr is not None:
+        raise UserError('GPR needs the whole image before it scores a pixel, but no head of mmseg does this: export '
+                        'without it (--no-gpr; the label maps are then those of the model without GPR), or as ONNX')
     backbone, fill_backbone, embedding = _backbone(cfg, model)
     config = ConfigDict(type='EncoderDecoder', backbone=backbone, test_cfg=_test_cfg(model),
                         decode_head=head_config(model.decode_head, cfg.model.decode_head, embedding))
@@ -79,19 +79,19 @@ def bake(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
     if 'data_preprocessor' in cfg.model:
         config.data_preprocessor = _preprocessor(cfg, model)
     if model.with_neck:
-        config.neck = _stock(cfg.model.neck, model.neck)
+        config.neck = _host_config(cfg.model.neck, model.neck)
     with DefaultScope.overwrite_default_scope('mmseg'):  # as in the exported config; mmcv's layers use it
-        twin = MODELS.build(config).eval()
-    fill_backbone(twin.backbone)
-    fill_head(twin.decode_head, model.decode_head, embedding)
+        native = MODELS.build(config).eval()
+    fill_backbone(native.backbone)
+    fill_head(native.decode_head, model.decode_head, embedding)
     if model.with_neck:
-        twin.neck.load_state_dict(model.neck.state_dict())
-    return Config(dict(default_scope='mmseg', model=config, test_pipeline=_test_pipeline(cfg), **_imports(cfg))), twin
+        native.neck.load_state_dict(model.neck.state_dict())
+    return Config(dict(default_scope='mmseg', model=config, test_pipeline=_test_pipeline(cfg), **_imports(cfg))), native
 
 
-def agreement(model: BaseModel, twin: BaseModel) -> float:
+def agreement(model: BaseModel, native: BaseModel) -> float:
     """Compute the share of pixels with equal labels, on random images."""
-    same = [label_maps(predictions(model, images)) == label_maps(predictions(twin, images))
+    same = [label_maps(predictions(model, images)) == label_maps(predictions(native, images))
             for images in (random_images(*shape) for shape in dynamic_shapes(pad_multiple(model)))]
     return torch.cat([one.flatten() for one in same]).float().mean().item()
 
@@ -99,10 +99,10 @@ def agreement(model: BaseModel, twin: BaseModel) -> float:
 def difference(model: BaseModel) -> str | None:
     """Explain differences between exported and original label maps; None if they are equal up to rounding."""
     if not is_exact(model.decode_head):
-        return ('its scores are not divided by the lengths of the features, for which the head of mmseg has no place, '
-                'so that resizing mixes them otherwise')
+        return ('the head of mmseg has no layer that normalises features, so it resizes scores that are not '
+                'normalised')
     if model.test_cfg.mode == 'slide' and pad_multiple(model) > 1:
-        return 'mmseg pads and stitches windows at the size of the picture, and the model at that of its features'
+        return 'mmseg pads and stitches windows at image size, but the model at feature size'
     return None
 
 
@@ -113,23 +113,23 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
     """
     backbone = model.backbone
     if not isinstance(backbone, CLIPImageEncoder):
-        return _stock(cfg.model.backbone, backbone), lambda twin: twin.load_state_dict(backbone.state_dict()), None
+        return _host_config(cfg.model.backbone, backbone), lambda native: native.load_state_dict(backbone.state_dict()), None
     tower = backbone.tower.module if isinstance(backbone.tower, Frozen) else backbone.tower
     if not isinstance(tower, ViTTower) or not isinstance(model.decode_head, MultiPromptTextHead):
-        found = 'is a ResNet of CLIP\'s own' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
-        raise UserError(f'The image tower {found}, which no backbone of mmseg can hold (baked are ViTs of CLIP under '
-                        f'MultiPromptTextHead, and backbones of mmseg): export it as ONNX')
-    return vit_config(tower), lambda twin: fill_vit(twin, tower), tower.visual.proj.T
+        found = 'is CLIP\'s own ResNet' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
+        raise UserError(f'The image tower {found}, but mmseg has no such backbone: export it as ONNX (the mmseg format '
+                        f'takes CLIP\'s ViTs with MultiPromptTextHead, and backbones of mmseg)')
+    return vit_config(tower), lambda native: fill_vit(native, tower), tower.visual.proj.T
 
 
-def _stock(own: dict, module: nn.Module) -> dict:
+def _host_config(own: dict, module: nn.Module) -> dict:
     """Return the config of a host component, without pretrained weights.
 
     Raises:
         UserError: If the component belongs to mmseg_mvp.
     """
     if type(module).__module__.startswith('mmseg_mvp'):
-        raise UserError(f'{type(module).__name__} is no component of mmseg: export the model as ONNX')
+        raise UserError(f'{type(module).__name__} is not a component of mmseg: export the model as ONNX')
     return {key: value for key, value in own.items() if key not in ('init_cfg', 'pretrained')}
 
 

@@ -80,6 +80,16 @@ def tiles(rows: Tensor, columns: Tensor, num_classes: int) -> Iterator[Tile]:
             yield Tile((row_target, target), (row_source, source), row_matrix, matrix)
 
 
+def resized_tiles(maps: Tensor, rows: Tensor, columns: Tensor) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """Resize class maps (C, h, w) by matrices (H, h) and (W, w), tile by tile.
+
+    Yields:
+        tuple[tuple[slice, slice], Tensor]: Rows and columns of a tile in the resized map, and its values (C, r, c).
+    """
+    for tile in tiles(rows, columns, len(maps)):
+        yield tile.target, resize_maps(maps[(slice(None), *tile.source)], tile.rows, tile.columns)
+
+
 def _strips(matrix: Tensor, length: int) -> Iterator[tuple[slice, slice, Tensor]]:
     """Split a matrix (N, n) into blocks of ``length`` rows: their rows, used columns, and values (r, n')."""
     for start in range(0, len(matrix), length):

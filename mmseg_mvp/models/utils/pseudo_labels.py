@@ -2,7 +2,7 @@
 import torch
 from torch import Tensor
 
-from ..utils.bands import resize_maps, resize_matrices, tiles
+from .tiled_resize import resized_tiles
 
 
 def pseudo_labels(logits: Tensor, candidates: Tensor, size: tuple[int, int],
@@ -18,10 +18,8 @@ def pseudo_labels(logits: Tensor, candidates: Tensor, size: tuple[int, int],
     confidence = torch.empty(len(logits), *size, dtype=matrices[0].dtype, device=logits.device)
     with torch.autocast(logits.device.type, enabled=False):
         for index, maps in enumerate(logits[:, candidates].to(matrices[0])):
-            for tile in tiles(*matrices, len(candidates)):
-                # (U, r, c)
-                scores = resize_maps(maps[(slice(None), *tile.source)].contiguous(), tile.rows, tile.columns)
+            for target, scores in resized_tiles(maps, *matrices):  # (U, r, c)
                 best = scores.softmax(dim=0).max(dim=0)
-                labels[index][tile.target] = candidates[best.indices]
-                confidence[index][tile.target] = best.values
+                labels[index][target] = candidates[best.indices]
+                confidence[index][target] = best.values
     return labels, confidence

@@ -9,7 +9,7 @@ from fixtures.exports import CLIP_NORM, RESNET, build, lseg, maps, mvp_seg, nois
 from fixtures.text_models import ALL, HEADS
 from mmengine.config import Config
 
-from mmseg_mvp.apis import bake, export_baked
+from mmseg_mvp.apis import to_native, export_native
 from mmseg_mvp.errors import UserError
 
 ONE_EACH = dict(type='TemplatePrompts', templates='name')
@@ -51,7 +51,7 @@ def models(tiny_rn, tiny_vit):
 @pytest.mark.parametrize('name', EXACT)
 def test_scores_and_label_maps_are_the_models(name, models):
     cfg, model = models(name)
-    _, twin = bake(cfg, model)
+    _, twin = to_native(cfg, model)
     assert type(twin).__module__.startswith('mmseg.')
     assert not any(type(module).__module__.startswith('mmseg_mvp') for module in twin.modules())
     seen = set()
@@ -71,7 +71,7 @@ def test_cosines_become_products_of_the_same_order(head, tiny_rn, tiny_vit):
         cfg, model = text_model(tiny_rn, temperature=0.07, channels=16)
     else:
         cfg, model = lseg(tiny_vit, 'ade20k_vit-l16', **FEW, **WIDER)
-    _, twin = bake(cfg, model)
+    _, twin = to_native(cfg, model)
     x = torch.randn(2, 3, 64, 96)
     features = model.backbone(x)
     cosines, products = model.decode_head(features), twin.decode_head(twin.backbone(x))
@@ -83,7 +83,7 @@ def test_cosines_become_products_of_the_same_order(head, tiny_rn, tiny_vit):
 
 def test_lseg_ends_in_dpt(tiny_vit, tmp_path):
     cfg, model = lseg(tiny_vit, 'ade20k_vit-l16', **FEW, **WIDER)
-    same = export_baked(cfg, model, tmp_path / 'lseg.pth')
+    same = export_native(cfg, model, tmp_path / 'lseg.pth')
     assert Config.fromfile(tmp_path / 'lseg.py').model.decode_head.type == 'DPTHead'
     assert 0.9 < same <= 1  # the resize by 2 mixes scores of features of other lengths
 
@@ -91,7 +91,7 @@ def test_lseg_ends_in_dpt(tiny_vit, tmp_path):
 def test_a_class_list_of_ones_own(tiny_vit):
     cfg, model = mvp_seg(tiny_vit, gpr=None)
     model.set_classes(['bus', 'river', 'a tall tree'])
-    twin = bake(cfg, model)[1]
+    twin = to_native(cfg, model)[1]
     images = noise(1, 64, 64)
     assert torch.equal(maps(twin, images)[0], maps(model, images)[0])
     assert twin.decode_head.conv_seg.weight.shape[0] == 3
@@ -100,7 +100,7 @@ def test_a_class_list_of_ones_own(tiny_vit):
 def test_windows_of_mmseg_stay(tiny_rn):
     cfg, model = text_model(tiny_rn)
     model.test_cfg.update(mode='slide', crop_size=(64, 64), stride=(48, 48), keep_logits=True)
-    twin = bake(cfg, model)[1]
+    twin = to_native(cfg, model)[1]
     assert 'keep_logits' not in twin.test_cfg
     images = noise(1, 100, 80)
     assert torch.equal(maps(twin, images)[0], maps(model, images)[0])
@@ -111,7 +111,7 @@ def test_config_is_plain(tiny_rn, tmp_path):
     cfg.custom_imports = dict(imports=['mmseg_mvp', 'my_parts'], allow_failed_imports=False)
     cfg.test_pipeline = [dict(type='LoadCheckedImage'), dict(type='Resize', scale=(64, 64)), dict(type='PackSegInputs')]
     cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint='none.pth')
-    assert export_baked(cfg, model, tmp_path / 'new' / 'fcn.pth') > 0.999
+    assert export_native(cfg, model, tmp_path / 'new' / 'fcn.pth') > 0.999
     text = (tmp_path / 'new' / 'fcn.py').read_text()
     config = Config.fromfile(tmp_path / 'new' / 'fcn.py', import_custom_modules=False)
     assert 'mmseg_mvp' not in text and 'init_cfg' not in text and config.custom_imports.imports == ['my_parts']
@@ -141,7 +141,7 @@ def test_runs_where_mmseg_mvp_can_not_be_imported(models, tmp_path):
     image = noise(1, 77, 101)
     np.save(tmp_path / 'image.npy', image[0].numpy()[..., ::-1])  # mmseg takes arrays as BGR
     for name in names:
-        export_baked(*models(name), tmp_path / f'{name}.pth')
+        export_native(*models(name), tmp_path / f'{name}.pth')
     result = subprocess.run([sys.executable, '-c', SCRIPT, tmp_path, *names], cwd=tmp_path, capture_output=True,
                             text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -153,8 +153,8 @@ def test_runs_where_mmseg_mvp_can_not_be_imported(models, tmp_path):
 class TestRefused:
 
     @pytest.mark.parametrize('make, reason', [
-        (lambda rn, vit: mvp_seg(vit), r'GPR looks at the whole picture .*\(--no-gpr'),
-        (lambda rn, vit: mvp_seg(rn, gpr=None), "ResNet of CLIP's own, which no backbone of mmseg can hold"),
+        (lambda rn, vit: mvp_seg(vit), r'GPR needs the whole image .*\(--no-gpr'),
+        (lambda rn, vit: mvp_seg(rn, gpr=None), "CLIP's own ResNet, but mmseg has no such backbone"),
         (lambda rn, vit: text_model(rn, regularization=dict(type='SpatialRegularization')), 'SpatialRegularization'),
         (lambda rn, vit: text_model(rn, test_classes=['cat, kitten', 'dog']), r"\['cat'\] have several wordings"),
         (lambda rn, vit: lseg(vit, 'ade20k_r101', **FEW), 'patches of 16 pixels only'),
@@ -162,31 +162,31 @@ class TestRefused:
         (lambda rn, vit: lseg(vit, 'ade20k_vit-l16', **FEW), '8 channels carry 4 classes at most and there are 5'),
         (lambda rn, vit: build(dict(type='EncoderDecoder', backbone=RESNET, decode_head=dict(
             type='FCNHead', in_channels=64, channels=8, num_classes=3), test_cfg=dict(mode='whole'))),
-         'FCNHead has no text classifier')], ids=lambda value: str(value)[:20])
+         'EncoderDecoder does not classify by text')], ids=lambda value: str(value)[:20])
     def test_in_one_sentence(self, make, reason, tiny_rn, tiny_vit, tmp_path):
         with pytest.raises(UserError, match=reason) as error:
-            export_baked(*make(tiny_rn, tiny_vit), tmp_path / 'x.pth')
+            export_native(*make(tiny_rn, tiny_vit), tmp_path / 'x.pth')
         assert '\n' not in str(error.value) and not list(tmp_path.iterdir())
 
     def test_without_gpr_the_rest_is_baked(self, tiny_vit):
         cfg, model = mvp_seg(tiny_vit)
         model.decode_head.gpr = None
         images = noise(1, 48, 64)
-        assert torch.equal(maps(bake(cfg, model)[1], images)[0], maps(model, images)[0])
+        assert torch.equal(maps(to_native(cfg, model)[1], images)[0], maps(model, images)[0])
 
     @pytest.mark.parametrize('taken', ['x.pth', 'x.py'])
     def test_files_that_are_there(self, taken, tiny_rn, tmp_path):
         (tmp_path / taken).write_text('precious')
         with pytest.raises(UserError, match=f'{taken} exists already: name a new file'):
-            export_baked(*text_model(tiny_rn), tmp_path / 'x.pth')
+            export_native(*text_model(tiny_rn), tmp_path / 'x.pth')
         assert (tmp_path / taken).read_text() == 'precious' and len(list(tmp_path.iterdir())) == 1
 
     def test_another_ending(self, tiny_rn, tmp_path):
         with pytest.raises(UserError, match='end it in .pth'):
-            export_baked(*text_model(tiny_rn), tmp_path / 'x.onnx')
+            export_native(*text_model(tiny_rn), tmp_path / 'x.onnx')
 
     def test_a_twin_that_does_something_else(self, tiny_rn, tmp_path, monkeypatch):
         cfg, model = text_model(tiny_rn)
-        monkeypatch.setattr('mmseg_mvp.apis.export.baked.fill_head', lambda *args: None)
+        monkeypatch.setattr('mmseg_mvp.apis.export.native.fill_head', lambda *args: None)
         with pytest.raises(UserError, match='of the labels differ'):
-            export_baked(cfg, model, tmp_path / 'x.pth')
+            export_native(cfg, model, tmp_path / 'x.pth')

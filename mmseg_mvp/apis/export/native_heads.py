@@ -22,12 +22,12 @@ CHANNEL_NORM = dict(type='mmseg.models.utils.LayerNorm2d', eps=1e-12)
 
 
 def head_config(head: BaseDecodeHead, own: dict, embedding: Tensor | None) -> dict:
-    """Return the config of the stock head (mmseg's own) that replaces a head.
+    """Return the config of the native head, mmseg's own, that replaces a head.
 
     Args:
         head (BaseDecodeHead): Head with a text classifier.
         own (dict): Config of this head.
-        embedding (Tensor, optional): Projection of the stock backbone's features to the input of the head,
+        embedding (Tensor, optional): Projection of the native backbone's features to the input of the head,
             (D, width); None if they are equal.
 
     Returns:
@@ -40,41 +40,41 @@ def head_config(head: BaseDecodeHead, own: dict, embedding: Tensor | None) -> di
     if isinstance(head, MultiPromptTextHead):
         return dict(_cosine_config(head, embedding), **classes)
     if not isinstance(head, TextHeadMixin):
-        raise _no_head(head, 'only those of MultiPromptTextHead and TextHeadMixin are known')
+        raise _no_head(head, 'only MultiPromptTextHead and heads of TextHeadMixin can be converted')
     if not isinstance(head.conv_seg.regularization, nn.Identity):
-        raise _no_head(head, 'none smooths its scores by a SpatialRegularization')
+        raise _no_head(head, 'no head of mmseg has a SpatialRegularization')
     kept = {key: value for key, value in own.items() if key not in TEXT_KEYS}
     if isinstance(head, LSegHead):
         return dict(_lseg_config(head, own), **classes)
     if isinstance(head, DeepLabV2Head):
         return dict(kept, type='ASPPHead', dilations=head.branches.dilations, **classes)
-    stock = next(base for base in type(head).__mro__
+    native = next(base for base in type(head).__mro__
                  if not issubclass(base, TextHeadMixin) and not base.__module__.startswith('mmseg_mvp'))
-    return dict(kept, type=stock.__name__, **classes)
+    return dict(kept, type=native.__name__, **classes)
 
 
 @torch.no_grad()
-def fill_head(stock: BaseDecodeHead, head: BaseDecodeHead, embedding: Tensor | None) -> None:
-    """Copy the parameters of a head and the embeddings of its classes to the stock head.
+def fill_head(native: BaseDecodeHead, head: BaseDecodeHead, embedding: Tensor | None) -> None:
+    """Copy the parameters of a head and the embeddings of its classes to the native head.
 
     Args:
-        stock (BaseDecodeHead): Head built from :func:`head_config`.
+        native (BaseDecodeHead): Head built from :func:`head_config`.
         head (BaseDecodeHead): Head with a text classifier.
         embedding (Tensor, optional): As in :func:`head_config`.
 
     Raises:
-        UserError: If the parameters or layers of the stock head do not match.
+        UserError: If the parameters or layers of the native head do not match.
     """
     if isinstance(head, MultiPromptTextHead):
-        return _fill_cosine(stock, head, embedding)
+        return _fill_cosine(native, head, embedding)
     weight, bias = _products(head.conv_seg)
     if isinstance(head, LSegHead):
-        weight, bias = _fill_lseg(stock, head, weight, bias)
+        weight, bias = _fill_lseg(native, head, weight, bias)
     elif isinstance(head, DeepLabV2Head):
-        _fill_sum(stock, head)
+        _fill_sum(native, head)
     else:
-        _load(stock, head)
-    _fill_conv_seg(stock, weight, bias)
+        _load(native, head)
+    _fill_conv_seg(native, weight, bias)
 
 
 def is_exact(head: BaseDecodeHead) -> bool:
@@ -83,7 +83,7 @@ def is_exact(head: BaseDecodeHead) -> bool:
 
 
 def _no_head(head: BaseDecodeHead, reason: str) -> UserError:
-    return UserError(f'{type(head).__name__} can\'t be baked into a head of mmseg, since {reason}: export it as ONNX')
+    return UserError(f'{type(head).__name__} has no equivalent in mmseg, because {reason}: export it as ONNX')
 
 
 def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
@@ -96,20 +96,20 @@ def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
     return weights @ layer.projection.weight[:, :, 0, 0], weights @ layer.projection.bias
 
 
-def _fill_conv_seg(stock: BaseDecodeHead, weight: Tensor, bias: Tensor) -> None:
+def _fill_conv_seg(native: BaseDecodeHead, weight: Tensor, bias: Tensor) -> None:
     """Set ``conv_seg`` to weight (C, n) and bias (C,); channels beyond n get zero weights."""
-    stock.conv_seg.weight.zero_()
-    stock.conv_seg.weight[:, :weight.shape[1], 0, 0] = weight
-    stock.conv_seg.bias.copy_(bias)
+    native.conv_seg.weight.zero_()
+    native.conv_seg.weight[:, :weight.shape[1], 0, 0] = weight
+    native.conv_seg.bias.copy_(bias)
 
 
-def _load(stock: BaseDecodeHead, head: BaseDecodeHead, *filled: str) -> None:
+def _load(native: BaseDecodeHead, head: BaseDecodeHead, *filled: str) -> None:
     """Copy all parameters except ``conv_seg`` and those of the prefixes ``filled``, which the caller sets."""
     own = {name: value for name, value in head.state_dict().items() if not name.startswith('conv_seg.')}
-    missing, unexpected = stock.load_state_dict(own, strict=False)
+    missing, unexpected = native.load_state_dict(own, strict=False)
     wrong = [*unexpected, *(name for name in missing if not name.startswith(('conv_seg.', *filled)))]
     if wrong:
-        raise _no_head(head, f'{type(stock).__name__} has not the same parameters, such as {wrong[0]}')
+        raise _no_head(head, f'{type(native).__name__} has other parameters, such as {wrong[0]}')
 
 
 def _pass_through(module: ConvModule, matrix: Tensor, bias: Tensor) -> None:
@@ -130,24 +130,24 @@ def _pass_through(module: ConvModule, matrix: Tensor, bias: Tensor) -> None:
     shift[:len(bias)] = bias
 
 
-def _check_relu(stock: BaseDecodeHead, module: ConvModule, head: BaseDecodeHead) -> None:
+def _check_relu(native: BaseDecodeHead, module: ConvModule, head: BaseDecodeHead) -> None:
     norm = module.norm if module.with_norm else None
     if not isinstance(module.activate, nn.ReLU) or not isinstance(norm, _BatchNorm | None):
-        raise _no_head(head, f'{type(stock).__name__} must have ReLU and BatchNorm or no norm for that')
+        raise _no_head(head, f'{type(native).__name__} must have ReLU and BatchNorm or no norm for that')
 
 
-def _fill_sum(stock: BaseDecodeHead, head: DeepLabV2Head) -> None:
+def _fill_sum(native: BaseDecodeHead, head: DeepLabV2Head) -> None:
     """Set ASPP's bottleneck to DeepLabV2's sum of branches: weight 0 for the image pool, 1 for each branch.
 
     The ReLU of each branch is part of both heads, so the branches are not negative.
     """
-    _check_relu(stock, stock.bottleneck, head)
-    stock.aspp_modules.load_state_dict(head.branches.state_dict())
-    for parameter in stock.image_pool.parameters():
+    _check_relu(native, native.bottleneck, head)
+    native.aspp_modules.load_state_dict(head.branches.state_dict())
+    for parameter in native.image_pool.parameters():
         parameter.zero_()
     identity = torch.eye(head.channels)
     matrix = torch.cat([torch.zeros_like(identity), *[identity] * len(head.branches)], dim=1)
-    _pass_through(stock.bottleneck, matrix, torch.zeros(head.channels))
+    _pass_through(native.bottleneck, matrix, torch.zeros(head.channels))
 
 
 def _lseg_config(head: LSegHead, own: dict) -> dict:
@@ -164,11 +164,11 @@ def _lseg_config(head: LSegHead, own: dict) -> dict:
                 norm_cfg=own.get('norm_cfg', dict(type='BN')))
 
 
-def _fill_lseg(stock: BaseDecodeHead, head: LSegHead, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+def _fill_lseg(native: BaseDecodeHead, head: LSegHead, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Set DPT's last convolution to compute the scores; return the remaining classifier, (C, 2C) and (C,)."""
-    _check_relu(stock, stock.project, head)
-    _load(stock, head, 'project.')
-    _pass_through(stock.project, torch.cat([weight, -weight]), torch.cat([bias, -bias]))
+    _check_relu(native, native.project, head)
+    _load(native, head, 'project.')
+    _pass_through(native.project, torch.cat([weight, -weight]), torch.cat([bias, -bias]))
     identity = torch.eye(len(weight))
     return torch.cat([identity, -identity], dim=1), torch.zeros_like(bias)
 
@@ -181,18 +181,20 @@ def _cosine_config(head: MultiPromptTextHead, embedding: Tensor | None) -> dict:
                 concat_input=not isinstance(head.projection, nn.Identity))
 
 
-def _fill_cosine(stock: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:
-    """Set FCNHead to ``tau_1 sum_i cos(f, t_i)``, by mmseg's norm over the channels of ``[f, -f]``, ``f = P x + b``."""
+def _fill_cosine(native: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:
+    """Set FCNHead to ``logit_scale sum_i cos(f, t_i)``, by mmseg's norm over the channels of ``[f, -f]``,
+    ``f = P x + b``.
+    """
     size, projection = head.classifier.embed_dim, head.projection
     linear = torch.eye(size) if isinstance(projection, nn.Identity) else projection.weight[:, :, 0, 0]
     linear = linear if embedding is None else linear @ embedding
-    layer = stock.conv_cat if stock.concat_input else stock.convs[0]
+    layer = native.conv_cat if native.concat_input else native.convs[0]
     layer.conv.weight.zero_()
     layer.conv.weight[:, :linear.shape[1], 0, 0] = torch.cat([linear, -linear])
-    if stock.concat_input:
+    if native.concat_input:
         # A convolution before a norm has no bias. The other convolution has zero weights and outputs a constant 1.
-        stock.convs[0].conv.weight.zero_()
-        stock.convs[0].norm.bias[0] = 1
+        native.convs[0].conv.weight.zero_()
+        native.convs[0].norm.bias[0] = 1
         layer.conv.weight[:, linear.shape[1], 0, 0] = torch.cat([projection.bias, -projection.bias])
-    weights = head.tau_1 * head.classifier.fused_weights()[0] / (2 * size**0.5)
-    _fill_conv_seg(stock, torch.cat([weights, -weights], dim=1), weights.new_zeros(len(weights)))
+    weights = head.logit_scale * head.class_weights()[0] / (2 * size**0.5)
+    _fill_conv_seg(native, torch.cat([weights, -weights], dim=1), weights.new_zeros(len(weights)))

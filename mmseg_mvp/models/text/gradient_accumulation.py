@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-class StepEmbeddings:
+class AccumulatedEmbeddings:
     """Text embeddings shared by the micro-batches of gradient accumulation.
 
     Prompts are constant between optimizer steps, so all micro-batches use the same embeddings. Each micro-batch adds
@@ -14,12 +14,12 @@ class StepEmbeddings:
     gradients are linear. The prompts receive their gradient in the last backward pass, as DDP expects.
 
     Attributes:
-        ends (bool): True if the optimizer steps after this micro-batch. It stays True unless
+        is_last (bool): True if the optimizer steps after this micro-batch. It stays True unless
             :class:`mmseg_mvp.engine.TextOncePerStepHook` changes it.
     """
 
     def __init__(self) -> None:
-        self.ends = True
+        self.is_last = True
         self._key = self._state = self._shared = None
 
     def __call__(self, prompts: nn.Module, key: Hashable, encode: Callable[[], Tensor]) -> Tensor:
@@ -27,16 +27,16 @@ class StepEmbeddings:
 
         ``key`` has the inputs of ``encode`` in addition to ``prompts.state()``, such as the names.
         """
-        if self.ends and self._shared is None:
+        if self.is_last and self._shared is None:
             return encode()
         state = prompts.state()
         # Prompts loaded within a step invalidate the accumulated gradient.
         if self._shared is None or self._key != key or not torch.equal(self._state, state):
             self._key, self._state, self._shared = key, state.clone(), _Shared(encode(), tuple(prompts.parameters()))
         shared = self._shared
-        if self.ends:
+        if self.is_last:
             self._shared = None
-        return _Share.apply(shared, self.ends, *shared.sources)
+        return _Share.apply(shared, self.is_last, *shared.sources)
 
 
 class _Shared:

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmseg_mvp.models.utils import bands
-from mmseg_mvp.models.utils.bands import resize_maps, resize_matrices, resize_matrix, tiles
+from mmseg_mvp.models.utils import tiled_resize
+from mmseg_mvp.models.utils.tiled_resize import resize_maps, resize_matrices, resize_matrix, tiles
 
 
 @pytest.fixture(params=['classes first', 'classes last'])
@@ -42,7 +42,7 @@ def test_matrices_cached_in_inference_mode_serve_training():
 @pytest.mark.parametrize('budget', [1, 40, 300, 10**6])
 @pytest.mark.parametrize('align_corners', [False, True])
 def test_tiles_cover_the_map_once_within_the_budget(maps, budget, align_corners, monkeypatch):
-    monkeypatch.setitem(bands.TILE_VALUES, 'cpu', budget)
+    monkeypatch.setitem(tiled_resize.TILE_VALUES, 'cpu', budget)
     matrices = resize_matrices(maps, (19, 31), align_corners)
     found = torch.zeros(5, 19, 31, dtype=torch.float64)
     count = torch.zeros(19, 31)
@@ -57,6 +57,6 @@ def test_tiles_cover_the_map_once_within_the_budget(maps, budget, align_corners,
 
 
 def test_a_tile_reads_only_what_it_depends_on(monkeypatch):
-    monkeypatch.setitem(bands.TILE_VALUES, 'cpu', 16 * 16)
+    monkeypatch.setitem(tiled_resize.TILE_VALUES, 'cpu', 16 * 16)
     matrices = resize_matrices(torch.zeros(1, 32, 32), (512, 512), False)
     assert max(part.stop - part.start for tile in tiles(*matrices, 1) for part in tile.source) == 3

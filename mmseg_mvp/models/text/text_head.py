@@ -1,0 +1,32 @@
+"""Contract of decode heads that classify by text."""
+from mmseg.models.segmentors import BaseSegmentor
+from torch import Tensor, nn
+
+from .text_classifier import TextClassifier
+
+
+class TextHead:
+    """Base of decode heads that classify by text embeddings; mix it into mmseg's ``BaseDecodeHead``.
+
+    The segmentor, the hooks and the exports use these members only.
+
+    Attributes:
+        classifier (TextClassifier): Names, prompts and text embeddings.
+        gpr (GPR, optional): Global Prompt Refining; None without.
+    """
+    classifier: TextClassifier
+
+    def class_weights(self) -> Tensor:
+        """Return the text embeddings that score features, (V, S, D): segmentation views, then GPR's global view."""
+        raise NotImplementedError
+
+    def replace_classifier(self, classifier: nn.Module) -> None:
+        """Replace the classifier, for exports with constant or given embeddings."""
+        self.classifier = classifier
+
+
+def find_text_head(model: nn.Module) -> TextHead | None:
+    """Return the decode head of a segmentor if it classifies by text, else None."""
+    if isinstance(model, BaseSegmentor) and model.with_decode_head and isinstance(model.decode_head, TextHead):
+        return model.decode_head
+    return None
