@@ -1,6 +1,6 @@
 """Export a model: python tools/export.py CONFIG [CHECKPOINT] --format FORMAT --out FILE [--classes NAMES]; see --help.
 
-baked       NAME.pth and NAME.py that run in MMSegmentation alone, for a fixed list of classes
+mmseg       NAME.pth and NAME.py that run in MMSegmentation alone, for a fixed list of classes
 onnx        the whole model, from images to label maps, for a fixed list of classes or, with --open-vocabulary, for any
 embeddings  text embeddings of a list of classes as NAME.npz, for an ONNX file with an open vocabulary
 prompts     learned prompts as NAME.safetensors, for mmseg_mvp.apis.load_prompts and from_pretrained
@@ -15,6 +15,7 @@ try:
     from mmseg_mvp.apis.files import check_new_file
     from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.models import OpenVocabEncoderDecoder, find_text_head
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -26,25 +27,25 @@ from mmseg.registry import MODELS
 
 from mmseg_mvp.without_cuda import replace_sync_bn
 
-FORMATS = ('baked', 'onnx', 'embeddings', 'prompts')
+FORMATS = ('mmseg', 'onnx', 'embeddings', 'prompts')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is exported as built')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', metavar='FILE', required=True, help='new file')
     parser.add_argument('--classes', metavar='NAMES',
-                        help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
+                        help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line and '
                              'synonyms after commas, or a label set such as ade20k (default: the config\'s test '
                              'classes)')
-    parser.add_argument('--no-gpr', action='store_true', help='leave Global Prompt Refining out')
-    parser.add_argument('--opset', type=int, default=17, help='onnx: version of the operators')
-    parser.add_argument('--scores', action='store_true', help='onnx: give the logits as well')
-    parser.add_argument('--open-vocabulary', action='store_true', help='onnx: take the embeddings as an input')
+    parser.add_argument('--no-gpr', action='store_true', help='export without Global Prompt Refining')
+    parser.add_argument('--opset', type=int, default=17, help='onnx: operator set version (default: %(default)s)')
+    parser.add_argument('--scores', action='store_true', help='onnx: also return the logits')
+    parser.add_argument('--open-vocabulary', action='store_true', help='onnx: make the text embeddings an input')
     parser.add_argument('--shape', type=int, nargs=3, metavar=('BATCH', 'HEIGHT', 'WIDTH'),
-                        help='onnx: fix the input (default: any)')
+                        help='onnx: fixed input shape (default: dynamic)')
     parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings of the config')
     cli.add_trust_argument(parser)
@@ -62,7 +63,7 @@ def check_flags(args: argparse.Namespace) -> None:
     if args.format == 'onnx':
         check_onnx(args.opset)
     elif given:
-        raise UserError(f'--{given[0].replace("_", "-")} belongs to --format onnx, not to {args.format}; leave it away')
+        raise UserError(f'--{given[0].replace("_", "-")} belongs to --format onnx, not to {args.format}; omit it')
     if args.shape and min(args.shape) < 1:
         raise UserError(f'--shape {" ".join(map(str, args.shape))}: batch, height and width must be at least 1')
 
@@ -79,12 +80,12 @@ def build(cfg, args: argparse.Namespace):
     if args.checkpoint:
         load_checkpoint(model, args.checkpoint, map_location='cpu')
     elif learned := [name for name, parameter in model.named_parameters() if parameter.requires_grad]:
-        print(f'No checkpoint was given, so {len(learned)} parameters are exported at their untrained start, such as '
-              f'{learned[0]}.', file=sys.stderr)
+        print(f'No checkpoint was given, so {len(learned)} parameters are exported with their initial, untrained '
+              f'values, such as {learned[0]}.', file=sys.stderr)
     if args.classes:
-        if not hasattr(model, 'set_classes'):
-            raise UserError(f'{type(model).__name__} can\'t take other classes: set model.type to '
-                            f'OpenVocabEncoderDecoder or CLIPEncoderDecoder, or leave --classes away')
+        if not isinstance(model, OpenVocabEncoderDecoder):
+            raise UserError(f'{type(model).__name__} takes no other classes: set model.type to '
+                            f'OpenVocabEncoderDecoder or CLIPEncoderDecoder, or omit --classes')
         model.set_classes(args.classes)
     if args.no_gpr:
         remove_gpr(model)
@@ -97,9 +98,10 @@ def remove_gpr(model) -> None:
     Raises:
         UserError: If the head has no GPR.
     """
-    if getattr(model.decode_head, 'gpr', None) is None:
-        raise UserError(f'--no-gpr: {type(model.decode_head).__name__} has no GPR as configured; leave the flag away')
-    model.decode_head.gpr = None
+    head = find_text_head(model)
+    if head is None or head.gpr is None:
+        raise UserError(f'--no-gpr: {type(model).__name__} has no GPR to remove; omit the flag')
+    head.gpr = None
 
 
 def export(cfg, model, args: argparse.Namespace) -> None:
@@ -113,8 +115,8 @@ def export(cfg, model, args: argparse.Namespace) -> None:
     else:
         same = apis.export_native(cfg, model, args.out)
         reason = difference(model)
-        print(f'{100 * same:.2f} % of the labels of random pictures are those of the model'
-              f'{f", since {reason}" if reason else ""}.')
+        print(f'{100 * same:.2f} % of the labels of random images equal those of the model'
+              f'{f", because {reason}" if reason else ""}.')
     print(f'Written to {args.out}.')
 
 
@@ -124,8 +126,8 @@ def export_onnx(cfg, model, args: argparse.Namespace) -> None:
     apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary,
                      args.shape and tuple(args.shape), resize=as_json(resizes))
     windows = f', not in windows of {model.test_cfg.crop_size} pixels' if model.test_cfg.mode == 'slide' else ''
-    print(f'The file does what the model does with random pictures. It takes them whole{windows}, as RGB bytes, in the '
-          f'size that the test pipeline makes: {resizes or "their own"}.')
+    print(f'The results of file and model agree on random images. The file takes whole images{windows}, as RGB bytes, '
+          f'resized by the steps of the test pipeline: {resizes or "none"}.')
 
 
 def main() -> None:

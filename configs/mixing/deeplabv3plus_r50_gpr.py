@@ -28,7 +28,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c')),
     decode_head=dict(
         type='GPRDeepLabV3PlusHead',
-        gpr=dict(type='GPR', gamma=1., tau=1.),
+        gpr=dict(type='GPR', gamma=1., temperature=1.),
         loss_presence=dict(type='PresenceLoss', loss_weight=1.0),
         num_classes=150,
         in_channels=2048,

@@ -131,7 +131,7 @@ def inference_pipeline(cfg: Config) -> Compose:
         raise UserError('The config has neither a test_pipeline nor a test_dataloader: test_pipeline = '
                         '[dict(type=\'Resize\', ...), dict(type=\'PackSegInputs\')] defines how images are resized.')
     kept = [step for step in steps if not _name(step).startswith('Load')]
-    kept = [dict(type='PackSegInputs') if _name(step) == 'PackLabelList' else step for step in kept]
+    kept = [dict(type='PackSegInputs') if _name(step) in ('PackVocabulary', 'PackLabelList') else step for step in kept]
     return Compose([TRANSFORMS.build(dict(step)) for step in (dict(type='LoadImageFromNDArray'), *kept)])
 
 

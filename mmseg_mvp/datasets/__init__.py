@@ -4,9 +4,9 @@ from .episodes import COCO20iDataset, FSS1000Dataset, PASCAL5iDataset
 from .even_sampler import EvenSampler
 from .toy import DrawToyScene, ToySceneDataset
 from .transforms import (CountingRandomCrop, HideClasses, HideEverything, LoadCheckedAnnotations, LoadCheckedImage,
-                         LoadEpisodeAnnotations, PackLabelList)
+                         LoadEpisodeAnnotations, PackVocabulary)
 from .voc20 import PascalVOC20Dataset
 
 __all__ = ['COCO20iDataset', 'CountingRandomCrop', 'DrawToyScene', 'EvenSampler', 'FSS1000Dataset', 'HideClasses',
            'HideEverything', 'LoadCheckedAnnotations', 'LoadCheckedImage', 'LoadEpisodeAnnotations', 'PASCAL5iDataset',
-           'PackLabelList', 'PascalVOC20Dataset', 'ToySceneDataset', 'check_data']
+           'PackVocabulary', 'PascalVOC20Dataset', 'ToySceneDataset', 'check_data']

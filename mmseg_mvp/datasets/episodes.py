@@ -26,7 +26,7 @@ NUM_PAPER_EPISODES = 1000
 class EpisodeDataset(BaseSegDataset):
     """Base class of data sets of episodes.
 
-    A sample has a ``label_list``, ``['others', ENTRY]``, with ENTRY the vocabulary entry of the class. Its
+    A sample has a ``vocabulary``, ``['others', ENTRY]``, with ENTRY the vocabulary entry of the class. Its
     ``foreground`` is the lowest and highest mask value of the class, which :class:`LoadEpisodeAnnotations` turns into
     label 1. ``metainfo['episode_classes']`` has all classes of the split. All files are local.
 
@@ -85,7 +85,7 @@ class EpisodeDataset(BaseSegDataset):
 
     def _sample(self, name: str, label: int, entry: str) -> dict:
         image, mask = self._paths(name)
-        return dict(img_path=image, seg_map_path=mask, label_list=['others', entry], foreground=self._foreground(label),
+        return dict(img_path=image, seg_map_path=mask, vocabulary=['others', entry], foreground=self._foreground(label),
                     reduce_zero_label=False, seg_fields=[])
 
     def _check_classes(self, pairs: Pairs, entries: dict[int, str]) -> None:

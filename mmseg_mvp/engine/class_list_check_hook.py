@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
-from mmseg_mvp.datasets import PackLabelList
+from mmseg_mvp.datasets import PackVocabulary
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import find_text_head
 
@@ -14,7 +14,7 @@ from mmseg_mvp.models import find_text_head
 class ClassListCheckHook(Hook):
     """Hook that compares the classes of a data set with the classes of the model before the first image.
 
-    The model's classes are the vocabulary of the text head, or of ``PackLabelList`` if the pipeline ends with it.
+    The model's classes are the vocabulary of the text head, or of ``PackVocabulary`` if the pipeline ends with it.
 
     Labels are indices, so another length or order would silently assign wrong names. Different names in a list of the
     same length are accepted, because a vocabulary can reword classes.
@@ -43,10 +43,10 @@ def _check(runner, dataset, training: bool) -> None:
     vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary
     for leaf in _leaves(dataset):
         packing = getattr(leaf, 'pipeline', None) and leaf.pipeline.transforms[-1]
-        if isinstance(packing, PackLabelList):
+        if isinstance(packing, PackVocabulary):
             if packing.vocabulary is not None:
                 compare_class_lists(leaf.metainfo['classes'], list(packing.vocabulary),
-                                    f'PackLabelList.classes of {type(leaf).__name__}')
+                                    f'PackVocabulary.classes of {type(leaf).__name__}')
         elif 'classes' in leaf.metainfo:
             compare_class_lists(leaf.metainfo['classes'], list(vocabulary),
                                 f"decode_head.{'train' if training else 'test'}_classes")

@@ -21,7 +21,7 @@ from .zero_shot_iou import ZeroShotIoUMetric, class_iou
 class FewShotIoUMetric(IoUMetric):
     """IoU of HSNet (Min et al., ICCV 2021) and LSeg (Li et al., ICLR 2022) on PASCAL-5i, COCO-20i and FSS-1000.
 
-    The class of a sample is the second name of its ``label_list``, label 1. Label 0 is everything else. Intersections
+    The class of a sample is the second name of its ``vocabulary``, label 1. Label 0 is everything else. Intersections
     and unions are summed over all samples of a class. ``mIoU`` is the mean IoU of label 1 over classes. ``FBIoU`` is
     the mean IoU of both labels after summation over all classes.
 
@@ -81,11 +81,11 @@ class FewShotIoUMetric(IoUMetric):
 
 
 def _class_of(sample: dict) -> str:
-    names = list(sample.get('label_list', ()))
+    names = list(sample.get('vocabulary', ()))
     if len(names) != 2:
-        raise UserError(f'FewShotIoUMetric takes samples with a label_list of two, others and a class, and '
+        raise UserError(f'FewShotIoUMetric takes samples with a vocabulary of two, others and a class, but '
                         f'{sample.get("img_path", "a sample")!r} has {names or "none"}: test a data set of episodes, '
-                        'such as PASCAL5iDataset, and end its pipeline with PackLabelList.')
+                        'such as PASCAL5iDataset, and end its pipeline with PackVocabulary.')
     return names[1]
 
 

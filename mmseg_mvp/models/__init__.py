@@ -12,4 +12,5 @@ __all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'GP
            'GPRHeadMixin', 'KnowledgeTransfer', 'LSegHead', 'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel',
            'MultiPromptTextHead', 'OCLoss', 'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss',
            'SpatialRegularization', 'TemplatePrompts', 'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead',
-           'TextFCNHead', 'TextHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead', 'find_text_head']
+           'TextFCNHead', 'TextHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead',
+           'find_text_head']

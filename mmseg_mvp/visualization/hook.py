@@ -122,18 +122,18 @@ class SideBySideVisualizationHook(Hook):
             runner.visualizer.show(picture, name, wait_time=self.wait_time)
 
 
-def label_list(sample: SegDataSample) -> list[str]:
-    """Return the names of a sample's label list, or an empty list."""
-    return list(sample.metainfo.get('label_list') or ())
+def sample_classes(sample: SegDataSample) -> list[str]:
+    """Return the names in a sample's own vocabulary, or an empty list."""
+    return list(sample.metainfo.get('vocabulary') or ())
 
 
 def names_and_colours(sample: SegDataSample, metainfo: dict) -> tuple[Sequence[str], Sequence[Sequence[int]]]:
     """Return class names and RGB colours of a sample.
 
-    Names are its label list, if present, else those in the data set. Colours are the palette of the data set if its
+    Names are its own vocabulary, if present, else those in the data set. Colours are the palette of the data set if its
     length fits, else :func:`distinct_colours`.
     """
-    classes, palette = tuple(label_list(sample) or metainfo['classes']), metainfo.get('palette') or ()
+    classes, palette = tuple(sample_classes(sample) or metainfo['classes']), metainfo.get('palette') or ()
     return classes, palette if len(palette) == len(classes) else distinct_colours(len(classes))
 
 
@@ -151,7 +151,7 @@ def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegData
 
 def picture_name(sample: SegDataSample, count: int) -> str:
     """Return a file name without extension: image name and, for an episode, class; else the image count."""
-    stem, names = Path(str(sample.get('img_path') or '')).stem, label_list(sample)
+    stem, names = Path(str(sample.get('img_path') or '')).stem, sample_classes(sample)
     if stem and len(names) == 2:
         stem = f'{stem}__{names[1]}'
     return file_name(stem) or f'{count:06d}'

@@ -31,7 +31,7 @@ TRANSFORM_SETTINGS = [
     *[dict(type='CountingRandomCrop', crop_size=value) for value in (0, -1, (0, 4), 'a', None, (3, 4, 5), (1.5, 2))],
     *[dict(type='CountingRandomCrop', crop_size=4, cat_max_ratio=value) for value in ('a', None, NAN, -1, 0, 2)],
     *[dict(type='CountingRandomCrop', crop_size=4, ignore_index=value) for value in ('x', None, -1, 256)],
-    *[dict(type='PackLabelList', classes=value) for value in (3, [], '', [None])],
+    *[dict(type='PackVocabulary', classes=value) for value in (3, [], '', [None])],
     dict(type='HideClasses', classes=None, unseen='voc20:unseen'), dict(type='HideClasses', classes='voc20', unseen=3),
     dict(type='HideClasses', classes='voc20', unseen=['dragon'])]
 
@@ -90,5 +90,5 @@ def test_metrics_of_label_maps(kind, prediction, truth):
     metric = METRICS.build(dict(type=kind))
     metric.dataset_meta = dict(classes=('others', 'cat'))
     sample = dict(pred_sem_seg=dict(data=prediction), gt_sem_seg=dict(data=truth), img_path='x.jpg',
-                  label_list=dict(others=('others',), cat=('cat',)))
+                  vocabulary=dict(others=('others',), cat=('cat',)))
     refused(lambda: metric.process({}, [sample]))

@@ -57,7 +57,7 @@ def file_labels(sample, name):
     if name == 'fss1000':
         return (values >= 128).astype(int)
     names = class_names('voc20' if name == 'pascal5i' else 'coco80')
-    return np.where(values == 255, 255, values == 1 + names.index(list(sample.label_list)[1]))
+    return np.where(values == 255, 255, values == 1 + names.index(list(sample.vocabulary)[1]))
 
 
 @pytest.mark.parametrize('fold', range(4))
@@ -87,7 +87,7 @@ def test_a_test_image_is_squashed_and_compared_so(name, trees):
         sample = item['data_samples']
         image = Image.open(sample.img_path).resize((480, 480), Image.BILINEAR)  # what torchvision's Resize does
         assert np.array_equal(item['inputs'].numpy()[::-1].transpose(1, 2, 0), np.array(image))
-        assert sample.ori_shape == sample.img_shape == (480, 480) and list(sample.label_list)[0] == 'others'
+        assert sample.ori_shape == sample.img_shape == (480, 480) and list(sample.vocabulary)[0] == 'others'
         rows, columns = np.arange(480) * HEIGHT // 480, np.arange(480) * WIDTH // 480
         assert np.array_equal(sample.gt_sem_seg.data[0], file_labels(sample, name)[rows][:, columns])
 
@@ -109,11 +109,11 @@ def test_a_training_batch(name, trees):
     cfg.train_dataloader.batch_size = 6
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
     names = DATASETS.build(cfg.train_dataloader.dataset).metainfo['episode_classes']
-    assert len({tuple(sample.label_list) for sample in batch['data_samples']}) > 1
+    assert len({tuple(sample.vocabulary) for sample in batch['data_samples']}) > 1
     for image, sample in zip(batch['inputs'], batch['data_samples'], strict=True):
         labels = sample.gt_sem_seg.data
         assert image.dtype == torch.uint8 and image.shape[1:] == labels.shape[1:] and max(image.shape[1:]) <= 480
-        assert list(sample.label_list)[0] == 'others' and list(sample.label_list)[1] in names
+        assert list(sample.vocabulary)[0] == 'others' and list(sample.vocabulary)[1] in names
         assert set(labels.unique().tolist()) <= set(np.unique(file_labels(sample, name)).tolist())
 
 

@@ -54,7 +54,7 @@ def fss(root, **kwargs):
 def pairs(dataset, depth=1):
     """(the last ``depth`` parts of the image's path without its ending, name of the class) of each sample."""
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
-    return [('/'.join(one['img_path'][:-4].split('/')[-depth:]), class_names(one['label_list'])[1]) for one in samples]
+    return [('/'.join(one['img_path'][:-4].split('/')[-depth:]), class_names(one['vocabulary'])[1]) for one in samples]
 
 
 def refused(build, *args, **kwargs):
@@ -74,7 +74,7 @@ class TestPascal:
         assert pairs(dataset) == [('2007_000020', 'tvmonitor'), ('2007_000016', 'pottedplant'),
                                   ('2007_000017', 'sheep'), ('2007_000020', 'sofa'), ('2007_000001', 'train')]
         first = dataset.get_data_info(0)
-        assert first['label_list'] == ['others', 'tvmonitor = tv monitor'] and first['foreground'] == (20, 20)
+        assert first['vocabulary'] == ['others', 'tvmonitor = tv monitor'] and first['foreground'] == (20, 20)
         assert first['img_path'] == str(root / 'JPEGImages/2007_000020.jpg')
         assert first['seg_map_path'] == str(root / 'SegmentationClassAug/2007_000020.png')
         assert dataset.metainfo['classes'] == ('others', 'object') and len(dataset.metainfo['palette']) == 2
@@ -110,8 +110,8 @@ class TestPascal:
 
     def test_names_as_the_data_set_says_them(self, roots):
         dataset = pascal(roots['pascal'], 3, vocabulary=class_names('voc20'))
-        assert load_vocabulary(dataset.get_data_info(0)['label_list'])['pottedplant'] == ('pottedplant',)
-        assert load_vocabulary(pascal(roots['pascal'], 3).get_data_info(0)['label_list']) == {
+        assert load_vocabulary(dataset.get_data_info(0)['vocabulary'])['pottedplant'] == ('pottedplant',)
+        assert load_vocabulary(pascal(roots['pascal'], 3).get_data_info(0)['vocabulary']) == {
             'others': ('others',), 'pottedplant': ('potted plant',)}
         assert 'has 59 classes: give it all 20' in refused(pascal, roots['pascal'], vocabulary='context59')
 
@@ -193,7 +193,7 @@ class TestCoco:
 
     def test_masks_count_classes_from_one(self, roots):
         sample = coco(roots['coco'], 3).get_data_info(2)
-        assert sample['label_list'] == ['others', 'truck'] and sample['foreground'] == (8, 8)
+        assert sample['vocabulary'] == ['others', 'truck'] and sample['foreground'] == (8, 8)
         assert sample['seg_map_path'] == str(roots['coco'] / 'annotations/val2014/COCO_val2014_000000000007.png')
 
     def test_the_papers_episodes_are_the_published_draw(self, with_lists):
@@ -302,7 +302,7 @@ class TestFSS:
 
     def test_folders_are_said_as_words(self, roots):
         sample = fss(roots['fss']).get_data_info(0)
-        assert load_vocabulary(sample['label_list']) == {
+        assert load_vocabulary(sample['vocabulary']) == {
             'others': ('others',), "abe's_flyingfish": ("abe's flyingfish",)}
         assert sample['foreground'] == (128, 255) and sample['seg_map_path'].endswith("FSS-1000/abe's_flyingfish/1.png")
 

@@ -55,7 +55,7 @@ def test_every_pixel_has_the_name_of_its_file(cfg, part):
     assert len(dataset) == 2
     for item in dataset:
         sample = item['data_samples']
-        names = np.array([*sample.label_list, None], dtype=object)
+        names = np.array([*sample.vocabulary, None], dtype=object)
         labels = sample.gt_sem_seg.data[0].numpy().astype(int)
         found = names[np.where(labels == 255, -1, labels)]
         assert np.array_equal(found, names_in_file(sample.seg_map_path, part.type))
@@ -67,7 +67,7 @@ def test_a_batch_has_samples_with_lists_of_their_own(cfg):
     batches = iter(Runner.build_dataloader(loader, seed=0))
     for _ in range(2):
         batch = next(batches)
-        lists = [sample.label_list for sample in batch['data_samples']]
+        lists = [sample.vocabulary for sample in batch['data_samples']]
         assert sorted(map(len, lists)) == [19, 19, 65, 150, 171]
         assert all(image.shape[0] == 3 and max(image.shape[1:]) <= 480 for image in batch['inputs'])
         for sample, one in zip(batch['data_samples'], lists):
@@ -103,4 +103,4 @@ def test_evaluation_is_that_of_ade20k(cfg):
         assert cfg[key] == base[key]
     assert DATASETS.build(cfg.test_dataloader.dataset).metainfo['classes'] == DATASETS.get(
         'ADE20KDataset').METAINFO['classes']
-    assert 'label_list' not in DATASETS.build(cfg.val_dataloader.dataset)[0]['data_samples']
+    assert 'vocabulary' not in DATASETS.build(cfg.val_dataloader.dataset)[0]['data_samples']

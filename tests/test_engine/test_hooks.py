@@ -13,7 +13,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_mvp.datasets import PackLabelList
+from mmseg_mvp.datasets import PackVocabulary
 from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, SoloModelWrapper, iteration_seed_hook
 from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
 from mmseg_mvp.errors import UserError
@@ -140,12 +140,12 @@ def test_data_sets_that_bring_their_label_lists_are_compared_with_those():
     model = Segmentor(Head({'a': (), 'b': ()}, {}))
     dataset = SimpleNamespace(datasets=[
         leaf(('a', 'b'), PackSegInputs()),
-        leaf(('c', 'd', 'e'), PackLabelList(classes=['c', 'd', 'e'])),
-        SimpleNamespace(dataset=leaf(('others', 'object'), PackLabelList()))])  # episodes name their labels one by one
+        leaf(('c', 'd', 'e'), PackVocabulary(classes=['c', 'd', 'e'])),
+        SimpleNamespace(dataset=leaf(('others', 'object'), PackVocabulary()))])  # episodes name their labels one by one
     runner = SimpleNamespace(model=model, train_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)))
     ClassListCheckHook().before_train(runner)
-    dataset.datasets[1] = leaf(('c', 'd', 'e'), PackLabelList(classes=['c', 'e', 'd']))
-    with pytest.raises(UserError, match='PackLabelList.classes of SimpleNamespace and the data set.*another order'):
+    dataset.datasets[1] = leaf(('c', 'd', 'e'), PackVocabulary(classes=['c', 'e', 'd']))
+    with pytest.raises(UserError, match='PackVocabulary.classes of SimpleNamespace and the data set.*another order'):
         ClassListCheckHook().before_train(runner)
     dataset.datasets[1] = leaf(('c', 'd', 'e'), PackSegInputs())
     with pytest.raises(UserError, match='decode_head.train_classes has 2 classes, but the data set has 3'):

@@ -20,7 +20,7 @@ CLASSES = ['cat', 'dog', 'potted plant']
 
 def sample(name, prediction, label, path='x/img.jpg'):
     return dict(pred_sem_seg=dict(data=torch.as_tensor(prediction)[None]), img_path=path,
-                gt_sem_seg=dict(data=torch.as_tensor(label)[None]), label_list={'others': ('others',), name: (name,)})
+                gt_sem_seg=dict(data=torch.as_tensor(label)[None]), vocabulary={'others': ('others',), name: (name,)})
 
 
 def evaluate(episodes, size=None, classes=CLASSES, **kwargs):
@@ -99,16 +99,16 @@ def test_table(monkeypatch):
     assert rows[4:] == [['mIoU', 'FB-IoU'], ['37.50', '30.00']]  # others: 0 of 1; objects: 3 of 5
 
 
-@pytest.mark.parametrize('label_list, words', [
-    (None, "'x/img.jpg' has none.*PackLabelList"), ({'a': ('a',)}, r"\['a'\]"),
-    (dict.fromkeys('abc', ('a',)), 'label_list of two')])
-def test_samples_of_other_data_sets(label_list, words):
+@pytest.mark.parametrize('vocabulary, words', [
+    (None, "'x/img.jpg' has none.*PackVocabulary"), ({'a': ('a',)}, r"\['a'\]"),
+    (dict.fromkeys('abc', ('a',)), 'vocabulary of two')])
+def test_samples_of_other_data_sets(vocabulary, words):
     metric = FewShotIoUMetric()
     metric.dataset_meta = dict(classes=('others', 'object'))
     episode = sample('cat', [[0]], [[0]])
-    episode['label_list'] = label_list
-    if label_list is None:
-        del episode['label_list']
+    episode['vocabulary'] = vocabulary
+    if vocabulary is None:
+        del episode['vocabulary']
     with pytest.raises(UserError, match=words):
         metric.process({}, [episode])
 

@@ -65,7 +65,7 @@ def test_templates_are_one_view_without_a_global_one(tiny_rn, images):
 def test_samples_with_a_label_list_are_explained_in_its_words(tiny_rn, images):
     model = build(tiny_rn)
     names = dict(bird=('bird', ), boat=('boat', 'ship'))
-    sample = SegDataSample(metainfo=dict(ori_shape=SIZE, img_shape=SIZE, label_list=names))
+    sample = SegDataSample(metainfo=dict(ori_shape=SIZE, img_shape=SIZE, vocabulary=names))
     found = model.explain(images[:1], [sample])[0]
     model.set_classes(['bird', 'boat, ship'])
     assert torch.equal(found.maps, model.explain(images[:1])[0].maps)

@@ -1,4 +1,4 @@
-"""Samples with label lists of their own: scores, losses, predictions and memory."""
+"""Samples with their own vocabularies: scores, losses, predictions and memory."""
 import pytest
 import torch
 from mmengine.structures import PixelData
@@ -35,7 +35,7 @@ def samples(lists, size=(64, 64)):
               for names in lists]
     meta = dict(ori_shape=size, img_shape=size, img_path='x.jpg')
     return [SegDataSample(gt_sem_seg=PixelData(data=label),
-                          metainfo=dict(meta, label_list=names) if names else meta)
+                          metainfo=dict(meta, vocabulary=names) if names else meta)
             for label, names in zip(labels, lists)]
 
 
@@ -109,7 +109,7 @@ def test_each_list_is_encoded_once(tiny_rn, monkeypatch):
 
 def test_what_can_not_be_scored_is_named(tiny_rn):
     model, images = build(tiny_rn), torch.randn(2, 3, 64, 64)
-    with pytest.raises(UserError, match='1 of the 2 samples.*no label_list.*PackLabelList'):
+    with pytest.raises(UserError, match='1 of the 2 samples.*no vocabulary.*PackVocabulary'):
         model(images, samples([LISTS[0], None]), mode='loss')
     wrong = samples(LISTS[:2])
     wrong[0].gt_sem_seg.data[0, 3, 3] = 4

@@ -136,7 +136,7 @@ def test_oc_loss_keeps_the_learned_prompts_apart(tiny_rn, name):
 
 @pytest.mark.parametrize('prompts', [dict(type='TemplatePrompts'), FROZEN, dict(FROZEN, frozen=False, num_prompts=1)])
 def test_oc_loss_without_prompts_to_part_is_refused(tiny_rn, prompts):
-    with pytest.raises(UserError, match='TextFCNHead.loss_oc is set, but its .*Prompts has fewer than two learned segmentation prompts'):
+    with pytest.raises(UserError, match='TextFCNHead.loss_oc is set, but its .*Prompts has fewer than two learned'):
         MODELS.build(head_config(tiny_rn, prompts=prompts, loss_oc=dict(type='OCLoss')))
 
 

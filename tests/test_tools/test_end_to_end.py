@@ -18,7 +18,8 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     checkpoint = tmp_path / 'work' / 'iter_2.pth'
     state = torch.load(checkpoint, weights_only=True)['state_dict']
     assert checkpoint.stat().st_size < 2e6
-    assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_scale', 'decode_head.gpr.log_temperature',
+    assert set(state) == {'decode_head.classifier.prompts.contexts', 'decode_head.log_scale',
+                          'decode_head.gpr.log_temperature',
                           'decode_head.classifier._extra_state'}
     out = run('test', ROOT / f'configs/mvp_seg/{name}_zs.py', checkpoint, '--work-dir', 'test', '--show-dir',
               'pictures', *options, cwd=tmp_path)

@@ -92,8 +92,9 @@ def test_prompts(run, checkpoint):
 
 def test_baked_without_gpr(run, tiny_vit, tmp_path):
     options = ['--cfg-options', f'model.clip.model={tiny_vit["model"]}', 'model.clip.weights=None']
-    said = run(MVP_SEG, '--format', 'baked', '--out', 'toy.pth', '--classes', 'cat, dog', '--no-gpr', *options)
-    assert '100.00 % of the labels' in said.out and 'parameters are exported at their untrained start' in said.err
+    said = run(MVP_SEG, '--format', 'mmseg', '--out', 'toy.pth', '--classes', 'cat, dog', '--no-gpr', *options)
+    assert '100.00 % of the labels' in said.out
+    assert 'parameters are exported with their initial, untrained values' in said.err
     model = init_model('toy.py', 'toy.pth', device='cpu')
     assert type(model).__name__ == 'EncoderDecoder' and model.dataset_meta['classes'] == ['cat', 'dog']
 
@@ -101,9 +102,9 @@ def test_baked_without_gpr(run, tiny_vit, tmp_path):
 class TestRefused:
 
     @pytest.mark.parametrize('arguments, sentence', [
-        ([MVP_SEG, '--format', 'baked', '--out', 'x.pth'], 'GPR needs the whole image'),
-        ([MVP_SEG, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], "CLIP's own ResNet"),
-        ([MASKCLIP, '--format', 'baked', '--no-gpr', '--out', 'x.pth'], 'has no GPR as configured'),
+        ([MVP_SEG, '--format', 'mmseg', '--out', 'x.pth'], 'GPR needs the whole image'),
+        ([MVP_SEG, '--format', 'mmseg', '--no-gpr', '--out', 'x.pth'], "CLIP's own ResNet"),
+        ([MASKCLIP, '--format', 'mmseg', '--no-gpr', '--out', 'x.pth'], 'has no GPR to remove'),
         ([MASKCLIP, '--format', 'onnx', '--opset', '3', '--out', 'x.onnx'], 'ONNX opset 3 is not supported'),
         ([MASKCLIP, '--format', 'onnx', '--shape', '1', '0', '64', '--out', 'x.onnx'], '--shape 1 0 64'),
         ([MASKCLIP, '--format', 'prompts', '--open-vocabulary', '--out', 'x'], '--open-vocabulary belongs to'),

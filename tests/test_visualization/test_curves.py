@@ -21,7 +21,7 @@ def write_log(folder, records):
 
 
 def training(step, loss):
-    parts = {'decode.loss_seg': loss / 2, 'decode.logit_scale': 4.}
+    parts = {'decode.loss_seg': loss / 2, 'decode.tau_1': 4.}
     return step, dict(lr=0.1, data_time=0.01, loss=loss, **parts, time=0.2, iter=step)
 
 
@@ -33,7 +33,7 @@ def test_a_run_is_read(tmp_path):
     write_log(tmp_path / 'voc' / '20260101_000000', [training(50, 2.), training(100, 1.), validation(100, 30.)])
     runs = read_runs(tmp_path / 'voc')
     assert runs == {'voc': {
-        'loss': {50: 2., 100: 1.}, 'decode.loss_seg': {50: 1., 100: 0.5}, 'decode.logit_scale': {50: 4., 100: 4.},
+        'loss': {50: 2., 100: 1.}, 'decode.loss_seg': {50: 1., 100: 0.5}, 'decode.tau_1': {50: 4., 100: 4.},
         'mIoU': {100: 50.}, 'mIoU_S': {100: 31.}, 'mIoU_U': {100: 29.}, 'hIoU': {100: 30.}}}
     file = tmp_path / 'voc' / '20260101_000000' / 'vis_data' / 'scalars.json'
     assert read_runs(file) == runs
@@ -68,7 +68,7 @@ def test_tests_and_lines_that_are_not_finished_count_for_nothing(tmp_path):
     file = write_log(tmp_path / 'a', [training(50, 2.), (0, dict(hIoU=99.))])
     with file.open('a') as log:
         log.write('{"loss": 1.0, "st')
-    assert list(read_runs(file).values()) == [{'loss': {50: 2.}, 'decode.loss_seg': {50: 1.}, 'decode.logit_scale': {50: 4.}}]
+    assert list(read_runs(file).values()) == [{'loss': {50: 2.}, 'decode.loss_seg': {50: 1.}, 'decode.tau_1': {50: 4.}}]
 
 
 @pytest.mark.parametrize('content, message', [

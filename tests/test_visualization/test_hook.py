@@ -14,6 +14,7 @@ from torch import nn
 
 from mmseg_mvp.engine import SoloModelWrapper
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models import CLIPEncoderDecoder
 from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, draw_views, side_by_side
 from mmseg_mvp.visualization.hook import picture_name, read_image
@@ -101,7 +102,7 @@ def test_an_episode_is_drawn_with_its_class(runner, bgr, tmp_path, monkeypatch):
                         lambda *args: drawn.append(args[3:5]) or np.zeros((2, 2, 3), np.uint8))
     samples = [make_sample('a/1.jpg'), make_sample('a/1.jpg'), make_sample('a/2.jpg')]
     for sample, names in zip(samples, (['others', 'red house'], ['others', 'bird'], ['tree', 'house', 'bird'])):
-        sample.set_metainfo(dict(label_list={name: (name,) for name in names}))
+        sample.set_metainfo(dict(vocabulary={name: (name,) for name in names}))
     hook = SideBySideVisualizationHook(out_dir=str(tmp_path))
     hook.before_test(runner)
     hook.after_test_iter(runner, 0, dict(inputs=[bgr] * 3), samples)
@@ -153,8 +154,11 @@ def test_backends_get_the_pictures(runner, bgr, tmp_path, backends):
         assert list((tmp_path / 'vis_data').glob('events.out.tfevents*'))
 
 
-class Explaining(nn.Module):
+class Explaining(CLIPEncoderDecoder):
     """Sees house above and bird below, under a global prompt and two more."""
+
+    def __init__(self):
+        nn.Module.__init__(self)
 
     def data_preprocessor(self, data, training):
         assert not training

@@ -5,13 +5,13 @@ _base_ = './ade20k_lseg.py'
 from mmseg_mvp.vocabularies import class_names
 
 augmentation = _base_.train_pipeline[2:5]
-# One pipeline per label list, with the number of classes in the files.
+# One pipeline per vocabulary, with the number of classes in the files.
 train_pipelines = {
     classes: [
         dict(type='LoadCheckedImage'),
         dict(type='LoadCheckedAnnotations', num_classes=num_classes),
         *augmentation,
-        dict(type='PackLabelList', classes=classes),
+        dict(type='PackVocabulary', classes=classes),
     ]
     for classes, num_classes in dict(ade20k=150, cityscapes=19, coco_stuff=171, mapillary_v1=66).items()
 }

@@ -14,13 +14,13 @@ train_pipeline = [
     dict(type='RandomResize', scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='CountingRandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackLabelList'),
+    dict(type='PackVocabulary'),
 ]
 episode_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='Resize', scale=crop_size, keep_ratio=False, backend='pillow'),  # stretched, as by torchvision
     dict(type='LoadEpisodeAnnotations', num_classes=21, at_input_size=True),  # False: evaluation at file size
-    dict(type='PackLabelList'),
+    dict(type='PackVocabulary'),
 ]
 # Pipeline for a user's image files, with model.set_classes(...). mmseg's inference_model reads this name.
 test_pipeline = [

@@ -20,9 +20,9 @@ model = dict(
             init=None,  # ours (CoOp's): N(0, 0.02)
             std=0.02,
             global_prompt=True),
-        scale=30.,  # ours: initial k * tau_1
+        scale=30.,  # ours: initial k * logit_scale
         synonyms='max',
-        gpr=dict(type='GPR', gamma=10., tau=0.1),  # ours
+        gpr=dict(type='GPR', gamma=10., temperature=0.1),  # ours
         loss_decode=dict(type='RefinedSegLoss', loss_weight=1.0),  # ours: lambda_1
         loss_presence=dict(type='PresenceLoss', form='bce', loss_weight=1.0),  # ours: form and lambda_2
         loss_oc=dict(type='OCLoss', loss_weight=1.0)),  # ours: lambda_3

@@ -113,7 +113,8 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
     """
     backbone = model.backbone
     if not isinstance(backbone, CLIPImageEncoder):
-        return _host_config(cfg.model.backbone, backbone), lambda native: native.load_state_dict(backbone.state_dict()), None
+        weights = backbone.state_dict()
+        return _host_config(cfg.model.backbone, backbone), lambda native: native.load_state_dict(weights), None
     tower = backbone.tower.module if isinstance(backbone.tower, Frozen) else backbone.tower
     if not isinstance(tower, ViTTower) or not isinstance(model.decode_head, MultiPromptTextHead):
         found = 'is CLIP\'s own ResNet' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'

@@ -135,7 +135,8 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
     onnx.save(file, str(path))
 
 
-def _compare(path: Path, model: BaseModel, exported: TraceableSegmentor, text: tuple[Tensor, ...], shape: tuple | None) -> None:
+def _compare(path: Path, model: BaseModel, exported: TraceableSegmentor, text: tuple[Tensor, ...],
+             shape: tuple | None) -> None:
     """Compare the results of file and model, by default at sizes other than the traced one.
 
     Raises:

@@ -130,8 +130,9 @@ def _describe_segmentor(model: BaseModel) -> dict:
     head, tower, normalisation = model.decode_head, model.backbone.tower, model.data_preprocessor
     tower = tower.module if isinstance(tower, Frozen) else tower
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
-                dense=tower.variant if isinstance(tower, ViTTower) else 'maskclip', gpr_gamma=head.gpr.gamma if head.gpr else None,
-                synonyms=head.classifier.synonyms, align_corners=head.align_corners)
+                dense=tower.variant if isinstance(tower, ViTTower) else 'maskclip',
+                gpr_gamma=head.gpr.gamma if head.gpr else None, synonyms=head.classifier.synonyms,
+                align_corners=head.align_corners)
 
 
 def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: dict) -> dict:
@@ -165,8 +166,8 @@ def _locate(source: str | Path) -> Path:
         return Path(huggingface_hub.hf_hub_download(str(source), FILE))
     except Exception as error:  # the client's errors vary: network, repository or file missing
         reason = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f'The prompts {source} are not a local file, and the hub does not return them ({reason}): check '
-                        f'the id and the network, or fetch its {FILE} elsewhere and give the path') from error
+        raise UserError(f'The prompts {source} are not a local file, and the hub does not return them ({reason}): '
+                        f'check the id and the network, or fetch its {FILE} elsewhere and give the path') from error
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -23,8 +23,8 @@ class GPRHeadMixin:
         **kwargs: Arguments of the head.
     """
 
-    def __init__(self, gpr: dict = dict(type='GPR', gamma=1., temperature=1.), loss_presence: dict = dict(type='PresenceLoss'),
-                 **kwargs) -> None:
+    def __init__(self, gpr: dict = dict(type='GPR', gamma=1., temperature=1.),
+                 loss_presence: dict = dict(type='PresenceLoss'), **kwargs) -> None:
         super().__init__(**kwargs)
         self.gpr, self.loss_presence = MODELS.build(gpr), MODELS.build(loss_presence)
 
@@ -34,7 +34,7 @@ class GPRHeadMixin:
         return logits + self.gpr(logits)[:, :, None, None]
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Compute the head's losses on refined logits, the presence loss and, for the log, GPR's temperature, scalars ().
+        """Compute the head's losses on refined logits, the presence loss and GPR's temperature for the log, scalars ().
 
         Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 

@@ -91,8 +91,9 @@ class LSegHead(TextHeadMixin, LowResLossMixin, DPTHead):
         if self.readout_type is None:
             return maps
         if self.readout_type != 'ignore' and isinstance(maps[0], Tensor):
-            raise UserError(f"LSegHead.readout_type is '{self.readout_type}', but the backbone returns no class tokens: "
-                            f"set backbone.output_cls_token=True, or readout_type='ignore', or None for a pyramid.")
+            raise UserError(f"LSegHead.readout_type is '{self.readout_type}', but the backbone returns no class "
+                            f"tokens: set backbone.output_cls_token=True, or readout_type='ignore', or None for a "
+                            f'pyramid.')
         return [(one, None) if isinstance(one, Tensor) else one for one in maps]
 
 

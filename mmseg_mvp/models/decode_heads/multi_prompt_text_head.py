@@ -22,10 +22,10 @@ from ..utils.state import rename_key
 class MultiPromptTextHead(TextHead, BaseDecodeHead):
     """Pixel classifier by text embeddings of class names under several prompts.
 
-    ``logits = logit_scale * sum_i cos(F, t_i)`` over the k segmentation prompts, ``tau_1`` of the paper. With a global prompt, GPR adds ``log g``,
-    computed from the global prompt's class map (MVP-SEG, fused mask and Global Prompt Refining). With
-    ``TemplatePrompts`` and without losses, the head is MaskCLIP. A learned 1x1 projection adapts backbone channels to
-    CLIP's embedding size if they differ.
+    ``logits = logit_scale * sum_i cos(F, t_i)`` over the k segmentation prompts, ``tau_1`` of the paper. With
+    a global prompt, GPR adds ``log g``, computed from the global prompt's class map (MVP-SEG, fused mask and Global
+    Prompt Refining). With ``TemplatePrompts`` and without losses, the head is MaskCLIP. A learned 1x1 projection adapts
+    backbone channels to CLIP's embedding size if they differ.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
@@ -113,7 +113,7 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         return F.normalize(self.projection(features), dim=1)
 
     def refine(self, maps: Tensor) -> Tensor:
-        """Compute refined logits ``logit_scale * sum_i m_i + log g``, (B, C, h, w), of image maps (B, C or 2C, h, w)."""
+        """Compute ``logit_scale * sum_i m_i + log g``, (B, C, h, w), of class maps (B, C or 2C, h, w)."""
         return _refined(*self._split(maps))
 
     def _split(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -17,8 +17,9 @@ class GPR(BaseModule):
     """Global Prompt Refining: presence score of each class from a soft maximum of its class map.
 
     ``g_c = sigmoid(<m_c, softmax_hw(gamma * m_c)> / temperature)``, with the inner product over positions
-    (MVP-SEG, Global Prompt Refining, where the temperature is ``tau_2``). A head multiplies class probabilities by ``g_c``, that is, it adds ``log g_c`` to
-    logits. Any class map can be used, also without CLIP.
+    (MVP-SEG, Global Prompt Refining, where the temperature is ``tau_2``). A head
+    multiplies class probabilities by ``g_c``, that is, it adds ``log g_c`` to logits. Any class map can be
+    used, also without CLIP.
 
     Args:
         gamma (float): Sharpness of the soft maximum: 0 gives the mean over positions, large values the maximum. Not
@@ -50,8 +51,8 @@ class GPR(BaseModule):
     def logits(self, class_map: Tensor) -> Tensor:
         """Compute presence logits, the argument of the sigmoid, of a class map (B, C, h, w): (B, C).
 
-        The dtype is float32 or float64. In float16, the gradient of the temperature, proportional to ``1 / temperature ** 2``,
-        would be infinite for temperatures below 0.003.
+        The dtype is float32 or float64. In float16, the gradient of the temperature, proportional to
+        ``1 / temperature ** 2``, would be infinite for temperatures below 0.003.
 
         Raises:
             UserError: If ``class_map`` is not such a tensor or is on another device.

@@ -24,7 +24,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     Differences to the base class:
 
-    - ``set_classes`` replaces the vocabulary at run time. Samples with a ``label_list`` (from ``PackLabelList``, for
+    - ``set_classes`` replaces the vocabulary at run time. Samples with a ``vocabulary`` (from ``PackVocabulary``, for
       example) are scored against their own vocabulary, in training and testing.
     - ``predict`` computes label maps directly from low-resolution logits. Samples always contain ``low_res_logits``,
       and full-size ``seg_logits`` only with ``test_cfg.keep_logits=True``. In sliding inference, mmseg stitches windows
@@ -59,8 +59,9 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         try:
             super().init_weights()
         except OSError as error:  # missing file, no network
-            raise UserError(f'Pretrained weights cannot be loaded ({error}): set the init_cfg.checkpoint of the backbone '
-                            f'(model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to None.') from error
+            raise UserError(f'Pretrained weights cannot be loaded ({error}): set the init_cfg.checkpoint of the '
+                            f'backbone (model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to '
+                            f'None.') from error
 
     def set_classes(self, classes: str | list) -> None:
         """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`."""
@@ -70,7 +71,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             part.num_classes = part.out_channels = len(classifier.test_vocabulary)
 
     def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
-        """Run the model as in mmseg, for images (B, 3, H, W) and the optional ``label_list`` of each sample, its own vocabulary.
+        """Run the model as in mmseg, for images (B, 3, H, W). A ``vocabulary`` in a sample's metainfo scores this sample.
 
         Raises:
             UserError: If only some samples have a vocabulary, the head does not classify by text, or a label is not in

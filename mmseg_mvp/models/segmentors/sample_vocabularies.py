@@ -15,13 +15,13 @@ from ..text.text_head import TextHead
 
 @contextmanager
 def sample_vocabularies(model: EncoderDecoder, samples: SampleList) -> Iterator[None]:
-    """Score samples against the ``label_list`` in their metainfo within the context, if they have one.
+    """Score samples against the ``vocabulary`` in their metainfo within the context, if they have one.
 
     Raises:
         UserError: If only some samples have a vocabulary, the head does not classify by text, or a label is not in the
             sample's vocabulary.
     """
-    vocabularies = [sample.metainfo.get('label_list') for sample in samples]
+    vocabularies = [sample.metainfo.get('vocabulary') for sample in samples]
     if not any(vocabularies):
         yield
         return
@@ -36,14 +36,14 @@ def sample_vocabularies(model: EncoderDecoder, samples: SampleList) -> Iterator[
 
 def _check(vocabularies: list[dict | None], samples: SampleList, head: nn.Module) -> None:
     if not all(vocabularies):
-        raise UserError(f'{vocabularies.count(None)} of the {len(vocabularies)} samples of a batch have no label_list: '
-                        f'end the pipelines of all data sets with PackLabelList, or of none.')
+        raise UserError(f'{vocabularies.count(None)} of the {len(vocabularies)} samples of a batch have no vocabulary: '
+                        f'end the pipelines of all data sets with PackVocabulary, or of none.')
     if not isinstance(head, TextHead):
-        raise UserError(f'{type(head).__name__} does not classify by text, so it cannot take the label_list of the '
+        raise UserError(f'{type(head).__name__} does not classify by text, so it cannot take the vocabulary of the '
                         f'samples: use a head such as LSegHead, or end the pipelines with PackSegInputs.')
     for names, sample in zip(vocabularies, samples):
         labels = sample.gt_sem_seg.data if 'gt_sem_seg' in sample else torch.empty(0)
         strange = labels[(labels >= len(names)) & (labels != IGNORE)]
         if len(strange):
             raise UserError(f"{sample.metainfo.get('img_path', 'An image')} has the label {int(strange[0])}, but its "
-                            f'vocabulary has {len(names)} names: give PackLabelList the classes of that data set.')
+                            f'vocabulary has {len(names)} names: give PackVocabulary the classes of that data set.')

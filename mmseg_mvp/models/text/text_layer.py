@@ -74,8 +74,8 @@ class TextLayer(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Compute logits (B, C, h, w) of a head's features (B, channels, h, w).
 
-        If samples have their own vocabularies, C is the size of the largest one, and logits beyond a sample's vocabulary
-        are ``NEVER``.
+        If samples have their own vocabularies, C is the size of the largest one, and logits beyond the vocabulary of a
+        sample are ``NEVER``.
 
         Raises:
             UserError: If ``features`` is not such a tensor or is on another device.

@@ -14,25 +14,25 @@ def results(**kwargs):
 
 
 def pack(**kwargs):
-    return TRANSFORMS.build(dict(type='PackLabelList', **kwargs))
+    return TRANSFORMS.build(dict(type='PackVocabulary', **kwargs))
 
 
 def test_the_data_sets_vocabulary_goes_with_each_sample():
     packed = pack(classes=['cat, kitten', 'wall-wood = wooden wall'])(results())
     sample = packed['data_samples']
-    assert sample.metainfo['label_list'] == {'cat': ('cat', 'kitten'), 'wall-wood': ('wooden wall', )}
+    assert sample.metainfo['vocabulary'] == {'cat': ('cat', 'kitten'), 'wall-wood': ('wooden wall', )}
     assert packed['inputs'].shape == (3, 2, 2) and sample.gt_sem_seg.data.tolist() == [[[0, 1], [255, 1]]]
     assert sample.metainfo['img_path'] == 'a.jpg' and sample.metainfo['ori_shape'] == (2, 2)
-    assert pack(classes='voc20')(results())['data_samples'].label_list == load_vocabulary('voc20')
+    assert pack(classes='voc20')(results())['data_samples'].vocabulary == load_vocabulary('voc20')
 
 
 def test_an_entry_names_its_own():
-    assert pack()(results(label_list=['others', 'potted_plant']))['data_samples'].label_list == {
+    assert pack()(results(vocabulary=['others', 'potted_plant']))['data_samples'].vocabulary == {
         'others': ('others', ), 'potted_plant': ('potted plant', )}
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(UserError, match="a.jpg comes without a label_list.*PackLabelList"):
+    with pytest.raises(UserError, match="a.jpg comes without a vocabulary.*PackVocabulary"):
         pack()(results())
     with pytest.raises(UserError, match='stand more than once'):
-        pack()(results(label_list=['cat', 'cat']))
+        pack()(results(vocabulary=['cat', 'cat']))
