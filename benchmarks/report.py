@@ -1,4 +1,4 @@
-"""Write the tables of docs/performance.md from the CSVs: python benchmarks/report.py."""
+"""Write the tables of benchmarks/README.md from the CSVs: python benchmarks/report.py."""
 import csv
 from itertools import groupby
 from pathlib import Path
@@ -120,7 +120,7 @@ def _ratio(value: str) -> str:
     return f'1/{1 / float(value):.3g}' if float(value) < 1 else f'{float(value):.3g}'
 
 
-def main(results: Path = ROOT / 'benchmarks' / 'results', page: Path = ROOT / 'docs' / 'performance.md') -> None:
+def main(results: Path = ROOT / 'benchmarks' / 'results', page: Path = ROOT / 'benchmarks' / 'README.md') -> None:
     text = page.read_text()
     before, after = text.split(START)[0], text.split(END)[1]
     page.write_text(f'{before}{START}\n{tables(read(results))}\n{END}{after}')

@@ -1,4 +1,4 @@
-"""The tables of the performance page from rows whose verdict is known."""
+"""Tables of benchmarks/README.md from rows with known verdicts."""
 import csv
 
 import pytest
@@ -49,7 +49,7 @@ def test_the_page_keeps_its_text_around_the_tables(report, tmp_path):
         writer = csv.DictWriter(file, row('', '', ''))
         writer.writeheader()
         writer.writerow(row('ours', '9', '0.05'))
-    page = tmp_path / 'performance.md'
+    page = tmp_path / 'README.md'
     page.write_text(f'# Title\n{report.START}\nold\n{report.END}\nDiscussion\n')
     report.main(tmp_path, page)
     text = page.read_text()
@@ -58,6 +58,6 @@ def test_the_page_keeps_its_text_around_the_tables(report, tmp_path):
 
 
 def test_the_page_holds_the_tables_of_the_results(report):
-    """What else is written to benchmarks/results must not get in the way."""
-    page = (BENCHMARKS.parent / 'docs' / 'performance.md').read_text()
+    """Other files in benchmarks/results do not change the tables."""
+    page = (BENCHMARKS / 'README.md').read_text()
     assert report.tables(report.read(BENCHMARKS / 'results')) in page

@@ -1,6 +1,6 @@
 """Every entry point x every payload: none runs, and each is told in one sentence.
 
-``pytest tests/test_tools/test_untrusted_files.py -rP | grep '^| '`` prints the table of docs/reliability.md.
+``pytest tests/test_tools/test_untrusted_files.py -rP | grep '^| '`` prints the table of benchmarks/reliability/README.md.
 """
 import runpy
 import sys
