@@ -1,9 +1,9 @@
 """Functions shared by all benchmarks: interleaved timing, peak memory, error and ratio, one CSV per script.
 
-    args = harness.arguments(__doc__)
-    rows = harness.compare('label map', 'C=150', {'as written': naive, 'ours': bands}, peer='as written',
-                           error=harness.relative_error, **harness.settings(args))
-    harness.save(rows, args)
+args = harness.arguments(__doc__)
+rows = harness.compare('label map', 'C=150', {'as written': naive, 'ours': bands}, peer='as written',
+error=harness.relative_error, **harness.settings(args))
+harness.save(rows, args)
 """
 import argparse
 import csv

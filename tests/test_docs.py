@@ -14,12 +14,12 @@ import mmseg
 import numpy as np
 import open_clip
 import pytest
+from fixtures.docs import DOCS, PAGES, ROOT, anchors, blocks, commands, links
 from mmengine.config import Config
 from mmseg.registry import MODELS
 from PIL import Image
 
-from fixtures.docs import DOCS, PAGES, ROOT, anchors, blocks, commands, links
-from mmseg_mvp import cli, host
+from mmseg_mvp import app, host
 
 MIM = Path(mmseg.__file__).parent / '.mim'
 # What MMSegmentation's converters import and our environments lack.
@@ -102,8 +102,8 @@ def arguments(script, words, environment):
 def check_config(parsed: Namespace, environment):
     """The config loads, and the settings of the command line have a place in it."""
     with mock.patch.dict(os.environ, environment):
-        cfg = cli.read_config(parsed.config)
-        cli.merge_options(cfg, parsed.cfg_options)
+        cfg = app.read_config(parsed.config)
+        app.merge_options(cfg, parsed.cfg_options)
         original = Config.fromfile(parsed.config)
     assert cfg.model
     for key in parsed.cfg_options:

@@ -27,7 +27,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'mmseg_mvp'
-IMPORTED = ('mmseg_mvp', 'mmseg_mvp.apis', 'mmseg_mvp.cli', 'mmseg_mvp.clip')
+IMPORTED = ('mmseg_mvp', 'mmseg_mvp.apis', 'mmseg_mvp.app', 'mmseg_mvp.clip')
 HOSTS = ('mmcv', 'mmengine', 'mmseg', 'mmseg.apis', 'open_clip', 'timm', 'torch', 'torchvision', 'cv2', 'PIL.Image',
          'matplotlib', 'numpy', 'mimetypes', 'copyreg', 'encodings')
 WEB = ('gradio', 'gradio_client', 'starlette')  # the web page's, which IMPORTED leave alone

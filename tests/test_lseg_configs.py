@@ -10,7 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mvp  # noqa: F401
-from mmseg_mvp import without_cuda
+from mmseg_mvp.utils import without_cuda
 from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')

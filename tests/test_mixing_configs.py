@@ -5,6 +5,7 @@ import mmseg
 import open_clip
 import pytest
 import torch
+from fixtures.text_models import batch
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -12,7 +13,6 @@ from mmseg.models import EncoderDecoder, FCNHead
 from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mvp  # noqa: F401
-from fixtures.text_models import batch
 from mmseg_mvp.vocabularies import class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')

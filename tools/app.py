@@ -4,14 +4,14 @@ import math
 import sys
 
 try:
-    from mmseg_mvp import cli
+    from mmseg_mvp import app
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host,web]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
-from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer
+from mmseg_mvp.app.arguments import add_model_arguments, build_inferencer
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        from mmseg_mvp.apis.web_server import check_address, serve
+        from mmseg_mvp.app.web_server import check_address, serve
     except ImportError as error:
         raise UserError(f'{error}, which the page needs: in the checkout, run: pip install -e ".[host,web]" -c '
                         f'requirements/tested.txt') from error
@@ -40,5 +40,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

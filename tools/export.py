@@ -9,13 +9,13 @@ import argparse
 import sys
 
 try:
-    from mmseg_mvp import apis, cli
+    from mmseg_mvp import apis, app
     from mmseg_mvp.apis.export import check_onnx, difference
     from mmseg_mvp.apis.export.common import as_json
-    from mmseg_mvp.apis.files import check_new_file
     from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
     from mmseg_mvp.models import OpenVocabEncoderDecoder, find_text_head
+    from mmseg_mvp.utils.files import check_new_file
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -25,7 +25,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
 
-from mmseg_mvp.without_cuda import replace_sync_bn
+from mmseg_mvp.utils.without_cuda import replace_sync_bn
 
 FORMATS = ('mmseg', 'onnx', 'embeddings', 'prompts')
 
@@ -46,9 +46,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--open-vocabulary', action='store_true', help='onnx: make the text embeddings an input')
     parser.add_argument('--shape', type=int, nargs=3, metavar=('BATCH', 'HEIGHT', 'WIDTH'),
                         help='onnx: fixed input shape (default: dynamic)')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
+    parser.add_argument('--cfg-options', nargs='+', action=app.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings of the config')
-    cli.add_trust_argument(parser)
+    app.add_trust_argument(parser)
     parser.set_defaults(work_dir=None, launcher='none', local_rank=0)
     return parser.parse_args()
 
@@ -132,15 +132,15 @@ def export_onnx(cfg, model, args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    cfg = cli.load_config(args)
+    cfg = app.load_config(args)
     check_new_file(args.out)
     if args.checkpoint:
-        cli.check_checkpoint(args.checkpoint)
+        app.check_checkpoint(args.checkpoint)
     check_flags(args)
     with checkpoints_as_data(args.trust_checkpoint):
         export(cfg, build(cfg, args), args)
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from mmseg_mvp import cli
+    from mmseg_mvp import app
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -19,13 +19,13 @@ import torch
 from mmengine.utils import track_iter_progress
 
 from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
-from mmseg_mvp.apis.arguments import add_model_arguments, build_inferencer
-from mmseg_mvp.apis.files import written_whole
 from mmseg_mvp.apis.images import list_images
 from mmseg_mvp.apis.segmentation import save_picture
-from mmseg_mvp.apis.video import SUFFIXES as VIDEOS
-from mmseg_mvp.apis.video import segment_video
+from mmseg_mvp.app.arguments import add_model_arguments, build_inferencer
+from mmseg_mvp.app.video import SUFFIXES as VIDEOS
+from mmseg_mvp.app.video import segment_video
 from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.vocabularies import class_entries, load_vocabulary
 
 CLASS_LIST = 'seg_classes.txt'  # class names by label, in the folder of the results
@@ -107,7 +107,7 @@ def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None
         raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name '
                         'another folder, or make them again with --overwrite')
     if first:
-        with written_whole(path, overwrite=True) as temporary:
+        with atomic_write(path, overwrite=True) as temporary:
             temporary.write_text(text, 'utf-8')
 
 
@@ -171,7 +171,7 @@ def main() -> None:
     vocabulary = load_vocabulary(args.classes)
     jobs = plan(find_files(args), args)
     open_folder(args, vocabulary, first=rank == 0)
-    outcomes = cli.gather(run(jobs, vocabulary, args, rank, size))
+    outcomes = app.gather(run(jobs, vocabulary, args, rank, size))
     if rank == 0 or len(outcomes) < size:
         report(outcomes, args, len(vocabulary))
     if any(one.unreadable for one in outcomes):
@@ -179,5 +179,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

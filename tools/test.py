@@ -4,7 +4,7 @@ import os
 import sys
 
 try:
-    from mmseg_mvp import cli
+    from mmseg_mvp import app
     from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
 except ImportError as error:
@@ -15,7 +15,7 @@ except ValueError as error:  # a HostError with the missing package and the pip 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a segmentor')
-    cli.add_common_arguments(parser)
+    app.add_common_arguments(parser)
     parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is tested as built')
     parser.add_argument('--out', metavar='DIR', help='new folder for the predicted label maps as PNG')
     parser.add_argument('--show', action='store_true', help='show each picture in a window')
@@ -30,16 +30,16 @@ def draw_pictures(cfg, args: argparse.Namespace) -> None:
     if args.show and sys.platform == 'linux' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
         raise UserError('--show needs a display and this machine has none; write files with --show-dir DIR')
     if args.show_dir:
-        cli.check_new_folder(args.show_dir, '--show-dir')
+        app.check_new_folder(args.show_dir, '--show-dir')
     cfg.setdefault('default_hooks', {})['visualization'] = dict(
         type='SideBySideVisualizationHook', out_dir=args.show_dir, show=args.show, wait_time=args.wait_time,
-        unseen=next((metric['unseen'] for metric in cli.evaluators(cfg) if 'unseen' in metric), ()))
+        unseen=next((metric['unseen'] for metric in app.evaluators(cfg) if 'unseen' in metric), ()))
 
 
 def write_predictions(cfg, out: str) -> None:
     """Set a new folder as the metrics' output for predicted label maps."""
-    cli.check_new_folder(out, '--out')
-    for metric in cli.evaluators(cfg):
+    app.check_new_folder(out, '--out')
+    for metric in app.evaluators(cfg):
         metric['output_dir'] = out
 
 
@@ -59,10 +59,10 @@ def main() -> None:
 
 def test(args: argparse.Namespace) -> None:
     """Run the test that the arguments describe."""
-    cfg = cli.load_config(args)
+    cfg = app.load_config(args)
     cfg.load_from = args.checkpoint
     if args.checkpoint:
-        cli.check_checkpoint(args.checkpoint)
+        app.check_checkpoint(args.checkpoint)
     if args.show or args.show_dir:
         draw_pictures(cfg, args)
     if args.out:
@@ -70,16 +70,16 @@ def test(args: argparse.Namespace) -> None:
     if args.tta:
         enable_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.
-    cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.SoloModelWrapper'))
-    runner = cli.build_runner(cfg, ['test_dataloader'])
+    cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.NoSyncModelWrapper'))
+    runner = app.build_runner(cfg, ['test_dataloader'])
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # in all processes; the metrics do it in the first only, too late
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
         runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested at their untrained start.')
     runner.test()
-    cli.disconnect()
+    app.disconnect()
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -3,9 +3,9 @@ import argparse
 import sys
 
 try:
-    from mmseg_mvp import cli
+    from mmseg_mvp import app
     from mmseg_mvp.checkpoints import checkpoints_as_data
-    from mmseg_mvp.engine import find_whole_checkpoint
+    from mmseg_mvp.engine import find_complete_checkpoint
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -17,7 +17,7 @@ import torch
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a segmentor')
-    cli.add_common_arguments(parser)
+    app.add_common_arguments(parser)
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                         help='go on from a checkpoint, or without one from the latest in the work dir, if there is any')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
@@ -42,9 +42,9 @@ def resume(cfg, checkpoint: str) -> list[str]:
     """
     passed = []
     if checkpoint == 'auto':
-        checkpoint, passed = find_whole_checkpoint(cfg.work_dir)
+        checkpoint, passed = find_complete_checkpoint(cfg.work_dir)
     if checkpoint:
-        cli.check_checkpoint(checkpoint)
+        app.check_checkpoint(checkpoint)
         cfg.resume, cfg.load_from = True, checkpoint
     return [f'{path} is missing or was not written to its end: training goes on from {checkpoint}.' for path in passed]
 
@@ -57,19 +57,19 @@ def main() -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Run the training that the arguments describe."""
-    cfg = cli.load_config(args)
+    cfg = app.load_config(args)
     if cfg.get('train_dataloader') is None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
     if args.amp:
         enable_amp(cfg)
     notes = resume(cfg, args.resume) if args.resume else []
-    runner = cli.build_runner(cfg, ['train_dataloader', 'val_dataloader'])
+    runner = app.build_runner(cfg, ['train_dataloader', 'val_dataloader'])
     for note in notes:
         runner.logger.warning(note)
     runner.train()
-    cli.disconnect()
+    app.disconnect()
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -2,15 +2,14 @@
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
-ImageSource = Union[str, PathLike, np.ndarray, Image.Image]
+ImageSource = str | PathLike | np.ndarray | Image.Image
 
 MAX_PIXELS = 2**26  # 8192 x 8192
 SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')

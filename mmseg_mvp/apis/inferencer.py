@@ -19,12 +19,12 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.checkpoints import read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.models.text import TextClassifier, find_text_head
 from mmseg_mvp.models.utils.explanation import Explanation
+from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 

@@ -3,17 +3,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmseg.registry import TRANSFORMS
-from mmcv.transforms import Compose
 
-from mmseg_mvp.checkpoints import read_checkpoint
+from mmseg_mvp.checkpoints import check_checkpoint, read_checkpoint
 from mmseg_mvp.clip import check_clip
-from mmseg_mvp.cli import check_checkpoint, read_config
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.without_cuda import replace_sync_bn
+from mmseg_mvp.utils.config import read_config
+from mmseg_mvp.utils.without_cuda import replace_sync_bn
 
 from .stored_config import stored_config
 

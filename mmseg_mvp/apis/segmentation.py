@@ -12,11 +12,10 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.models.utils.label_map import probability_map
+from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
 from mmseg_mvp.visualization.explanation import draw_explanation
 from mmseg_mvp.visualization.legend import stack
-
-from .files import written_whole
 
 PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 UNKNOWN_COLOUR = (128, 128, 128)
@@ -194,5 +193,5 @@ def _write(picture: Image.Image, path: str | Path, overwrite: bool, endings: tup
     path = Path(path)
     if path.suffix.lower() not in endings:
         raise UserError(f'{path} does not end in {" or ".join(endings)}: give a name whose ending defines the format.')
-    with written_whole(path, overwrite) as temporary:
+    with atomic_write(path, overwrite) as temporary:
         picture.save(temporary)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any, BinaryIO
 from urllib.parse import urlparse
@@ -18,7 +19,7 @@ from mmengine.runner import CheckpointLoader, checkpoint
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.unpickling import TRUST, MapLocation, NumberType, Reference, StandIn, read_archive
+from mmseg_mvp.unpickling import TRUST, MapLocation, NumberType, Reference, StandIn, is_checkpoint, read_archive
 
 from .plain import from_plain
 
@@ -185,3 +186,18 @@ def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation 
             raise UserError(f'{url} can\'t be fetched ({" ".join(str(error).split())[:100]}): check the network, or '
                             f'fetch the file elsewhere and give its path.') from error
     return _read(path, map_location)
+
+
+def check_checkpoint(path: str) -> None:
+    """Check that a local checkpoint exists and is complete. URLs are not checked.
+
+    Raises:
+        UserError: If the file is missing, truncated, or not written by torch.save.
+    """
+    if '://' in path:
+        return
+    if not os.path.isfile(path):
+        raise UserError(f'checkpoint {path} does not exist')
+    if not is_checkpoint(path):
+        raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
+                        'torch.save: copy it again or train again')

@@ -3,8 +3,15 @@ from .checks import check_data
 from .episodes import COCO20iDataset, FSS1000Dataset, PASCAL5iDataset
 from .even_sampler import EvenSampler
 from .toy import DrawToyScene, ToySceneDataset
-from .transforms import (CountingRandomCrop, HideClasses, HideEverything, LoadCheckedAnnotations, LoadCheckedImage,
-                         LoadEpisodeAnnotations, PackVocabulary)
+from .transforms import (
+                         CountingRandomCrop,
+                         HideClasses,
+                         HideEverything,
+                         LoadCheckedAnnotations,
+                         LoadCheckedImage,
+                         LoadEpisodeAnnotations,
+                         PackVocabulary,
+)
 from .voc20 import PascalVOC20Dataset
 
 __all__ = ['COCO20iDataset', 'CountingRandomCrop', 'DrawToyScene', 'EvenSampler', 'FSS1000Dataset', 'HideClasses',

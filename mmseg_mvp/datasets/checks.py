@@ -1,6 +1,7 @@
 """Check that the data files of a config exist, before anything is built."""
 import os.path as osp
-from typing import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmseg.registry import DATASETS
 
@@ -74,20 +75,19 @@ def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
             are not valid.
     """
     for loader in loaders:
-        for dataset in _leaves((cfg.get(loader) or {}).get('dataset')):
+        for dataset in leaf_datasets((cfg.get(loader) or {}).get('dataset') or {}):
             _check_dataset(dataset, loader)
             _check_episodes(dataset, loader, cfg.get('fold'))
 
 
-def _leaves(dataset: Mapping | None) -> Iterator[Mapping]:
-    """Find the data set configs inside wrappers such as ``ConcatDataset`` and ``RepeatDataset``."""
-    if not dataset:
-        return
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if not any(inner):
+def leaf_datasets(dataset: Any) -> Iterator[Any]:
+    """Generate the data sets, or their configs, inside wrappers such as ``ConcatDataset`` and ``RepeatDataset``."""
+    get = dataset.get if isinstance(dataset, Mapping) else lambda key: getattr(dataset, key, None)
+    parts = [part for part in get('datasets') or [get('dataset')] if part is not None]
+    if not parts:
         yield dataset
-    for part in inner:
-        yield from _leaves(part)
+    for part in parts:
+        yield from leaf_datasets(part)
 
 
 def _check_dataset(dataset: Mapping, loader: str) -> None:

@@ -6,7 +6,8 @@ import json
 import os.path as osp
 import re
 import reprlib
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import read_pickle, short

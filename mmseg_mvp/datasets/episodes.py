@@ -7,7 +7,6 @@ images. The prediction is a decision between "others" and this name.
 import os
 import os.path as osp
 from collections.abc import Collection
-from typing import Union
 
 import numpy as np
 from mmseg.datasets import BaseSegDataset
@@ -122,7 +121,7 @@ class FoldDataset(EpisodeDataset):
 
     NUM_CLASSES: int
 
-    def __init__(self, fold: Union[int, str], vocabulary: Source, **kwargs) -> None:
+    def __init__(self, fold: int | str, vocabulary: Source, **kwargs) -> None:
         if str(fold) not in map(str, FOLDS):
             raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3; the shipped configs take it from the '
                             'environment variable FOLD.')
@@ -158,7 +157,7 @@ class PASCAL5iDataset(FoldDataset):
 
     NUM_CLASSES = 20
 
-    def __init__(self, fold: Union[int, str], vocabulary: Source = 'voc20', **kwargs) -> None:
+    def __init__(self, fold: int | str, vocabulary: Source = 'voc20', **kwargs) -> None:
         super().__init__(fold, vocabulary, **kwargs)
 
     @classmethod
@@ -186,7 +185,7 @@ class COCO20iDataset(FoldDataset):
 
     NUM_CLASSES = 80
 
-    def __init__(self, fold: Union[int, str], vocabulary: Source = 'coco80', **kwargs) -> None:
+    def __init__(self, fold: int | str, vocabulary: Source = 'coco80', **kwargs) -> None:
         super().__init__(fold, vocabulary, **kwargs)
 
     @classmethod

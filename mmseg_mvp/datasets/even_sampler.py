@@ -5,8 +5,8 @@ import torch
 from mmengine.dataset import ConcatDataset, InfiniteSampler
 from mmseg.registry import DATA_SAMPLERS
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 
 @DATA_SAMPLERS.register_module()

@@ -1,11 +1,12 @@
 """Check that data set and head agree on the classes."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
 from mmseg_mvp.datasets import PackVocabulary
+from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import find_text_head
 
@@ -41,7 +42,7 @@ def _check(runner, dataset, training: bool) -> None:
         return
     classifier = head.classifier
     vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary
-    for leaf in _leaves(dataset):
+    for leaf in leaf_datasets(dataset):
         packing = getattr(leaf, 'pipeline', None) and leaf.pipeline.transforms[-1]
         if isinstance(packing, PackVocabulary):
             if packing.vocabulary is not None:
@@ -50,16 +51,6 @@ def _check(runner, dataset, training: bool) -> None:
         elif 'classes' in leaf.metainfo:
             compare_class_lists(leaf.metainfo['classes'], list(vocabulary),
                                 f"decode_head.{'train' if training else 'test'}_classes")
-
-
-def _leaves(dataset) -> Iterator:
-    """Find the data sets inside wrappers such as ``ConcatDataset`` and ``RepeatDataset``."""
-    parts = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    if not any(part is not None for part in parts):
-        yield dataset
-        return
-    for part in parts:
-        yield from _leaves(part)
 
 
 def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -> None:

@@ -1,8 +1,8 @@
 """mIoU and FB-IoU of few-shot segmentation, for samples with one class each."""
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 import torch
 from mmengine.logging import MMLogger, print_log
@@ -11,8 +11,8 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 from .zero_shot_iou import ZeroShotIoUMetric, class_iou
 

@@ -2,7 +2,7 @@
 
 mIoU(S), mIoU(U) and their harmonic mean follow ZS3Net (Bucher et al., NeurIPS 2019) and SPNet (Xian et al., CVPR 2019).
 """
-from typing import Optional, Sequence, Union
+from collections.abc import Sequence
 
 import torch
 from mmengine.logging import MMLogger, print_log
@@ -11,8 +11,8 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import class_names, split_names
 
 # Keys have no parentheses, because --cfg-options parses these as tuples, and save_best uses keys in file names.
@@ -43,13 +43,13 @@ class ZeroShotIoUMetric(IoUMetric):
         UserError: If ``unseen`` cannot be read, or ``ignore_index`` is not an integer.
     """
 
-    def __init__(self, unseen: Optional[Union[str, Sequence[str]]] = None, ignore_index: int = 255, **kwargs) -> None:
+    def __init__(self, unseen: str | Sequence[str] | None = None, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(ignore_index=ignore_index, **kwargs)
         check_number(f'{type(self).__name__}.ignore_index', ignore_index, whole=True)
         self.unseen = class_names(unseen) if unseen else []
 
     @property
-    def dataset_meta(self) -> Optional[dict]:
+    def dataset_meta(self) -> dict | None:
         """Metainfo of the data set, with every unseen class in ``classes``."""
         return self._dataset_meta
 

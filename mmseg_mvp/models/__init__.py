@@ -1,8 +1,19 @@
 """Models in the folder layout of MMSegmentation, registered in its MODELS registry."""
 from .backbones import CLIPImageEncoder
-from .decode_heads import (DeepLabV2Head, GPRDeepLabV3PlusHead, GPRHeadMixin, LowResLossMixin, LSegHead,
-                           MultiPromptTextHead, TextDeepLabV2Head, TextDeepLabV3PlusHead, TextFCNHead, TextHeadMixin,
-                           TextSegformerHead, TextUPerHead)
+from .decode_heads import (
+                           DeepLabV2Head,
+                           GPRDeepLabV3PlusHead,
+                           GPRHeadMixin,
+                           LowResLossMixin,
+                           LSegHead,
+                           MultiPromptTextHead,
+                           TextDeepLabV2Head,
+                           TextDeepLabV3PlusHead,
+                           TextFCNHead,
+                           TextHeadMixin,
+                           TextSegformerHead,
+                           TextUPerHead,
+)
 from .losses import OCLoss, PresenceLoss, RefinedSegLoss
 from .modules import GPR, SpatialRegularization
 from .segmentors import CLIPEncoderDecoder, KnowledgeTransfer, LowResSegTTAModel, OpenVocabEncoderDecoder

@@ -1,4 +1,4 @@
-"""Pictures of predictions, prompts and training curves."""
+"""Pictures of predictions and prompts."""
 from .charts import draw_presence, draw_views
 from .hook import SideBySideVisualizationHook
 from .overlay import draw_overlay

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 from .fonts import drawable
 from .legend import shortened

@@ -18,8 +18,8 @@ def drawable(text: str) -> tuple[str, str]:
     """Return a text and the path of a font file for it, or replace characters without glyph.
 
     DejaVu Sans has priority, then the first installed font with all glyphs. Without such a font, code points replace
-    the missing characters: '天空' becomes 'U+5929 U+7A7A', with a note in the log. Line breaks and repeated spaces become
-    one space.
+    the missing characters: '天空' becomes 'U+5929 U+7A7A', with a note in the log. Line breaks and repeated spaces
+    become one space.
     """
     text = ' '.join(unicodedata.normalize('NFC', text).split())
     lacking = without_glyph(text, DEJAVU)

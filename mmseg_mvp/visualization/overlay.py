@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.utils.checking import check_number
 
 from .fonts import drawable, load_font
 from .legend import TEXT, draw_legend, resize, shortened, stack

@@ -1,9 +1,10 @@
 """Colours for label sets without a palette."""
 import functools
 
+import cv2
 import numpy as np
 
-from mmseg_mvp.checking import check_number
+from mmseg_mvp.utils.checking import check_number
 
 # Okabe & Ito, Color Universal Design (2008), without black, which looks like shadow in an overlay.
 OKABE_ITO = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167))
@@ -12,8 +13,6 @@ CONE_LOSSES = np.array([
     [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]])
-RGB_TO_XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
-                       [0.0193339, 0.1191920, 0.9503041]])
 STEPS = 16  # per channel of the colour grid: #000, #001 .. #fff
 LIGHTNESS, LEAST_CHROMA = (25, 92), 15  # CIELAB: excludes black, white and grey
 
@@ -37,11 +36,11 @@ def distinct_colours(count: int) -> np.ndarray:
 def _farthest_first(count: int) -> np.ndarray:
     axis = np.linspace(0, 255, STEPS).round()
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing='ij'), axis=-1).reshape(-1, 3)
-    lab = to_lab(grid)
+    lab = as_seen(grid)[0]
     chroma = np.hypot(lab[:, 1], lab[:, 2])
     grid = grid[(lab[:, 0] > LIGHTNESS[0]) & (lab[:, 0] < LIGHTNESS[1]) & (chroma > LEAST_CHROMA)]
     candidates = np.concatenate([OKABE_ITO, grid])
-    seen = as_seen(candidates).astype(np.float32)  # (4, N, 3)
+    seen = as_seen(candidates)  # (4, N, 3)
     nearest, chosen = np.full(len(candidates), np.inf), []
     for step in range(min(count, len(candidates))):
         chosen.append(step if step < len(OKABE_ITO) else int(nearest.argmax()))
@@ -53,22 +52,11 @@ def _farthest_first(count: int) -> np.ndarray:
 def as_seen(colours: np.ndarray) -> np.ndarray:
     """Convert RGB colours (N, 3), 0 to 255, to CIELAB for full colour vision and three dichromacies: (4, N, 3)."""
     linear = to_linear(colours)
-    return np.stack([_lab(linear), *(_lab((linear @ matrix.T).clip(0, 1)) for matrix in CONE_LOSSES)])
-
-
-def to_lab(colours: np.ndarray) -> np.ndarray:
-    """Convert sRGB colours (..., 3), 0 to 255, to CIELAB (D65), (..., 3)."""
-    return _lab(to_linear(colours))
+    seen = np.stack([linear, *((linear @ matrix.T).clip(0, 1) for matrix in CONE_LOSSES)])
+    return cv2.cvtColor(seen.astype(np.float32), cv2.COLOR_LRGB2LAB)
 
 
 def to_linear(colours: np.ndarray) -> np.ndarray:
     """Convert sRGB colours (..., 3), 0 to 255, to linear RGB, 0 to 1, (..., 3) (IEC 61966-2-1)."""
     share = np.asarray(colours, np.float64) / 255
     return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055)**2.4)
-
-
-def _lab(linear: np.ndarray) -> np.ndarray:
-    """Convert linear RGB (..., 3) to CIELAB (..., 3)."""
-    xyz = linear @ RGB_TO_XYZ.T / RGB_TO_XYZ.sum(1)
-    x, y, z = np.moveaxis(np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116), -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)

@@ -9,16 +9,15 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Sequence, Union
 
 from mmseg_mvp.errors import UserError
 
 from .splits import UNSEEN, split_names
 
 Vocabulary = dict[str, tuple[str, ...]]
-Source = Union[str, Path, Sequence[str], Vocabulary]
+Source = str | Path | Sequence[str] | Vocabulary
 
 _SHIPPED = Path(__file__).parent
 _MAX_FILE = 2 ** 26

@@ -3,7 +3,7 @@
 VOC, Context and COCO-Stuff follow SPNet, ZS3 and MaskCLIP+ (Zhou et al., ECCV 2022). ADE20K follows FreeSeg (Qin et
 al., CVPR 2023). The split of the toy world is ours.
 """
-from typing import Iterable
+from collections.abc import Iterable
 
 from mmseg_mvp.errors import UserError
 

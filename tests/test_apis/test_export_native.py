@@ -9,7 +9,7 @@ from fixtures.exports import CLIP_NORM, RESNET, build, lseg, maps, mvp_seg, nois
 from fixtures.text_models import ALL, HEADS
 from mmengine.config import Config
 
-from mmseg_mvp.apis import to_native, export_native
+from mmseg_mvp.apis import export_native, to_native
 from mmseg_mvp.errors import UserError
 
 ONE_EACH = dict(type='TemplatePrompts', templates='name')

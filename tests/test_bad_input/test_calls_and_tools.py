@@ -30,8 +30,6 @@ TOOLS = [
     ('export', [LONG, '--out', 'out.onnx', '--format', 'onnx']),
     ('analysis_tools/explain', [MASKCLIP, '--out-dir', 'out', '--index', 'x']),
     ('analysis_tools/explain', [MASKCLIP, '--out-dir', 'out', '--index', '-1']),
-    ('analysis_tools/plot_curves', ['nowhere', '--out', 'out.png']),
-    ('analysis_tools/plot_curves', [LONG, '--out', 'out.png']),
 ]
 
 

@@ -33,8 +33,14 @@ from mmengine.utils import digit_version
 from torch import nn
 
 import mmseg_mvp  # noqa: F401
-from mmseg_mvp.checkpoints import (checkpoints_as_data, loading, read_checkpoint, read_file, to_plain,
-                                   trusted_checkpoints)
+from mmseg_mvp.checkpoints import (
+    checkpoints_as_data,
+    loading,
+    read_checkpoint,
+    read_file,
+    to_plain,
+    trusted_checkpoints,
+)
 from mmseg_mvp.errors import UserError
 
 TORCH = digit_version(torch.__version__)

@@ -26,7 +26,7 @@ from torch import nn
 from mmseg_mvp.checkpoints import from_plain, same_data, to_plain
 from mmseg_mvp.checkpoints.kinds import KINDS
 from mmseg_mvp.checkpoints.plain import TYPES
-from mmseg_mvp.engine import WholeCheckpointHook
+from mmseg_mvp.engine import AtomicCheckpointHook
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import read_archive
 
@@ -570,7 +570,7 @@ def test_a_checkpoint_without_notes_comes_back_as_it_is():
 
 
 class TestHook:
-    """``WholeCheckpointHook`` in a run."""
+    """``AtomicCheckpointHook`` in a run."""
 
     @pytest.fixture
     def run(self):
@@ -578,7 +578,7 @@ class TestHook:
         return SimpleNamespace(warnings=warnings, logger=SimpleNamespace(warning=warnings.append))
 
     def test_what_it_saves_it_restores(self, run):
-        hook = WholeCheckpointHook()
+        hook = AtomicCheckpointHook()
         before = dict(meta=dict(folder=pathlib.Path('x')), counts=collections.Counter('aab'), weight=torch.ones(1))
         checkpoint = dict(before)
         assert hook.before_save_checkpoint(run, checkpoint) is None and TYPES in checkpoint
@@ -590,12 +590,12 @@ class TestHook:
         assert run.warnings == []
 
     def test_it_warns_once_of_what_is_lost(self, run):
-        hook = WholeCheckpointHook()
+        hook = AtomicCheckpointHook()
         one = Unknown()
         for content, count in ((dict(a=one, b=len), 1), (dict(a=one, c=[1]), 1), (dict(a=one, d=Callable()), 2)):
             hook.before_save_checkpoint(run, dict(message_hub=content))
             assert len(run.warnings) == count
-        assert run.warnings[0].startswith('Not saved in checkpoints, since it is no plain data: message_hub.a (')
+        assert run.warnings[0].startswith('Not saved in checkpoints, because it is not plain data: message_hub.a (')
         assert 'message_hub.d (' in run.warnings[1] and 'message_hub.a' not in run.warnings[1]
 
     def test_the_data_sets_own_metainfo(self):
@@ -603,7 +603,7 @@ class TestHook:
         loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=own))
         for meta, same in ((dict(root=pathlib.Path('x')), True), (dict(root='x'), False)):
             checkpoint = dict(meta=dict(dataset_meta=meta))
-            WholeCheckpointHook().after_load_checkpoint(
+            AtomicCheckpointHook().after_load_checkpoint(
                 SimpleNamespace(_train_loop=SimpleNamespace(dataloader=loader)), checkpoint)
             assert (checkpoint['meta']['dataset_meta'] is own) == same
 
@@ -612,5 +612,5 @@ class TestHook:
         """A test's training loop is a config, which nobody builds."""
         for checkpoint in (dict(state_dict={}), dict(meta=3), dict(meta=dict(dataset_meta=1))):
             again = dict(checkpoint)
-            WholeCheckpointHook().after_load_checkpoint(SimpleNamespace(_train_loop=loop), again)
+            AtomicCheckpointHook().after_load_checkpoint(SimpleNamespace(_train_loop=loop), again)
             assert again == checkpoint

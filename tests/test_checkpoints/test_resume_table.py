@@ -27,8 +27,17 @@ from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseAveragedModel, BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.optim.optimizer import amp_optimizer_wrapper
-from mmengine.registry import (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS,
-                               PARAM_SCHEDULERS, VISBACKENDS)
+from mmengine.registry import (
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    VISBACKENDS,
+)
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS as MMSEG_HOOKS
 from mmseg.registry import PARAM_SCHEDULERS as MMSEG_PARAM_SCHEDULERS
@@ -186,7 +195,7 @@ def config(folder, validated=False, custom_hooks=(), **more):
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=4, val_interval=100),
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9)),
         param_scheduler=more.pop('param_scheduler', []), randomness=dict(seed=0), log_level='WARNING',
-        default_hooks=dict(checkpoint=dict(type='WholeCheckpointHook', interval=2, by_epoch=False),
+        default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', interval=2, by_epoch=False),
                            logger=dict(type='LoggerHook', interval=1)),
         custom_hooks=[dict(type='IterationSeedHook'), *custom_hooks],
         experiment_name=f'resume table {next(_RUNS)}'), format_python_code=False)
@@ -559,7 +568,7 @@ class TestCheckpointsOfMmengine:
         expected = state(train(tmp_path / 'whole', **more))
         checkpoint = kill(tmp_path / 'killed', after, **{**more, 'default_hooks.checkpoint.type': 'CheckpointHook'})
         runners = []
-        for hook in ('CheckpointHook', 'WholeCheckpointHook'):
+        for hook in ('CheckpointHook', 'AtomicCheckpointHook'):
             with checkpoints_as_data(trusted):
                 runners.append(resume(tmp_path / 'killed', tmp_path / hook, checkpoint,
                                       **{**more, 'default_hooks.checkpoint.type': hook}))

@@ -7,9 +7,9 @@ import torch
 from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 
+from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.clip.loading import fingerprint
-from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.errors import UserError
 
 

@@ -8,8 +8,15 @@ import open_clip
 import pytest
 import torch
 
-from mmseg_mvp.clip import (Frozen, TextTower, dense_tower, encode_prompts, encode_sentences, load_clip,
-                            resolve_templates)
+from mmseg_mvp.clip import (
+    Frozen,
+    TextTower,
+    dense_tower,
+    encode_prompts,
+    encode_sentences,
+    load_clip,
+    resolve_templates,
+)
 from mmseg_mvp.errors import UserError
 
 NAMES = ['cat', 'traffic light', 'television receiver']

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS, METRICS
 from PIL import Image
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 from mmseg_mvp.datasets import check_data
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import class_names
@@ -181,10 +181,10 @@ def test_folds_that_do_not_exist(fold, trees, monkeypatch):
 def test_a_fold_set_elsewhere_would_not_reach_everything(key, trees, monkeypatch):
     monkeypatch.setenv('FOLD', '1')
     cfg = load('pascal5i', trees)
-    cli.merge_options(cfg, {key: 2})
+    app.merge_options(cfg, {key: 2})
     with pytest.raises(UserError, match='The config has fold .*, and test_dataloader has fold .* variable FOLD'):
         check_data(cfg, ['test_dataloader'])
-    cli.merge_options(cfg, {key: 1})
+    app.merge_options(cfg, {key: 1})
     check_data(cfg)
 
 

@@ -7,8 +7,17 @@ import pytest
 from matplotlib.path import Path as Outline
 from mmengine.config import Config
 from mmseg.registry import DATASETS
-from mmseg_mvp.datasets.toy.captions import (FRAMES, Caption, describe_object, describe_scene, describe_whole,
-                                             grammar_words, object_facts, truth_table)
+
+from mmseg_mvp.datasets.toy.captions import (
+    FRAMES,
+    Caption,
+    describe_object,
+    describe_scene,
+    describe_whole,
+    grammar_words,
+    object_facts,
+    truth_table,
+)
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, draw_scene
 from mmseg_mvp.datasets.toy.shapes import OPTIONAL_PARTS, SHAPES, part_names

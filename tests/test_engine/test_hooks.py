@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_mvp.datasets import PackVocabulary
-from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, SoloModelWrapper, iteration_seed_hook
+from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, NoSyncModelWrapper, iteration_seed_hook
 from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextHead
@@ -105,7 +105,7 @@ def test_the_head_is_found_behind_a_wrapper_and_other_heads_pass(wrapped):
     model = Segmentor(nn.Module())
     dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
-    wrapper = SoloModelWrapper(model) if wrapped else model
+    wrapper = NoSyncModelWrapper(model) if wrapped else model
     runner = SimpleNamespace(model=wrapper, train_loop=loop, val_loop=loop, test_loop=loop)
     hook = ClassListCheckHook()
     hook.before_test(runner)  # a head without a text classifier

@@ -1,7 +1,7 @@
 """Configs and checkpoints of earlier versions keep working."""
 import pytest
 import torch
-from mmseg.registry import MODELS, TRANSFORMS
+from mmseg.registry import HOOKS, MODEL_WRAPPERS, MODELS, TRANSFORMS
 
 import mmseg_mvp  # noqa: F401
 
@@ -29,6 +29,8 @@ def test_parameters_of_former_checkpoints_are_loaded(tiny_rn, mmseg_scope, prefi
     assert torch.equal(target.log_scale, source.log_scale)
 
 
-@pytest.mark.parametrize('registry, former, name', [(TRANSFORMS, 'PackLabelList', 'PackVocabulary')])
+@pytest.mark.parametrize('registry, former, name', [
+    (TRANSFORMS, 'PackLabelList', 'PackVocabulary'), (HOOKS, 'WholeCheckpointHook', 'AtomicCheckpointHook'),
+    (MODEL_WRAPPERS, 'SoloModelWrapper', 'NoSyncModelWrapper')])
 def test_former_names_build_the_same_component(registry, former, name):
     assert registry.get(former) is registry.get(name)

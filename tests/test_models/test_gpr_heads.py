@@ -1,11 +1,11 @@
 """GPR in heads of mmseg, against the paper's equations written out."""
 import pytest
 import torch
+from fixtures.text_models import HEADS, batch, build_segmentor
 from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from fixtures.text_models import HEADS, batch, build_segmentor
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import GPRDeepLabV3PlusHead, GPRHeadMixin
 

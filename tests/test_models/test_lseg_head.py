@@ -3,10 +3,10 @@ import math
 
 import pytest
 import torch
+from fixtures.text_models import ALL, SEEN, batch, build_segmentor
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from fixtures.text_models import ALL, SEEN, batch, build_segmentor
 from mmseg_mvp.clip.loading import load_clip
 from mmseg_mvp.errors import UserError
 

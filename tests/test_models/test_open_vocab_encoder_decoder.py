@@ -3,13 +3,13 @@ import copy
 
 import pytest
 import torch
+from fixtures.text_models import ALL, LAST, batch, build_segmentor, head_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import load_checkpoint
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
-from fixtures.text_models import ALL, LAST, batch, build_segmentor, head_config
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextFCNHead
 

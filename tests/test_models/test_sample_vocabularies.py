@@ -1,11 +1,11 @@
 """Samples with their own vocabularies: scores, losses, predictions and memory."""
 import pytest
 import torch
+from fixtures.text_models import ALL, SEEN, build_segmentor, head_config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from fixtures.text_models import ALL, SEEN, build_segmentor, head_config
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextClassifier, TextLayer
 from mmseg_mvp.models.text import text_classifier

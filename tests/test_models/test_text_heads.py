@@ -1,6 +1,7 @@
 """Text heads in segmentors: what a training step changes, other names afterwards, checkpoints."""
 import pytest
 import torch
+from fixtures.text_models import ALL, FROZEN, HEADS, batch, build_segmentor, head_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import load_checkpoint, save_checkpoint
 from mmseg.models.decode_heads import FCNHead, PSPHead
@@ -10,7 +11,6 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from fixtures.text_models import ALL, FROZEN, HEADS, batch, build_segmentor, head_config
 from mmseg_mvp.clip.loading import fingerprint
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import LearnedPrompts, OpenVocabEncoderDecoder, TemplatePrompts, TextFCNHead, TextHeadMixin

@@ -251,7 +251,7 @@ def test_requests_have_a_largest_size(url):
 
 def test_mistakes_are_found_before_a_model_is_built(monkeypatch):
     tool = load_tool('app.py')
-    monkeypatch.setattr('mmseg_mvp.apis.arguments.OpenVocabInferencer', None)
+    monkeypatch.setattr('mmseg_mvp.app.arguments.OpenVocabInferencer', None)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = str(listener.getsockname()[1])
         for arguments, sentence in ((['--port', port], f'127.0.0.1:{port} can\'t be listened on .*--port'),
@@ -267,8 +267,8 @@ def test_mistakes_are_found_before_a_model_is_built(monkeypatch):
 
 def test_without_gradio_the_extra_is_named(monkeypatch):
     tool = load_tool('app.py')
-    monkeypatch.delitem(__import__('sys').modules, 'mmseg_mvp.apis.web_server', raising=False)
-    monkeypatch.delitem(__import__('sys').modules, 'mmseg_mvp.apis.web_page', raising=False)
+    monkeypatch.delitem(__import__('sys').modules, 'mmseg_mvp.app.web_server', raising=False)
+    monkeypatch.delitem(__import__('sys').modules, 'mmseg_mvp.app.web_page', raising=False)
     monkeypatch.setitem(__import__('sys').modules, 'gradio', None)
     monkeypatch.setattr('sys.argv', ['app.py'])
     with pytest.raises(UserError, match='gradio.*host,web'):

@@ -12,8 +12,9 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.registry import MODELS
 
-from mmseg_mvp import cli, without_cuda
+from mmseg_mvp import app
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils import without_cuda
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / 'configs/mvp_seg/toy_zs.py'
@@ -105,13 +106,13 @@ def test_processes_leave_together_and_keep_no_threads_of_gloo(monkeypatch, tmp_p
     """The threads end with the process group, which DDP holds on to, here in a cycle as a Runner's."""
     waited = []
     monkeypatch.setattr(torch.distributed, 'barrier', lambda: waited.append(torch.distributed.is_initialized()))
-    cli.disconnect()
+    app.disconnect()
     assert waited == [], 'one process alone has nobody to wait for'
     torch.distributed.init_process_group('gloo', f'file://{tmp_path}/store', rank=0, world_size=1)
     model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
     model.itself, kept = [model], weakref.ref(model)
     del model
-    cli.disconnect()
+    app.disconnect()
     assert waited == [True] and kept() is None and not torch.distributed.is_initialized()
 
 

@@ -6,6 +6,7 @@ import torch
 from fixtures import trees
 from fixtures.end_to_end import ROOT, SMALL, WRITERS, losses, run, settings
 
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', WRITERS)
 def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):

@@ -24,7 +24,7 @@ def explain(monkeypatch, tmp_path):
     def run(*arguments, folder=tmp_path / 'why'):
         argv = ['explain.py', *map(str, arguments), '--out-dir', str(folder), '--device', 'cpu']
         monkeypatch.setattr(sys, 'argv', argv)
-        with tool.cli.user_errors():
+        with tool.app.user_errors():
             tool.main()
         return folder
 
@@ -43,7 +43,7 @@ def test_mvp_seg_on_its_test_data(explain, tmp_path):
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'learned.pth')
     folder = explain(MVP_SEG, tmp_path / 'learned.pth', '--index', 1, '--top', 2, '--classes', 'tree, house, boat')
     names = {path.name for path in folder.iterdir()}
-    assert {'overlay.png', 'presence.png', 'nearest_words.csv', 'nearest_words.md', 'nearest_words.png'} < names
+    assert {'overlay.png', 'presence.png', 'nearest_words.csv', 'nearest_words.md'} < names
     assert any(name.startswith('views_') for name in names)
     contexts, tower = model.decode_head.classifier.prompts.contexts.detach(), model.decode_head.classifier.tower.module
     rows = list(csv.DictReader((folder / 'nearest_words.csv').open()))
@@ -82,7 +82,7 @@ def test_of_a_model_without_views_there_is_the_overlay(explain, photo, capsys):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    ((MVP_SEG, '--index', 1000), '--index is 1000, but the test data have the pictures 0 to 499'),
+    ((MVP_SEG, '--index', 1000), '--index is 1000, but the test data have the images 0 to 499'),
     ((MVP_SEG, 'nowhere.pth'), 'checkpoint nowhere.pth does not exist'),
     ((MASKCLIP, 'nowhere.png'), 'nowhere.png does not exist'),
     ((MVP_SEG, '--top', 0), '(--top) is 0'),

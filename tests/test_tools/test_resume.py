@@ -5,7 +5,7 @@ import pytest
 from fixtures.forked import Job, run_jobs
 from fixtures.tools import BENCHMARKS, load_tool
 
-from mmseg_mvp.engine.whole_checkpoint_hook import is_whole
+from mmseg_mvp.engine.atomic_checkpoint_hook import is_complete
 
 kill_trials = load_tool('kill_trials.py', BENCHMARKS / 'reliability')
 LAST = 12  # iteration; checkpoints come every 4, images are augmented at random
@@ -70,5 +70,5 @@ def test_a_full_disk_stops_the_run_with_a_sentence_and_spoils_no_earlier_checkpo
                         sentence)
     assert [path.name for path in (folder / 'full disk').iterdir() if path.suffix in ('.pth', '.part')] == [
         'iter_4.pth']
-    assert is_whole(folder / 'full disk' / 'iter_4.pth')
+    assert is_complete(folder / 'full disk' / 'iter_4.pth')
     assert (folder / 'full disk' / 'last_checkpoint').read_text().endswith('iter_4.pth')

@@ -11,9 +11,9 @@ from fixtures.tools import load_tool
 from mmengine.config import Config
 from PIL import Image
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 from mmseg_mvp.apis import OpenVocabInferencer
-from mmseg_mvp.apis.video import open_writer
+from mmseg_mvp.app.video import open_writer
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.visualization import draw_presence
 
@@ -43,7 +43,7 @@ def run(tool, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(tool, 'segment_file', lambda seg, path, *rest: done.append(path.name) or work(
             seg, path, *rest))
         monkeypatch.setattr(sys, 'argv', ['segment.py', *map(str, arguments)])
-        with pytest.raises(SystemExit) as end, cli.user_errors():
+        with pytest.raises(SystemExit) as end, app.user_errors():
             tool.main()
             raise SystemExit(0)
         said = capsys.readouterr()
@@ -199,7 +199,7 @@ class TestSharing:
 
 def test_gather_alone_is_oneself(monkeypatch):
     monkeypatch.delenv('TORCHELASTIC_RUN_ID', raising=False)
-    assert cli.gather({'a': 1}) == [{'a': 1}]
+    assert app.gather({'a': 1}) == [{'a': 1}]
 
 
 def test_names_that_differ_in_their_endings_alone(run):

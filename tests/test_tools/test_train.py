@@ -33,7 +33,7 @@ def test_resume_without_a_checkpoint_starts_as_the_config_says(tool, cfg):
 def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cfg, tmp_path):
     (tmp_path / 'iter_2.pth').write_bytes(b'PK half')
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
-    with pytest.raises(UserError, match='No checkpoint of .* is whole .*iter_2.pth'):
+    with pytest.raises(UserError, match='No checkpoint of .* is complete .*iter_2.pth'):
         tool.resume(cfg, 'auto')
     torch.save({}, tmp_path / 'iter_1.pth')
     note, = tool.resume(cfg, 'auto')

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from fixtures.tools import load_tool
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
 from mmseg_mvp.clip.image_tower import dense_tower
 from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table
 from mmseg_mvp.datasets.toy.scenes import draw_scene
-from safetensors.torch import load_file
-from torch.nn import functional as F
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'toy' / 'train_clip.py'
 

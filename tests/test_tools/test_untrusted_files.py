@@ -1,6 +1,7 @@
 """Every entry point x every payload: none runs, and each is told in one sentence.
 
-``pytest tests/test_tools/test_untrusted_files.py -rP | grep '^| '`` prints the table of benchmarks/reliability/README.md.
+``pytest tests/test_tools/test_untrusted_files.py -rP | grep '^| '`` prints the table of
+benchmarks/reliability/README.md.
 """
 import runpy
 import sys
@@ -15,9 +16,9 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer, from_pretrained, load_prompts
+from mmseg_mvp.app import user_errors
 from mmseg_mvp.checkpoints import read_checkpoint
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.cli import user_errors
 
 pytestmark = pytest.mark.slow
 CONFIGS = TOOLS.parent / 'configs'

@@ -12,8 +12,8 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from fixtures.pickles import legacy, storage, tensor
 from fixtures.payloads import write_checkpoint, write_pickle, write_torchscript
+from fixtures.pickles import legacy, storage, tensor
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import nn

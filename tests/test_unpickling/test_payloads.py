@@ -7,8 +7,22 @@ import zipfile
 import pytest
 import torch
 from fixtures.hostile import read_each
-from fixtures.pickles import (build, call, legacy, many, name, nested, new, number, plain, saved, storage, tensor, text,
-                              zipped)
+from fixtures.pickles import (
+    build,
+    call,
+    legacy,
+    many,
+    name,
+    nested,
+    new,
+    number,
+    plain,
+    saved,
+    storage,
+    tensor,
+    text,
+    zipped,
+)
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import module_tensors, read_archive

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
 
-from mmseg_mvp.engine import SoloModelWrapper
+from mmseg_mvp.engine import NoSyncModelWrapper
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import CLIPEncoderDecoder
 from mmseg_mvp.models.utils.explanation import Explanation
@@ -171,7 +171,7 @@ class Explaining(CLIPEncoderDecoder):
         return [Explanation(maps, rows, columns, True, torch.tensor([0.9, 0.2]))]
 
 
-@pytest.mark.parametrize('wrap', [lambda model: model, SoloModelWrapper])
+@pytest.mark.parametrize('wrap', [lambda model: model, NoSyncModelWrapper])
 def test_predictions_are_explained_on_request(runner, bgr, tmp_path, backends, wrap):
     runner.model = wrap(Explaining())
     hook = SideBySideVisualizationHook(out_dir=str(tmp_path / 'new'), draw=True, explain=True)

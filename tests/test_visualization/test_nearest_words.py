@@ -1,8 +1,5 @@
-"""Tables of nearest words: picture, Markdown, rows."""
-import numpy as np
-
-from mmseg_mvp.visualization import nearest_words as module
-from mmseg_mvp.visualization.nearest_words import draw_nearest_words, markdown_table, table_rows
+"""Tables of nearest words: Markdown and rows."""
+from mmseg_mvp.visualization.nearest_words import markdown_table, table_rows
 
 NEAREST = [[[('a|b', 0.5), ('sky', 0.75)], [('red', 1.), ('*', 2.)]],
            [[('tree', 0.25), ('house-', 0.5)], [('car', 3.), ('boat', 4.12345)]]]
@@ -22,14 +19,3 @@ def test_markdown_has_a_row_for_each_vector_and_no_stray_signs():
         '| vector | global prompt | prompt 1 |', '|---|---|---|',
         '| v1 | a\\|b (0.500), sky (0.750) | tree (0.250), house- (0.500) |',
         '| v2 | red (1.000), \\* (2.000) | car (3.000), boat (4.123) |']
-
-
-def test_the_nearest_word_of_each_vector_is_written_and_far_ones_are_darker(monkeypatch):
-    written, words = [], module.words
-    monkeypatch.setattr(module, 'words', lambda text: written.append(text) or words(text))
-    picture = draw_nearest_words(NEAREST, TITLES)
-    assert written == ['a|b', 'red', 'tree', 'car']
-    rows, columns = picture.shape[0], picture.shape[1]
-    near, far = (np.median(picture[slice(*span), columns * 2 // 3:columns * 9 // 10], axis=(0, 1)).sum()
-                 for span in ((rows // 4, rows * 2 // 5), (rows * 3 // 5, rows * 3 // 4)))
-    assert near > far + 50

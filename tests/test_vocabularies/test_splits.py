@@ -1,7 +1,12 @@
 """Shipped label sets and splits against MMSegmentation's METAINFO and against the published indices."""
 import pytest
-from mmseg.datasets import (ADE20KDataset, COCOStuffDataset, PascalContextDataset, PascalContextDataset59,
-                            PascalVOCDataset)
+from mmseg.datasets import (
+    ADE20KDataset,
+    COCOStuffDataset,
+    PascalContextDataset,
+    PascalContextDataset59,
+    PascalVOCDataset,
+)
 
 from mmseg_mvp.datasets import ToySceneDataset
 from mmseg_mvp.errors import UserError

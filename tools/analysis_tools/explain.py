@@ -1,4 +1,4 @@
-"""Explain a prediction: python tools/analysis_tools/explain.py CONFIG [CHECKPOINT] [IMAGE] --out-dir DIR
+"""Explain a prediction: python tools/analysis_tools/explain.py CONFIG [CHECKPOINT] [IMAGE] --out-dir DIR.
 
 Writes the label map over the image, the class maps of each prompt, the presence score of each class (GPR), and
 the words nearest to the learned prompts.
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 try:
-    from mmseg_mvp import cli
+    from mmseg_mvp import app
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -24,10 +24,10 @@ from mmseg.registry import DATASETS
 from mmseg_mvp.apis import OpenVocabInferencer, Segmentation
 from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.datasets.checks import check_data
-from mmseg_mvp.models.text import TextClassifier, nearest_words
+from mmseg_mvp.models.text import LearnedPrompts, TextClassifier, nearest_words
 from mmseg_mvp.models.text.nearest_words import NearestWords
 from mmseg_mvp.visualization.explanation import draw_explanation, prompt_titles
-from mmseg_mvp.visualization.nearest_words import draw_nearest_words, markdown_table, table_rows
+from mmseg_mvp.visualization.nearest_words import markdown_table, table_rows
 from mmseg_mvp.vocabularies import load_vocabulary
 
 
@@ -43,9 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--index', type=int, default=0, help='which picture of the test data (default: %(default)s)')
     parser.add_argument('--top', type=int, default=5, help='nearest words of a context vector (default: %(default)s)')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best)')
-    parser.add_argument('--cfg-options', nargs='+', action=cli.OptionsAction, metavar='KEY=VALUE', default={},
+    parser.add_argument('--cfg-options', nargs='+', action=app.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: model.clip.weights=RN50.pt')
-    cli.add_trust_argument(parser)
+    app.add_trust_argument(parser)
     args = parser.parse_args()
     if args.image is None and (mimetypes.guess_type(args.checkpoint or '')[0] or '').startswith('image/'):
         args.checkpoint, args.image = None, args.checkpoint  # a model without a checkpoint
@@ -63,46 +63,45 @@ def test_picture(cfg: Config, index: int) -> str | np.ndarray:
     check_data(cfg, ['test_dataloader'])
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     if not 0 <= index < len(dataset):
-        raise UserError(f'--index is {index}, but the test data have the pictures 0 to {len(dataset) - 1}')
+        raise UserError(f'--index is {index}, but the test data have the images 0 to {len(dataset) - 1}')
     path = dataset.get_data_info(index)['img_path']
     return path if Path(path).is_file() else np.ascontiguousarray(dataset[index]['inputs'].permute(1, 2, 0).numpy())
 
 
 def write_words(nearest: NearestWords, classifier: TextClassifier, folder: Path) -> None:
-    """Write the nearest words of learned prompts to nearest_words.{csv,md,png}."""
+    """Write the nearest words of learned prompts to nearest_words.{csv,md}."""
     titles = prompt_titles(classifier.prompts.num_views, classifier.prompts.has_global)
     with (folder / 'nearest_words.csv').open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, ['prompt', 'vector', 'rank', 'word', 'distance'])
         writer.writeheader()
         writer.writerows(table_rows(nearest, titles))
     (folder / 'nearest_words.md').write_text(markdown_table(nearest, titles), encoding='utf-8')
-    save_picture(draw_nearest_words(nearest, titles), folder / 'nearest_words.png')
 
 
 def what_is_missing(out: Segmentation, classifier: TextClassifier) -> list[str]:
     """Return one sentence per part of the explanation that this model lacks."""
     prompts, sentences = classifier.prompts, []
     if out.explanation is None:
-        sentences.append('no views: only MVP-SEG and MaskCLIP tell their prompts apart')
+        sentences.append('no views: only MVP-SEG and MaskCLIP have a map per prompt')
     elif prompts.num_views == 1:
         sentences.append('one view of each class: the model has one segmentation prompt')
     if out.presence is None:
         sentences.append('no presence bars: the model has no GPR')
-    if not hasattr(prompts, 'contexts'):
+    if not isinstance(prompts, LearnedPrompts):
         sentences.append(f'no nearest words: the prompts are sentences ({type(prompts).__name__}), not learned vectors')
     return sentences
 
 
 def main() -> None:
     args = parse_args()
-    cli.check_new_folder(args.out_dir, '--out-dir')
+    app.check_new_folder(args.out_dir, '--out-dir')
     vocabulary = load_vocabulary(args.classes) if args.classes else None
-    cfg = cli.read_config(args.config)
-    cli.merge_options(cfg, args.cfg_options)
+    cfg = app.read_config(args.config)
+    app.merge_options(cfg, args.cfg_options)
     seg = OpenVocabInferencer(cfg, args.checkpoint, args.device, trust_checkpoint=args.trust_checkpoint)
     out = seg(args.image or test_picture(cfg, args.index), vocabulary)
     classifier, folder = seg.model.decode_head.classifier, Path(args.out_dir)
-    nearest = nearest_words(classifier, top=args.top) if hasattr(classifier.prompts, 'contexts') else None
+    nearest = nearest_words(classifier, top=args.top) if isinstance(classifier.prompts, LearnedPrompts) else None
     for kind, picture in draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
                                           out.unknown):
         save_picture(picture, folder / f'{kind}.png')
@@ -114,5 +113,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

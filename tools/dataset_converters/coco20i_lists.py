@@ -1,4 +1,4 @@
-"""Convert the lists of COCO-20i from pickles to JSON: python tools/dataset_converters/coco20i_lists.py data/splits/coco
+"""Convert COCO-20i's pickled lists to JSON: python tools/dataset_converters/coco20i_lists.py data/splits/coco.
 
 Writes foldN.json beside each FOLDER/*/foldN.pkl. The data set reads it after the pickle is deleted. The pickles are
 read as data; no code in them runs.
@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 try:
-    from mmseg_mvp import cli
-    from mmseg_mvp.apis.files import written_whole
+    from mmseg_mvp import app
     from mmseg_mvp.datasets.episode_lists import read_coco_lists
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.utils.files import atomic_write
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -48,11 +48,11 @@ def main() -> None:
     contents = {path: read_coco_lists(str(path), NUM_CLASSES) for path in jobs}  # read all before the first write
     for path, lists in contents.items():
         names = {label: [f'{name}.jpg' for name in images] for label, images in lists.items()}
-        with written_whole(jobs[path]) as part:
+        with atomic_write(jobs[path]) as part:
             part.write_text(json.dumps(names), 'utf-8')
         print(f'{jobs[path]}: {sum(map(len, names.values()))} images of {len(names)} classes')
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -1,4 +1,4 @@
-"""Convert a released LSeg checkpoint: python tools/model_converters/lseg2mmseg.py SRC DST
+"""Convert a released LSeg checkpoint: python tools/model_converters/lseg2mmseg.py SRC DST.
 
 The file is read as data; no code in it runs. Unused and missing weights are listed.
 """
@@ -7,17 +7,17 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 try:
     import lseg_layout
-    from mmseg_mvp import __version__, cli
+
+    from mmseg_mvp import __version__, app
     from mmseg_mvp.checkpoints import read_file, trusted_checkpoints
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.utils.files import check_new_file, save_checkpoint
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -116,56 +116,23 @@ def _advice(sizes: dict[str, int], regularized: bool) -> Iterator[str]:
                'was trained with (an official block_depth of 0 is a depth of 1 here).')
 
 
-def write(path: str, checkpoint: dict) -> None:
-    """Write a new file completely or not at all; never overwrite.
-
-    Args:
-        path (str): Path of the file.
-        checkpoint (dict): Content of the file.
-
-    Raises:
-        UserError: If the file exists or can't be written.
-    """
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with open(path, 'xb') as file:
-            _save(checkpoint, file)
-    except (OSError, RuntimeError) as error:
-        _check_new(path)
-        raise UserError(f'{path} can\'t be written ({cli.describe(error)}): name a file in a folder of yours, on a '
-                        f'disk with room for it') from error
-
-
-def _save(checkpoint: dict, file: BinaryIO) -> None:
-    try:
-        torch.save(checkpoint, file)
-    except BaseException:  # full disk or interrupt: remove the incomplete file
-        os.unlink(file.name)
-        raise
-
-
-def _check_new(path: str) -> None:
-    if os.path.lexists(path):
-        raise UserError(f'{path} exists: name a new file, nothing is overwritten')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description='Convert a released LSeg checkpoint to MMSegmentation')
     parser.add_argument('src', help='.ckpt file of github.com/isl-org/lang-seg')
     parser.add_argument('dst', help='new .pth file for tools/test.py')
-    cli.add_trust_argument(parser)
+    app.add_trust_argument(parser)
     args = parser.parse_args()
-    _check_new(args.dst)
+    check_new_file(args.dst)
     with trusted_checkpoints(args.trust_checkpoint):
         weights, others = official_weights(read_checkpoint(args.src))
     state_dict, report = convert(weights)
-    write(args.dst, dict(meta=dict(converted_from=os.path.basename(args.src), mmseg_mvp_version=__version__),
-                         state_dict=state_dict))
+    meta = dict(converted_from=os.path.basename(args.src), mmseg_mvp_version=__version__)
+    save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
     if others:
         print(f'Not used: {", ".join(others)}, which are no weights.')
     print('\n'.join([*report, f'Written to {args.dst}.']))
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -11,7 +11,7 @@ import tables
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_GPR = {'model.decode_head.gpr': None, 'model.decode_head.loss_presence': None,
@@ -57,5 +57,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -15,7 +15,7 @@ import tables
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPTH_0 = 'LSeg without regularization (depth 0)'
@@ -73,5 +73,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

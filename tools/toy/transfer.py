@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
 from mmseg_mvp.models import KnowledgeTransfer
 
@@ -91,5 +91,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with cli.user_errors():
+    with app.user_errors():
         main()

@@ -14,11 +14,19 @@ from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
+from mmseg_mvp.utils.files import atomic_write, check_new_file, save_checkpoint
 from mmseg_mvp.visualization.palette import distinct_colours
 
-from ..files import check_new_file, written_whole
-from .common import (AGREEMENT, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions, random_images,
-                     text_classifier)
+from .common import (
+    AGREEMENT,
+    check_one_row_a_class,
+    dynamic_shapes,
+    label_maps,
+    origin,
+    predictions,
+    random_images,
+    text_classifier,
+)
 from .native_heads import fill_head, head_config, is_exact
 from .traceable import pad_multiple
 
@@ -48,9 +56,9 @@ def export_native(cfg: Config, model: BaseModel, path: str | Path) -> float:
     names = list(text_classifier(model).vocabulary)
     palette = [[int(channel) for channel in colour] for colour in distinct_colours(len(names))]
     meta = dict(dataset_meta=dict(classes=names, palette=palette), **origin(text_classifier(model)))
-    with written_whole(path) as checkpoint, written_whole(path.with_suffix('.py')) as text:
-        torch.save(dict(meta=meta, state_dict=native.state_dict()), checkpoint)
+    with atomic_write(path.with_suffix('.py')) as text:
         config.dump(text)
+        save_checkpoint(dict(meta=meta, state_dict=native.state_dict()), path)
     return same
 
 

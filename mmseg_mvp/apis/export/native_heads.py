@@ -182,9 +182,7 @@ def _cosine_config(head: MultiPromptTextHead, embedding: Tensor | None) -> dict:
 
 
 def _fill_cosine(native: BaseDecodeHead, head: MultiPromptTextHead, embedding: Tensor | None) -> None:
-    """Set FCNHead to ``logit_scale sum_i cos(f, t_i)``, by mmseg's norm over the channels of ``[f, -f]``,
-    ``f = P x + b``.
-    """
+    """Set FCNHead to ``logit_scale sum_i cos(P x + b, t_i)``, by mmseg's norm over channels (see above)."""
     size, projection = head.classifier.embed_dim, head.projection
     linear = torch.eye(size) if isinstance(projection, nn.Identity) else projection.weight[:, :, 0, 0]
     linear = linear if embedding is None else linear @ embedding

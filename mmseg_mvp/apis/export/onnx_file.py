@@ -10,10 +10,19 @@ from torch import Tensor
 from torch.onnx._constants import ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.files import atomic_write, check_new_file
 
-from ..files import check_new_file, written_whole
-from .common import (AGREEMENT, as_json, check_one_row_a_class, dynamic_shapes, label_maps, origin, predictions,
-                     random_images, text_classifier)
+from .common import (
+    AGREEMENT,
+    as_json,
+    check_one_row_a_class,
+    dynamic_shapes,
+    label_maps,
+    origin,
+    predictions,
+    random_images,
+    text_classifier,
+)
 from .traceable import TraceableSegmentor, text_embeddings
 
 # Attention needs opset 14. torch's tracing exporter supports opsets up to 20, before torch 2.5 up to 17.
@@ -37,7 +46,7 @@ def save_embeddings(model: BaseModel, path: str | Path) -> None:
     check_one_row_a_class(model, 'a file of embeddings')
     check_new_file(path, '.npz')
     classifier = text_classifier(model)
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         np.savez(part, text=text_embeddings(model).float().cpu().numpy(), classes=list(classifier.vocabulary),
                  **origin(classifier))
 
@@ -69,7 +78,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
         check_one_row_a_class(model, 'an open vocabulary')
     exported = TraceableSegmentor(model, scores).eval()
     text = (exported.text.weights, ) if open_vocabulary else ()
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         _trace(exported, text, part, opset, shape)
         _add_metadata(part, dict(_describe(model, exported, open_vocabulary), **metadata))
         _compare(part, model, exported, text, shape)

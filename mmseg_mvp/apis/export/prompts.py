@@ -20,8 +20,8 @@ from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.text import LearnedPrompts, TextClassifier
 from mmseg_mvp.unpickling import short
+from mmseg_mvp.utils.files import atomic_write, check_new_file
 
-from ..files import check_new_file, written_whole
 from .common import as_json, origin, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
@@ -56,7 +56,7 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
                     train_classes=as_json(_state(classifier)['train_classes']))
     if isinstance(model.decode_head, MultiPromptTextHead) and isinstance(model.backbone, CLIPImageEncoder):
         metadata['segmentor'] = as_json(_describe_segmentor(model))
-    with written_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(save(tensors, metadata))  # save_file makes files that other users can't read
 
 

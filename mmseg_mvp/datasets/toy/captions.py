@@ -3,7 +3,8 @@
 Each caption has its claims, so its truth for other images is known. The tiny CLIP learns from this truth.
 """
 from collections import defaultdict
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 

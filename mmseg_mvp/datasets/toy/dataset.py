@@ -4,9 +4,9 @@ from mmcv.transforms import BaseTransform
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, SPLIT_SEEDS, draw_scene
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 
 @DATASETS.register_module()

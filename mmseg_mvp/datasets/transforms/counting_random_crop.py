@@ -4,9 +4,9 @@ from mmcv.transforms.utils import cache_randomness
 from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import TRANSFORMS
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import HIDDEN
+from mmseg_mvp.utils.checking import check_number
 
 _TRIES = 10
 

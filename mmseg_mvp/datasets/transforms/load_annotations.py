@@ -9,9 +9,9 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.utils.checking import check_number
 
 
 @TRANSFORMS.register_module()

@@ -1,5 +1,4 @@
 """Loading of images with an error that names the file."""
-from typing import Optional
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
@@ -23,7 +22,7 @@ class LoadCheckedImage(LoadImageFromFile):
     def __init__(self, imdecode_backend: str = 'pillow', **kwargs) -> None:
         super().__init__(imdecode_backend=imdecode_backend, **kwargs)
 
-    def transform(self, results: dict) -> Optional[dict]:
+    def transform(self, results: dict) -> dict | None:
         """Load ``results['img_path']`` into ``results['img']``, (H, W, 3) uint8, BGR.
 
         Raises:

@@ -5,8 +5,8 @@ from mmseg.models.decode_heads import DPTHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 from .low_res_loss import LowResLossMixin
 from .text_heads import TextHeadMixin

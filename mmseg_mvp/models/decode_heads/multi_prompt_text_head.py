@@ -8,8 +8,8 @@ from mmseg.utils import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number, check_tensor
 
 from ..losses.oc_loss import pair_cosines
 from ..losses.refined_seg_loss import RefinedSegLoss, label_histogram

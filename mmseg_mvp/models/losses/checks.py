@@ -1,6 +1,6 @@
 """Checks of the weight and the name of a loss."""
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 
 def check_loss(kind: str, loss_weight: float, loss_name: str) -> None:

@@ -4,8 +4,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_mvp.checking import check_tensor
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_tensor
 
 from .checks import check_loss
 

@@ -7,11 +7,11 @@ from mmseg.models.losses.utils import get_class_weight
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number, check_tensor
 
-from .tiled_cross_entropy import tiled_cross_entropy
 from .checks import check_loss
+from .tiled_cross_entropy import tiled_cross_entropy
 
 
 @MODELS.register_module()

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.checking import check_number, check_tensor
+from mmseg_mvp.utils.checking import check_number, check_tensor
 
 from ..utils.state import rename_key
 

@@ -3,8 +3,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number, check_tensor
 
 BLOCKS = ('depthwise', 'bottleneck')
 ACTIVATIONS = dict(relu=nn.ReLU, lrelu=nn.LeakyReLU, tanh=nn.Tanh)

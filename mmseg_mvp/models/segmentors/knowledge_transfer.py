@@ -15,10 +15,10 @@ from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import class_names, split_names
 
-from ..utils.tiled_resize import resize_matrices
 from ..utils.label_map import image_matrices
-from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder, takes
 from ..utils.pseudo_labels import pseudo_labels
+from ..utils.tiled_resize import resize_matrices
+from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder, takes
 
 
 @MODELS.register_module()

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
-from .sample_vocabularies import sample_vocabularies
 from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from .sample_vocabularies import sample_vocabularies
 
 
 @MODELS.register_module()
@@ -71,7 +71,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             part.num_classes = part.out_channels = len(classifier.test_vocabulary)
 
     def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
-        """Run the model as in mmseg, for images (B, 3, H, W). A ``vocabulary`` in a sample's metainfo scores this sample.
+        """Run the model as in mmseg, for images (B, 3, H, W). Its own ``vocabulary`` in the metainfo scores a sample.
 
         Raises:
             UserError: If only some samples have a vocabulary, the head does not classify by text, or a label is not in

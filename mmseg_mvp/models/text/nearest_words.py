@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import torch
 
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 from .prompts import LearnedPrompts
 from .text_classifier import TextClassifier

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_mvp.clip import Frozen, encode_prompts, encode_sentences, resolve_templates
-from mmseg_mvp.checking import check_number
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
 
 # Encoding of more sentences shows a progress bar.
 MANY_SENTENCES = 2000

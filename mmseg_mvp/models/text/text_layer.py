@@ -6,8 +6,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.checking import check_number, check_tensor
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number, check_tensor
 
 from .text_classifier import TextClassifier
 

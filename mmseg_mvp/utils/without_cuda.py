@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from torch import distributed
 
-from .errors import UserError
+from mmseg_mvp.errors import UserError
 
 SYNC_BN = ('SyncBN', 'MMSyncBN')
 RENDEZVOUS = ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer
-from mmseg_mvp.apis.web_page import Answers, Page, Visits, class_names, describe_mask, told, uploaded_path
+from mmseg_mvp.app.web_page import Answers, Page, Visits, class_names, describe_mask, told, uploaded_path
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
 

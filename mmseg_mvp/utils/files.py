@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import torch
+
 from mmseg_mvp.errors import UserError
 
-# In bytes. File systems allow 255; the temporary name of `written_whole` is 6 bytes longer.
+# In bytes. File systems allow 255; the temporary name of `atomic_write` is 6 bytes longer.
 LONGEST_NAME = 249
 
 
@@ -21,24 +23,36 @@ def check_new_file(path: str | Path, ending: str | None = None) -> None:
         UserError: If the path exists, is not writable, is not a valid file name, or has another suffix.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise UserError(f'{path!r} is no name for a file: give a str or a Path.')
+        raise UserError(f'{path!r} is not a file name: expected a str or a Path.')
     if ending and Path(path).suffix != ending:
-        raise UserError(f'{path} is no name for this file: end it in {ending}')
+        raise UserError(f'{path} has the wrong ending for this file: end it in {ending}')
     if os.path.lexists(path):
-        raise UserError(f'{path} exists already: name a new file (or overwrite it, where there is overwrite=True).')
+        raise UserError(f'{path} exists already: name a new file, or set overwrite=True if available.')
     if '\0' in str(path):
-        raise UserError(f'{str(path)!r} holds a null byte, which no file name has: name another.')
+        raise UserError(f'{str(path)!r} contains a null byte: give another file name.')
     if len(os.fsencode(Path(path).name)) > LONGEST_NAME:
-        raise UserError(f'A name of {len(str(path))} letters, {str(path)[:40]}..., is too long for a file: shorten it.')
+        raise UserError(f'The file name {str(path)[:40]}... has {len(str(path))} letters, which is too '
+                        f'long: shorten it.')
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f'{path} can\'t be written, since {folder} is no folder that you may write to: name another.')
+        raise UserError(f'{path} can\'t be written, because {folder} is not a writable folder: give another path.')
+
+
+def check_new_folder(path: str, flag: str) -> None:
+    """Check that a result folder is new or empty, so that no file is overwritten.
+
+    Raises:
+        UserError: If `path` is a file or a folder that is not empty.
+    """
+    folder = Path(path)
+    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
+        raise UserError(f'{flag} {path} exists and is not an empty folder: name a new folder')
 
 
 @contextmanager
-def written_whole(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name and rename it when complete. A killed run leaves no partial file at ``path``.
 
     Args:
@@ -60,12 +74,36 @@ def written_whole(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         yield temporary
         if not overwrite:
             check_new_file(path)  # another process may have created it meanwhile
+        _sync(temporary)
         os.replace(temporary, path)
+        _sync(path.parent)
     except OSError as error:
-        raise UserError(f'{path} can\'t be written ({error.strerror or error}): name a file in a folder that you may '
-                        f'write to, on a disk with room for it.') from error
+        raise UserError(f'{path} can\'t be written ({error.strerror or error}): give a path in a writable folder, '
+                        f'on a disk with free space.') from error
     finally:
         _remove(temporary)
+
+
+def save_checkpoint(checkpoint: dict, path: str | Path) -> None:
+    """Write a new file by ``torch.save``, completely or not at all.
+
+    Raises:
+        UserError: If the file exists or can't be written.
+    """
+    with atomic_write(path) as temporary:
+        try:
+            torch.save(checkpoint, temporary)
+        except RuntimeError as error:  # torch's writer on a full disk
+            raise OSError(str(error).partition('\n')[0]) from error
+
+
+def _sync(path: Path) -> None:
+    """Sync a file or a folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

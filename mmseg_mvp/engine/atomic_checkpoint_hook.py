@@ -1,7 +1,5 @@
 """Atomic writing of checkpoints, and the choice of the checkpoint to resume from."""
-import os
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -11,14 +9,15 @@ from mmseg.registry import HOOKS
 
 from mmseg_mvp.checkpoints import from_plain, same_data, to_plain
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.files import atomic_write
 
 
-@register_backend('whole')
-class WholeFileBackend(LocalBackend):
+@register_backend('atomic')
+class AtomicFileBackend(LocalBackend):
     """mmengine's local file backend with atomic writes.
 
-    A file gets its name after it is complete and synced to disk. A killed process leaves ``.NAME.part``, which the next
-    attempt overwrites.
+    A file gets its name after it is complete and synced to disk. A killed process leaves a hidden
+    ``.part`` file, which the next attempt overwrites.
     """
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
@@ -27,22 +26,15 @@ class WholeFileBackend(LocalBackend):
         Raises:
             UserError: If the disk is full or another system error occurs.
         """
-        path = Path(filepath)
-        part = path.with_name(f'.{path.name}.part')
         try:
-            super().put(obj, part)
-            _to_disk(part)
-            os.replace(part, path)
-            _to_disk(path.parent)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()  # free the disk space
-            raise UserError(f'The checkpoint {path} can\'t be written ({error.strerror or error}): make room, or mend '
-                            'the disk, and go on with --resume from the checkpoint before, which is intact.') from error
+            with atomic_write(filepath, overwrite=True) as part:
+                super().put(obj, part)
+        except UserError as error:
+            raise UserError(f'{error} The previous checkpoint is intact: resume from it with --resume.') from error
 
 
-@HOOKS.register_module()
-class WholeCheckpointHook(CheckpointHook):
+@HOOKS.register_module(name=['AtomicCheckpointHook', 'WholeCheckpointHook'])  # the second name is the former one
+class AtomicCheckpointHook(CheckpointHook):
     """mmengine's ``CheckpointHook``, safe against killed processes and full disks.
 
     Checkpoints are written atomically. The oldest is removed after the newest is complete. A checkpoint contains plain
@@ -58,16 +50,16 @@ class WholeCheckpointHook(CheckpointHook):
         super().__init__(*args, **kwargs)
         self._told = set()
         if self.backend_args is None and self.file_client_args is None and '://' not in str(self.out_dir):
-            self.backend_args = dict(backend='whole')
+            self.backend_args = dict(backend='atomic')
 
     def before_train(self, runner) -> None:
         """Warn about checkpoints between optimizer steps, which lack accumulated gradients."""
         super().before_train(runner)
-        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+        counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)  # absent in OptimWrapperDict
         if not self.by_epoch and self.interval > 0 and self.interval % counts:
             runner.logger.warning(
-                f'Checkpoints come every {self.interval} iterations and the optimizer steps every {counts}: a run '
-                f'that is resumed lacks the gradients since the last step; let default_hooks.checkpoint.interval be a '
+                f'Checkpoints are written every {self.interval} iterations, but the optimizer steps every {counts}: a '
+                f'resumed run lacks the gradients since the last step; set default_hooks.checkpoint.interval to a '
                 f'multiple of optim_wrapper.accumulative_counts.')
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
@@ -77,8 +69,8 @@ class WholeCheckpointHook(CheckpointHook):
         checkpoint.update(plain)
         if new := set(lost) - self._told:
             self._told |= new
-            runner.logger.warning(f'Not saved in checkpoints, since it is no plain data: {", ".join(sorted(new))}. A '
-                                  f'run that is resumed begins without it.')
+            runner.logger.warning(f'Not saved in checkpoints, because it is not plain data: {", ".join(sorted(new))}. '
+                                  f'A resumed run starts without it.')
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Restore objects from plain data, for tools that load checkpoints by mmengine.
@@ -86,10 +78,10 @@ class WholeCheckpointHook(CheckpointHook):
         mmengine compares pickles of the metainfo and warns of another data set if they differ. Pickles of equal values
         can differ (order of a set), so equal metainfo is replaced by the metainfo of the data set.
         """
-        whole = from_plain(checkpoint)
-        if whole is not checkpoint:
+        restored = from_plain(checkpoint)
+        if restored is not checkpoint:
             checkpoint.clear()
-            checkpoint.update(whole)
+            checkpoint.update(restored)
         loader = getattr(getattr(runner, '_train_loop', None), 'dataloader', None)  # the property would build it
         own, meta = getattr(getattr(loader, 'dataset', None), 'metainfo', None), checkpoint.get('meta')
         if own is not None and isinstance(meta, dict) and same_data(meta.get('dataset_meta'), own):
@@ -107,7 +99,7 @@ class WholeCheckpointHook(CheckpointHook):
             self.file_backend.remove(path)
 
 
-def find_whole_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
+def find_complete_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
     """Find the latest complete checkpoint in the folder of a run. Remote checkpoints are not verified.
 
     Returns:
@@ -123,26 +115,17 @@ def find_whole_checkpoint(work_dir: str | Path) -> tuple[str | None, list[str]]:
     found = [path for pattern in ('iter_*.pth', 'epoch_*.pth') for path in Path(work_dir).absolute().glob(pattern)]
     found = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     candidates = list(dict.fromkeys([*([named] if named else []), *map(str, found)]))
-    whole = next((path for path in candidates if is_whole(path)), None)
-    if candidates and whole is None:
-        raise UserError(f'No checkpoint of {work_dir} is whole ({", ".join(candidates)}): copy them again, or remove '
-                        f'them and its last_checkpoint to train from the start.')
-    return whole, candidates[:candidates.index(whole)] if whole else []
+    complete = next((path for path in candidates if is_complete(path)), None)
+    if candidates and complete is None:
+        raise UserError(f'No checkpoint of {work_dir} is complete ({", ".join(candidates)}): copy them again, or '
+                        f'remove them and its last_checkpoint to train from the start.')
+    return complete, candidates[:candidates.index(complete)] if complete else []
 
 
-def is_whole(path: str | Path) -> bool:
+def is_complete(path: str | Path) -> bool:
     """Return True if a file is a complete archive of ``torch.save``, verified by checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
     except Exception:  # damaged archives raise various exceptions
         return False
-
-
-def _to_disk(path: Path) -> None:
-    """Sync a file or a folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

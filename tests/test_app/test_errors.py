@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 from torch.utils.data import DataLoader, Dataset
 
-from mmseg_mvp import cli
+from mmseg_mvp import app
 from mmseg_mvp.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ class BrokenDataset(Dataset):
 
 
 def exit_sentence(capsys, error: Exception) -> str:
-    with pytest.raises(SystemExit) as caught, cli.user_errors():
+    with pytest.raises(SystemExit) as caught, app.user_errors():
         raise error
     assert caught.value.code == 2
     return capsys.readouterr().err
@@ -39,7 +39,7 @@ def exit_sentence(capsys, error: Exception) -> str:
 
 def parse(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    cli.add_common_arguments(parser)
+    app.add_common_arguments(parser)
     return parser.parse_args(arguments)
 
 
@@ -73,7 +73,7 @@ def test_config_that_does_not_fit_a_component_is_the_users(capsys, cfg, named):
 
 @pytest.mark.parametrize('error', [TypeError('a defect'), KeyError('a defect'), RuntimeError('a defect')])
 def test_defects_keep_their_traceback(error):
-    with pytest.raises(type(error), match='a defect'), cli.user_errors():
+    with pytest.raises(type(error), match='a defect'), app.user_errors():
         raise error
 
 
@@ -83,17 +83,17 @@ def test_defect_inside_a_built_component_keeps_its_traceback():
 
     registry = Registry('things')
     registry.register_module('Broken', module=broken)
-    with pytest.raises(KeyError, match='a defect'), cli.user_errors():
+    with pytest.raises(KeyError, match='a defect'), app.user_errors():
         registry.build(dict(type='Broken'))
 
 
 def test_options_reach_the_config(tmp_path, monkeypatch):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
-    cfg = cli.load_config(parse(VOC, '--cfg-options', 'test_dataloader.batch_size=7', 'load_from=a.pth'))
+    cfg = app.load_config(parse(VOC, '--cfg-options', 'test_dataloader.batch_size=7', 'load_from=a.pth'))
     assert (cfg.test_dataloader.batch_size, cfg.load_from) == (7, 'a.pth')
     assert cfg.work_dir == './work_dirs/voc_zs'
-    assert cli.load_config(parse(VOC, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
-    wrapper = cli.load_config(parse(VOC, '--cfg-options', 'model_wrapper_cfg.static_graph=True')).model_wrapper_cfg
+    assert app.load_config(parse(VOC, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
+    wrapper = app.load_config(parse(VOC, '--cfg-options', 'model_wrapper_cfg.static_graph=True')).model_wrapper_cfg
     assert wrapper == dict(static_graph=True), 'mmengine reads it though no config of ours has it'
 
 
@@ -106,9 +106,9 @@ def test_blanks_in_options_stay(text, value):
 
 
 def test_load_from_must_be_there(tmp_path):
-    cfg = cli.load_config(parse(TOY, '--cfg-options', f'load_from={tmp_path}/a b.pth'))
+    cfg = app.load_config(parse(TOY, '--cfg-options', f'load_from={tmp_path}/a b.pth'))
     with pytest.raises(UserError, match='load_from .*/a b.pth does not exist'):
-        cli.build_runner(cfg, ['train_dataloader'])
+        app.build_runner(cfg, ['train_dataloader'])
 
 
 @pytest.mark.parametrize('option, named', [
@@ -117,7 +117,7 @@ def test_load_from_must_be_there(tmp_path):
 ])
 def test_nonsense_options_are_named(option, named):
     with pytest.raises(UserError) as caught:
-        cli.load_config(parse(VOC, '--cfg-options', option))
+        app.load_config(parse(VOC, '--cfg-options', option))
     assert named in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_unreadable_config_is_named(tmp_path, text, named):
     if text is not None:
         config.write_text(text)
     with pytest.raises(UserError) as caught:
-        cli.load_config(parse(str(config)))
+        app.load_config(parse(str(config)))
     assert str(config) in str(caught.value) and named in str(caught.value) and '\n' not in str(caught.value)
 
 
@@ -138,26 +138,26 @@ def test_checkpoint_must_be_there_and_whole(tmp_path):
     whole, half = tmp_path / 'whole.pth', tmp_path / 'half.pth'
     torch.save({'state_dict': {'a': torch.zeros(1000)}}, whole)
     half.write_bytes(whole.read_bytes()[:2000])
-    cli.check_checkpoint(str(whole))
+    app.check_checkpoint(str(whole))
     with pytest.raises(UserError, match=r'half.pth \(2000 bytes\) is truncated'):
-        cli.check_checkpoint(str(half))
+        app.check_checkpoint(str(half))
     with pytest.raises(UserError, match='gone.pth does not exist'):
-        cli.check_checkpoint(str(tmp_path / 'gone.pth'))
+        app.check_checkpoint(str(tmp_path / 'gone.pth'))
 
 
 def test_result_folder_must_be_new(tmp_path):
-    cli.check_new_folder(str(tmp_path / 'new'), '--out')
-    cli.check_new_folder(str(tmp_path), '--out')
+    app.check_new_folder(str(tmp_path / 'new'), '--out')
+    app.check_new_folder(str(tmp_path), '--out')
     (tmp_path / 'result.png').touch()
     with pytest.raises(UserError, match='--out .* not an empty folder'):
-        cli.check_new_folder(str(tmp_path), '--out')
+        app.check_new_folder(str(tmp_path), '--out')
 
 
 def test_evaluators_are_listed_however_the_config_gives_them():
     one = dict(type='IoUMetric')
-    assert cli.evaluators(Config(dict(test_evaluator=one))) == [one]
-    assert cli.evaluators(Config(dict(test_evaluator=[one, one]))) == [one, one]
-    assert cli.evaluators(Config(dict(test_evaluator=None))) == []
+    assert app.evaluators(Config(dict(test_evaluator=one))) == [one]
+    assert app.evaluators(Config(dict(test_evaluator=[one, one]))) == [one, one]
+    assert app.evaluators(Config(dict(test_evaluator=None))) == []
 
 
 def run(tool: str, *arguments: str, cwd: Path, python=(sys.executable,)) -> subprocess.CompletedProcess:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
-from mmseg_mvp.apis.video import frame_picture, open_writer, segment_video
+from mmseg_mvp.app.video import frame_picture, open_writer, segment_video
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.visualization import draw_overlay

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from mmseg_mvp.apis.inferencer import OpenVocabInferencer
 from mmseg_mvp.errors import UserError
 
-from .inferencer import OpenVocabInferencer
 from .web_page import THEME, build_page
 
 MB = 10**6

@@ -3,8 +3,8 @@ from mmseg.registry import MODEL_WRAPPERS
 from torch import nn
 
 
-@MODEL_WRAPPERS.register_module()
-class SoloModelWrapper(nn.Module):
+@MODEL_WRAPPERS.register_module(name=['NoSyncModelWrapper', 'SoloModelWrapper'])  # the second name is the former one
+class NoSyncModelWrapper(nn.Module):
     """No-op model wrapper for distributed tests of a model without trainable parameters.
 
     mmengine wraps the model of every distributed run, but DistributedDataParallel rejects models without trainable

@@ -10,8 +10,8 @@ from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MessageHub
 
-from mmseg_mvp.engine import WholeCheckpointHook, find_whole_checkpoint
-from mmseg_mvp.engine.whole_checkpoint_hook import WholeFileBackend, is_whole
+from mmseg_mvp.engine import AtomicCheckpointHook, find_complete_checkpoint
+from mmseg_mvp.engine.atomic_checkpoint_hook import AtomicFileBackend, is_complete
 from mmseg_mvp.errors import UserError
 
 
@@ -39,14 +39,14 @@ def test_a_file_takes_its_name_only_when_it_is_complete(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'fsync', watch)
     (tmp_path / 'iter_4.pth').write_bytes(b'old')
-    get_file_backend(str(tmp_path), backend_args=dict(backend='whole')).put(b'new', str(tmp_path / 'iter_4.pth'))
-    assert seen == [{'iter_4.pth': b'old', '.iter_4.pth.part': b'new'}, {'iter_4.pth': b'new'}]
+    get_file_backend(str(tmp_path), backend_args=dict(backend='atomic')).put(b'new', str(tmp_path / 'iter_4.pth'))
+    assert seen == [{'iter_4.pth': b'old', '.iter_4.part.pth': b'new'}, {'iter_4.pth': b'new'}]
 
 
 def test_a_full_disk_leaves_the_file_of_before(tmp_path, full_disk):
     (tmp_path / 'iter_4.pth').write_bytes(b'old')
-    with pytest.raises(UserError, match=r"iter_4.pth can't be written \(File too large\): make room.*resume") as error:
-        WholeFileBackend().put(bytes(2**20), tmp_path / 'iter_4.pth')
+    with pytest.raises(UserError, match=r"iter_4.pth can't be written \(File too large\).*resume") as error:
+        AtomicFileBackend().put(bytes(2**20), tmp_path / 'iter_4.pth')
     assert '\n' not in str(error.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {'iter_4.pth': b'old'}
 
@@ -77,7 +77,7 @@ def names(*iterations):
 
 @pytest.mark.parametrize('keep, before, after', [(1, {3}, {4}), (2, {2, 3}, {3, 4})])
 def test_the_oldest_is_removed_when_the_newest_is_safe(run, tmp_path, keep, before, after):
-    hook = WholeCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=keep)
+    hook = AtomicCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=keep)
     hook.before_train(run)
     for run.iter in range(4):
         hook.after_train_iter(run, run.iter)
@@ -88,7 +88,7 @@ def test_the_oldest_is_removed_when_the_newest_is_safe(run, tmp_path, keep, befo
 
 
 def test_one_checkpoint_is_left_when_the_next_can_not_be_written(run, tmp_path, full_disk):
-    hook = WholeCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=1)
+    hook = AtomicCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=1)
     hook.before_train(run)
     hook.after_train_iter(run, 0)
     run.iter, run.size = 1, 2**20
@@ -99,49 +99,49 @@ def test_one_checkpoint_is_left_when_the_next_can_not_be_written(run, tmp_path, 
 
 
 def test_checkpoints_elsewhere_are_written_as_mmengine_does(tmp_path):
-    assert WholeCheckpointHook(out_dir='a folder').backend_args == dict(backend='whole')
+    assert AtomicCheckpointHook(out_dir='a folder').backend_args == dict(backend='atomic')
     for kwargs in (dict(out_dir='s3://bucket'), dict(backend_args=dict(backend='local'))):
-        assert WholeCheckpointHook(**kwargs).backend_args == CheckpointHook(**kwargs).backend_args
+        assert AtomicCheckpointHook(**kwargs).backend_args == CheckpointHook(**kwargs).backend_args
 
 
 @pytest.mark.parametrize('interval, counts, words', [
-    (6, 4, 'every 6 iterations and the optimizer steps every 4'), (8, 4, None), (6, 1, None)])
+    (6, 4, 'every 6 iterations, but the optimizer steps every 4'), (8, 4, None), (6, 1, None)])
 def test_checkpoints_between_optimizer_steps_are_told(run, interval, counts, words):
     run.optim_wrapper._accumulative_counts = counts
-    WholeCheckpointHook(interval=interval, by_epoch=False).before_train(run)
+    AtomicCheckpointHook(interval=interval, by_epoch=False).before_train(run)
     assert [words in text for text in run.warnings] == ([True] if words else [])
 
 
 def test_the_latest_whole_checkpoint_is_found(tmp_path):
-    assert find_whole_checkpoint(tmp_path) == (None, [])
+    assert find_complete_checkpoint(tmp_path) == (None, [])
     older, old, new = (checkpoint(tmp_path / f'iter_{number}.pth', age=20 - number) for number in (4, 8, 12))
     pointer = tmp_path / 'last_checkpoint'
     pointer.write_text(old)  # of a run that was started anew over a longer one
-    assert find_whole_checkpoint(tmp_path) == (old, [])
+    assert find_complete_checkpoint(tmp_path) == (old, [])
     pointer.write_text(new)
-    assert find_whole_checkpoint(tmp_path) == (new, [])
+    assert find_complete_checkpoint(tmp_path) == (new, [])
     pointer.write_text('')  # killed while it was written
-    assert find_whole_checkpoint(tmp_path) == (new, [])
+    assert find_complete_checkpoint(tmp_path) == (new, [])
     pointer.write_text(str(tmp_path / 'iter_16.pth'))
-    assert find_whole_checkpoint(tmp_path) == (new, [str(tmp_path / 'iter_16.pth')])
+    assert find_complete_checkpoint(tmp_path) == (new, [str(tmp_path / 'iter_16.pth')])
     pointer.write_text('s3://bucket/iter_16.pth')
-    assert find_whole_checkpoint(tmp_path) == ('s3://bucket/iter_16.pth', [])
+    assert find_complete_checkpoint(tmp_path) == ('s3://bucket/iter_16.pth', [])
     pointer.write_text(new)
     content = (tmp_path / 'iter_12.pth').read_bytes()
     (tmp_path / 'iter_12.pth').write_bytes(content[:len(content) // 2])
-    assert find_whole_checkpoint(tmp_path) == (old, [new])
+    assert find_complete_checkpoint(tmp_path) == (old, [new])
     (tmp_path / 'iter_8.pth').write_bytes(b'')
-    assert find_whole_checkpoint(tmp_path) == (older, [new, old])
+    assert find_complete_checkpoint(tmp_path) == (older, [new, old])
     (tmp_path / 'iter_4.pth').unlink()
-    with pytest.raises(UserError, match=r'No checkpoint of .* is whole \(.*iter_12.pth, .*iter_8.pth\): copy them'):
-        find_whole_checkpoint(tmp_path)
+    with pytest.raises(UserError, match=r'No checkpoint of .* is complete \(.*iter_12.pth, .*iter_8.pth\): copy them'):
+        find_complete_checkpoint(tmp_path)
 
 
 def test_a_file_with_a_hole_is_not_whole(tmp_path):
     """As a file system may leave it after the power was cut: the size is right, blocks were never written."""
     path = checkpoint(tmp_path / 'iter_4.pth')
-    assert is_whole(path)
+    assert is_complete(path)
     content = bytearray((tmp_path / 'iter_4.pth').read_bytes())
     content[2000:3000] = bytes(1000)
     (tmp_path / 'iter_4.pth').write_bytes(content)
-    assert not is_whole(path) and not is_whole(tmp_path / 'no.pth')
+    assert not is_complete(path) and not is_complete(tmp_path / 'no.pth')

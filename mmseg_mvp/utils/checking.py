@@ -4,7 +4,7 @@ from numbers import Integral, Real
 
 from torch import Tensor
 
-from .errors import UserError
+from mmseg_mvp.errors import UserError
 
 
 def check_number(name: str, value: object, least: float | None = None, above: float | None = None,

@@ -6,15 +6,14 @@ import mmcv
 import numpy as np
 from mmengine.utils import ProgressBar
 
+from mmseg_mvp.apis.images import UnreadableImage
+from mmseg_mvp.apis.inferencer import OpenVocabInferencer
+from mmseg_mvp.apis.segmentation import Segmentation
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization.legend import draw_legend, stack
 from mmseg_mvp.visualization.overlay import picture_size
 from mmseg_mvp.vocabularies.parsing import Source
-
-from .files import written_whole
-from .images import UnreadableImage
-from .inferencer import OpenVocabInferencer
-from .segmentation import Segmentation
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 LEGEND = 40  # largest number of classes in a legend below the frames
@@ -46,7 +45,7 @@ def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Pa
         raise UnreadableImage(f'Video {source} has no frame that OpenCV can read: it is empty, truncated, no video, or '
                               f'in a format that this OpenCV lacks.')
     bar = ProgressBar(max(int(reader.frame_cnt), 0))
-    with written_whole(Path(target), overwrite) as temporary:
+    with atomic_write(Path(target), overwrite) as temporary:
         try:
             while frame is not None:
                 picture = frame_picture(seg(frame, classes, threshold))

@@ -11,10 +11,9 @@ import numpy as np
 from gradio.utils import get_upload_folder
 from gradio_client.utils import is_file_obj_with_meta, traverse
 
+from mmseg_mvp.apis.inferencer import OpenVocabInferencer
+from mmseg_mvp.apis.segmentation import Segmentation, save_picture
 from mmseg_mvp.errors import UserError
-
-from .inferencer import OpenVocabInferencer
-from .segmentation import Segmentation, save_picture
 
 MAX_TEXT = 100_000  # characters in the text of class names
 SHOWN_SECONDS = 20  # display time of an error message
@@ -181,7 +180,7 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
         seg (OpenVocabInferencer): Model that segments the images.
 
     Returns:
-        gr.Blocks: Page, launched by :func:`mmseg_mvp.apis.web_server.serve`.
+        gr.Blocks: Page, launched by :func:`mmseg_mvp.app.web_server.serve`.
     """
     answers = Answers(seg)
     shown = dict(interactive=False, show_label=False, buttons=['download', 'fullscreen'])

@@ -1,0 +1,93 @@
+"""Command line arguments of the tools."""
+import os
+import re
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis.images import MAX_PIXELS
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.config import merge_options, read_config
+
+
+class OptionsAction(DictAction):
+    """Action of `--cfg-options KEY=VALUE ...` that keeps spaces inside values; malformed pairs raise a UserError."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError, RecursionError) as error:
+            raise UserError(f'{option_string} {" ".join(values)} is not a list of KEY=VALUE pairs with balanced '
+                            'brackets, such as train_dataloader.batch_size=4') from error
+
+    @staticmethod
+    def _parse_iterable(val: str) -> Any:
+        """Parse a value as mmengine does, but drop only spaces next to commas and brackets; mmengine drops all."""
+        held = re.sub(r'\s*([,()\[\]])\s*', r'\1', val.strip()).replace(' ', '\0')  # arguments can't contain \0
+        return _with_blanks(DictAction._parse_iterable(held))
+
+
+def _with_blanks(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_with_blanks, value))
+    return value.replace('\0', ' ') if isinstance(value, str) else value
+
+
+def add_common_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments shared by the training and test tools, named as in MMSegmentation."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
+    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
+                        help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
+    add_trust_argument(parser)
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
+
+
+def add_trust_argument(parser: ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``."""
+    parser.add_argument('--trust-checkpoint', action='store_true',
+                        help='read checkpoints as torch.load does, which runs code from them (default: as data)')
+
+
+def load_config(args: Namespace) -> Config:
+    """Read the config of the command line and override it by the command line's settings.
+
+    Raises:
+        UserError: If the file is missing or can't be parsed, or `--cfg-options` do not fit it.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg = read_config(args.config)
+    merge_options(cfg, args.cfg_options)
+    cfg.launcher = args.launcher
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    return cfg
+
+
+def add_model_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments that :func:`build_inferencer` reads."""
+    parser.add_argument('--config', help='config file; without it and without a checkpoint: MaskCLIP')
+    parser.add_argument('--checkpoint', help='what was learned; its own config is taken where none is given')
+    add_trust_argument(parser)
+    parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
+                        help='CLIP in the place of the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
+                             '(MaskCLIP without a config: ViT-B-16-quickgelu:openai)')
+    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, metavar='N',
+                        help='refuse larger images (default: %(default)s)')
+
+
+def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer:
+    """Build the model of a command line on a device; None selects the best device available.
+
+    Raises:
+        UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
+    """
+    name, _, weights = (args.clip or '').partition(':')
+    if args.clip and not (name and weights):
+        raise UserError(f'--clip {args.clip} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
+    clip = dict(model=name, weights=weights) if args.clip else None
+    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, args.max_pixels,
+                              args.trust_checkpoint)

@@ -1,0 +1,37 @@
+"""Runner of the training and test tools."""
+import os
+from collections.abc import Sequence
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+from mmseg_mvp.datasets.checks import check_data
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils import without_cuda
+
+
+def evaluators(cfg: Config) -> list[dict]:
+    """Return the test metrics of a config as a list; the config may hold none, one or a list."""
+    metrics = cfg.get('test_evaluator') or []
+    return metrics if isinstance(metrics, list) else [metrics]
+
+
+def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
+    """Check the data of the named data loaders, then build the Runner.
+
+    Without CUDA, `without_cuda.adapt` changes the config first, and the changes are logged.
+
+    Raises:
+        UserError: If data is missing (the message shows the expected tree), the ``load_from`` checkpoint is missing, or
+            a component refuses its settings.
+    """
+    check_data(cfg, loaders)
+    weights = cfg.get('load_from')
+    if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
+        raise UserError(f'load_from {weights} does not exist: give a checkpoint to begin from, or leave load_from out')
+    notes = without_cuda.adapt(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for note in notes:
+        runner.logger.warning(note)
+    return runner

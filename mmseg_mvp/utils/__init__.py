@@ -1,0 +1,1 @@
+"""Ground floor: checks of values, files, configs and machines without CUDA."""

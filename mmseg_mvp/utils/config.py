@@ -1,0 +1,58 @@
+"""Reading of config files."""
+import inspect
+import os
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_mvp.errors import UserError
+
+# Top-level keys that a user may set even if the config has no such key.
+KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
+              'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'}
+
+
+def read_config(path: str) -> Config:
+    """Read a config file.
+
+    Raises:
+        UserError: If the file is missing or can't be parsed.
+    """
+    if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
+        raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
+    try:
+        return Config.fromfile(path)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'config {path} can\'t be read: {describe(root_cause(error))}') from error
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Override a config by `--cfg-options`, in place.
+
+    Raises:
+        UserError: If the first part of a key is unknown to the config and to mmengine's Runner, or a key descends into
+            a value without keys.
+    """
+    for key in options:
+        if key.split('.')[0] not in KNOWN_KEYS | cfg.keys():
+            raise UserError(f'--cfg-options {key}: there is no {key.split(".")[0]!r} in {cfg.filename}; its settings '
+                            f'are {", ".join(sorted(cfg.keys()))}')
+    try:
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, AssertionError, AttributeError) as error:
+        raise UserError(f'--cfg-options {" ".join(options)} don\'t fit {cfg.filename}: {describe(error)}') from error
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the first exception in a chain of exceptions."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """Format the type and text of an exception on one line; a KeyError's text is shown without quotes."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return ' '.join(f'{type(error).__name__}: {text}'.split())
