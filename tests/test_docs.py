@@ -232,7 +232,7 @@ def test_what_needs_no_data_runs(page, checkout):
     for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)",
                                    ''.join(block.code for block in blocks(page) if block.runs)):
         assert (checkout / written_file).is_file(), written_file
-    for config in checkout.glob('work_dirs/*/*.py'):
+    for config in checkout.glob('work_dirs/*/*/*.py'):
         assert Config.fromfile(config, import_custom_modules=False).model, config
     tests = sum(block.code.count('tools/test.py') for block in blocks(page) if block.runs and block.language == 'bash')
     assert sum(len(re.findall(r'Iter\(test\).*mIoU: ', output)) for output in outputs) == tests

@@ -6,6 +6,7 @@ try:
     from mmseg_mvp import app
     from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.engine import find_complete_checkpoint
+    from mmseg_mvp.engine.resume_check import check_method
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -19,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a segmentor')
     app.add_common_arguments(parser)
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='go on from a checkpoint, or without one from the latest in the work dir, if there is any')
+                        help='resume from a checkpoint; without a value, from the latest in the work dir, if there is any')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
     return parser.parse_args()
 
@@ -39,12 +40,16 @@ def resume(cfg, checkpoint: str) -> list[str]:
 
     Returns:
         list[str]: One warning per skipped incomplete checkpoint.
+
+    Raises:
+        UserError: If the checkpoint can't be read, or is of another method than the config.
     """
     passed = []
     if checkpoint == 'auto':
         checkpoint, passed = find_complete_checkpoint(cfg.work_dir)
     if checkpoint:
         app.check_checkpoint(checkpoint)
+        check_method(checkpoint, cfg)
         cfg.resume, cfg.load_from = True, checkpoint
     return [f'{path} is missing or was not written to its end: training goes on from {checkpoint}.' for path in passed]
 

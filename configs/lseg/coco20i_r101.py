@@ -9,4 +9,4 @@ model = dict(
     test_cfg=dict(mode='whole', crop_size=None, stride=None))
 param_scheduler = [dict(type='PolyLR', eta_min=0., power=0.9, begin=0, end=20000, by_epoch=False)]
 train_cfg = dict(max_iters=20000, val_interval=20000)
-work_dir = f'./work_dirs/coco20i_r101_fold{_base_.fold}'
+work_dir = f'./work_dirs/lseg/coco20i_r101_fold{_base_.fold}'

@@ -7,4 +7,4 @@ _base_ = [
 model = dict(
     decode_head=dict(train_classes=['others', 'object']),  # each episode has its own names
     test_cfg=dict(mode='whole', crop_size=None, stride=None))
-work_dir = f'./work_dirs/pascal5i_vit-l16_fold{_base_.fold}'
+work_dir = f'./work_dirs/lseg/pascal5i_vit-l16_fold{_base_.fold}'

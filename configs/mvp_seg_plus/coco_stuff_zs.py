@@ -8,4 +8,3 @@ model = dict(
     unseen='coco_stuff:unseen')
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=80000, by_epoch=False)]
 train_cfg = dict(max_iters=80000, val_interval=80000)
-work_dir = './work_dirs/coco_stuff_zs_plus'  # separate from the teacher's

@@ -11,4 +11,3 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=0.004, weight_decay=0.0001))
 param_scheduler = [dict(type='PolyLR', eta_min=1e-4, power=0.9, begin=0, end=40000, by_epoch=False)]
 train_cfg = dict(max_iters=40000, val_interval=40000)
-work_dir = './work_dirs/context60_zs_plus'  # separate from the teacher's

@@ -8,4 +8,3 @@ model = dict(
     decode_head=dict(train_classes='toy'),
     unseen='toy:unseen')
 default_hooks = dict(checkpoint=dict(interval=300))
-work_dir = './work_dirs/toy_zs_plus'  # separate from the teacher's

@@ -6,4 +6,3 @@ model = dict(
     teacher=dict(decode_head=dict(train_classes='voc20:seen', test_classes='voc20')),
     decode_head=dict(train_classes='voc20'),
     unseen='voc20:unseen')
-work_dir = './work_dirs/voc_zs_plus'  # separate from the teacher's

@@ -39,7 +39,8 @@ def _with_blanks(value: Any) -> Any:
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the arguments shared by the training and test tools, named as in MMSegmentation."""
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints (default: ./work_dirs/CONFIG_NAME)')
+    parser.add_argument('--work-dir', help='folder of logs and checkpoints '
+                        '(default: ./work_dirs/FOLDER/NAME for a config FOLDER/NAME.py)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
     add_trust_argument(parser)
@@ -63,7 +64,8 @@ def load_config(args: Namespace) -> Config:
     cfg = read_config(args.config)
     merge_options(cfg, args.cfg_options)
     cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{Path(args.config).stem}'
+    path = Path(args.config).resolve()
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{path.parent.name}/{path.stem}'
     return cfg
 
 

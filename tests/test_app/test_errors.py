@@ -91,7 +91,7 @@ def test_options_reach_the_config(tmp_path, monkeypatch):
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     cfg = app.load_config(parse(VOC, '--cfg-options', 'test_dataloader.batch_size=7', 'load_from=a.pth'))
     assert (cfg.test_dataloader.batch_size, cfg.load_from) == (7, 'a.pth')
-    assert cfg.work_dir == './work_dirs/voc_zs'
+    assert cfg.work_dir == './work_dirs/maskclip/voc_zs'
     assert app.load_config(parse(VOC, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
     wrapper = app.load_config(parse(VOC, '--cfg-options', 'model_wrapper_cfg.static_graph=True')).model_wrapper_cfg
     assert wrapper == dict(static_graph=True), 'mmengine reads it though no config of ours has it'

@@ -6,6 +6,7 @@ import pytest
 import torch
 from fixtures.exports import lseg, mvp_seg, text_model
 from fixtures.refusals import refused
+from fixtures.tools import TOOLS, load_tool
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image

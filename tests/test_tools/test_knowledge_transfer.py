@@ -51,7 +51,7 @@ def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
     for part in ('decode.loss_seg', 'decode.acc_seg', 'phase', 'pseudo_share', 'pseudo_confidence'):
         assert f'{part}: ' in out
     assert ('pseudo_acc: ' in out) == (name != 'voc_unlabelled')  # without masks nobody knows the truth
-    work_dir = tmp_path / 'work_dirs' / name.replace('_zs', '_zs_plus')  # not where the teacher's run is kept
+    work_dir = tmp_path / 'work_dirs' / 'mvp_seg_plus' / name
     state = torch.load(work_dir / 'iter_2.pth', weights_only=True)['state_dict']
     assert not any('teacher' in key or 'token' in key for key in state)
     out = run('test', config, work_dir / 'iter_2.pth', '--show-dir', 'pictures', *options, cwd=tmp_path)
@@ -86,7 +86,7 @@ def test_toy_configs_learn_and_other_names_can_be_set(tmp_path):
     assert 'pseudo_share: 1.0000' in out and re.search(r'hIoU: \d+\.\d\d', out)
     cfg = Config.fromfile(ROOT / 'configs/mvp_seg_plus/toy_zs.py')
     model = MODELS.build(cfg.model).eval()
-    state = torch.load(tmp_path / 'work_dirs' / 'toy_zs_plus' / 'iter_4.pth', weights_only=True)['state_dict']
+    state = torch.load(tmp_path / 'work_dirs' / 'mvp_seg_plus' / 'toy_zs' / 'iter_4.pth', weights_only=True)['state_dict']
     model.load_state_dict(state)
     model.set_classes(['red house', 'boat'])
     assert set(model.predict(torch.randn(1, 3, 64, 64))[0].pred_sem_seg.data.unique().tolist()) <= {0, 1}

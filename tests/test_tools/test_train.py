@@ -42,6 +42,21 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
                     f"{tmp_path / 'iter_1.pth'}.")
 
 
+@pytest.mark.parametrize('named', [False, True])
+def test_resume_refuses_a_checkpoint_of_another_method(tool, cfg, tmp_path, named):
+    cfg.model = dict(type='LSeg')
+    checkpoint = tmp_path / 'iter_2.pth'
+    for model, refused in (('MVPSEG', True), ('LSeg', False)):
+        torch.save(dict(meta=dict(cfg=f"model = dict(type='{model}')")), checkpoint)
+        if refused:
+            with pytest.raises(UserError, match='iter_2.pth is of another method: its model.type is MVPSEG'):
+                tool.resume(cfg, str(checkpoint) if named else 'auto')
+            assert not cfg.get('resume') and cfg.load_from == 'start.pth'
+        else:
+            assert tool.resume(cfg, str(checkpoint) if named else 'auto') == []
+            assert cfg.load_from == str(checkpoint)
+
+
 def test_amp_swaps_the_optimizer_wrapper(tool, cfg, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     tool.enable_amp(cfg)

@@ -1,46 +1,24 @@
 # PASCAL Context, 49 seen and 10 unseen classes, background ignored.
-# The empty base keeps this a text config. mmengine treats a config that starts with a third-party import as lazy.
-_base_ = []
+_base_ = './zero_shot.py'
 from mmseg_mvp.vocabularies import class_names
 
 dataset_type = 'PascalContextDataset59'
 data_root = 'data/VOCdevkit/VOC2010'
+load_labels = dict(_base_.load_labels, num_classes=59)
 img_scale = (520, 520)
 crop_size = (480, 480)
-load_labels = dict(type='LoadCheckedAnnotations', num_classes=59)
 train_pipeline = [
-    dict(type='LoadCheckedImage'),
-    load_labels,
-    dict(type='RandomResize', scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='CountingRandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    _base_.train_pipeline[0], load_labels, dict(_base_.train_pipeline[2], scale=img_scale),
+    dict(_base_.train_pipeline[3], crop_size=crop_size), *_base_.train_pipeline[4:]
 ]
 test_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(type='Resize', scale=img_scale, keep_ratio=True),
-    load_labels,  # after Resize: evaluation at the size of the file
-    dict(type='PackSegInputs'),
+    _base_.test_pipeline[0], dict(_base_.test_pipeline[1], scale=img_scale), load_labels, *_base_.test_pipeline[3:]
 ]
-tta_pipeline = [
-    dict(type='LoadCheckedImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='Resize', scale_factor=ratio, keep_ratio=True) for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)],
-            [dict(type='RandomFlip', prob=0., direction='horizontal'),
-             dict(type='RandomFlip', prob=1., direction='horizontal')],
-            [load_labels],
-            [dict(type='PackSegInputs')],
-        ]),
-]
+views = _base_.tta_pipeline[1].transforms
+tta_pipeline = [_base_.tta_pipeline[0], dict(type='TestTimeAug', transforms=[*views[:2], [load_labels], *views[3:]])]
+del views  # not a setting
 
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -49,10 +27,6 @@ train_dataloader = dict(
         ann_file='ImageSets/SegmentationContext/train.txt',
         pipeline=train_pipeline))
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
@@ -61,5 +35,5 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='ZeroShotIoUMetric', unseen='context59:unseen')
+val_evaluator = dict(unseen='context59:unseen')
 test_evaluator = val_evaluator

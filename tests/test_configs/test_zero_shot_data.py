@@ -1,13 +1,13 @@
-"""Every shipped data set config, loaded as users load it, over a tree in the real file format."""
+"""The zero-shot data set configs on small trees in the real file formats."""
 from pathlib import Path
 
 import mmseg
 import numpy as np
 import pytest
+from fixtures.builders import DATA_CONFIGS, FIRST, LOADERS, classes_in_file, data_config, file_labels, parts
 from fixtures.trees import HEIGHT, WIDTH, WRITERS, stripes
 from mmengine.config import Config
 from mmseg.registry import DATASETS, METRICS
-from PIL import Image
 
 import mmseg_mvp.evaluation  # noqa: F401  (registers the metric)
 from mmseg_mvp.datasets import check_data
@@ -15,20 +15,7 @@ from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
-FIRST = {'voc20': 1, 'context59': 1, 'context60': 0, 'ade20k': 1, 'coco_stuff': 0}  # file value of class 0
 SIZE = {'voc20': 512, 'context59': 480, 'context60': 480, 'ade20k': 512, 'coco_stuff': 512}
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-
-
-def load(label_set: str, folder: Path) -> Config:
-    """The config with its data root moved from `data/` to ``folder``."""
-    cfg = Config.fromfile(CONFIGS / f'{label_set}_zs.py')
-    for loader in LOADERS:
-        dataset = cfg[loader].dataset
-        for part in dataset.get('datasets', [dataset]):
-            part.data_root = part.data_root.replace('data/', f'{folder}/', 1)
-    return cfg
 
 
 @pytest.fixture(params=WRITERS)
@@ -39,11 +26,7 @@ def label_set(request):
 @pytest.fixture
 def cfg(label_set, tmp_path):
     WRITERS[label_set](tmp_path)
-    return load(label_set, tmp_path)
-
-
-def file_labels(sample) -> np.ndarray:
-    return np.array(Image.open(sample.seg_map_path)).astype(int)
+    return data_config(f'{label_set}_zs', tmp_path)
 
 
 def test_training_sees_seen_classes_only(cfg, label_set):
@@ -55,9 +38,7 @@ def test_training_sees_seen_classes_only(cfg, label_set):
     for item in dataset:
         assert item['inputs'].shape[0] == 3 and max(item['inputs'].shape[1:]) <= SIZE[label_set]
         labels = set(np.unique(item['data_samples'].gt_sem_seg.data.numpy())) - {255}
-        names = class_names(label_set)
-        in_file = {names[value - FIRST[label_set]] for value in np.unique(file_labels(item['data_samples']))
-                   if FIRST[label_set] <= value < len(names) + FIRST[label_set]}
+        in_file = classes_in_file(item['data_samples'].seg_map_path, label_set)
         assert {seen[label] for label in labels} <= in_file - set(UNSEEN[label_set])
 
 
@@ -65,7 +46,7 @@ def test_evaluation_sees_every_label_of_the_file(cfg, label_set):
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     assert len(dataset) == 4 and list(dataset.metainfo['classes']) == class_names(label_set)
     for item in dataset:
-        raw = file_labels(item['data_samples']) - FIRST[label_set]
+        raw = file_labels(item['data_samples'].seg_map_path) - FIRST[label_set]
         expected = np.where((raw < 0) | (raw >= len(class_names(label_set))), 255, raw)
         labels = item['data_samples'].gt_sem_seg.data.numpy()
         assert labels.shape == (1, HEIGHT, WIDTH) and np.array_equal(labels[0], expected)
@@ -88,7 +69,7 @@ def test_test_time_augmentation_keeps_the_label_size(cfg):
 
 
 def test_dumped_config_is_the_same(tmp_path):
-    cfg = Config.fromfile(CONFIGS / 'voc20_zs.py')
+    cfg = Config.fromfile(DATA_CONFIGS / 'voc20_zs.py')
     cfg.dump(tmp_path / 'dumped.py')
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
     assert 'import' not in (tmp_path / 'dumped.py').read_text()
@@ -96,7 +77,7 @@ def test_dumped_config_is_the_same(tmp_path):
 
 def test_a_leaf_can_build_on_it(label_set, tmp_path):
     leaf = tmp_path / 'leaf.py'
-    shipped = CONFIGS / f'{label_set}_zs.py'
+    shipped = DATA_CONFIGS / f'{label_set}_zs.py'
     leaf.write_text(f"_base_ = '{shipped.as_posix()}'\ntrain_dataloader = dict(batch_size=7)\n")
     cfg, base = Config.fromfile(leaf), Config.fromfile(shipped)
     assert cfg.train_dataloader.pop('batch_size') == 7 and base.train_dataloader.pop('batch_size') == 4
@@ -107,19 +88,19 @@ def test_files_are_where_mmseg_documents_them(label_set):
     host = {'voc20': 'pascal_voc12_aug', 'context59': 'pascal_context_59', 'context60': 'pascal_context',
             'ade20k': 'ade20k', 'coco_stuff': 'coco-stuff164k'}[label_set]
     theirs = Config.fromfile(Path(mmseg.__file__).parent / f'.mim/configs/_base_/datasets/{host}.py')
-    ours = Config.fromfile(CONFIGS / f'{label_set}_zs.py')
+    ours = Config.fromfile(DATA_CONFIGS / f'{label_set}_zs.py')
     for loader in LOADERS:
-        assert places(ours[loader].dataset) == places(theirs[loader].dataset)
+        assert places(ours[loader]) == places(theirs[loader])
     assert ours.crop_size == theirs.crop_size
     assert ours.test_pipeline[1] == theirs.test_pipeline[1]
     assert ours.train_pipeline[3].pop('type') == 'CountingRandomCrop' and theirs.train_pipeline[3].pop('type')
     assert ours.train_pipeline[2:6] == theirs.train_pipeline[2:6]
 
 
-def places(dataset):
-    """Data root, prefixes and split file of each part of a data set config."""
+def places(loader):
+    """Return data root, prefixes and split file of each part of a loader."""
     return [(part.data_root.rstrip('/'), part.data_prefix, part.get('ann_file'))
-            for part in dataset.get('datasets', [dataset])]
+            for part in parts(loader)]
 
 
 def test_stripes_reach_every_class():

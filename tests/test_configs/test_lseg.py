@@ -1,9 +1,10 @@
-"""LSeg's configs against the paper's architectures and schedule, and against mmseg's class lists."""
+"""LSeg's configs against the architectures and schedule of the paper and the class lists of mmseg."""
 from pathlib import Path
 
 import open_clip
 import pytest
 import torch
+from fixtures.builders import parts
 from fixtures.lseg import CONFIGS, LEAVES, WRITERS, small
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -15,7 +16,7 @@ from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-# Backbone and reassembly of each encoder; a ResNet's four stages are fused as they are.
+# Backbone and head of each encoder. The four stages of a ResNet are fused without reassembly.
 ENCODERS = {
     'vit-b32': (dict(patch_size=32, embed_dims=768, num_layers=12, num_heads=12, out_indices=(2, 5, 8, 11)),
                 dict(patch_size=32, in_channels=768, post_process_channels=[96, 192, 384, 768])),
@@ -23,7 +24,7 @@ ENCODERS = {
                 dict(patch_size=16, in_channels=1024, post_process_channels=[256, 512, 1024, 1024])),
     'r101': (dict(type='ResNet', depth=101, style='pytorch', out_indices=(0, 1, 2, 3)),
              dict(in_channels=[256, 512, 1024, 2048], readout_type=None, post_process_channels=None))}
-# Not the paper's: CLIP's own tower, three stages and the dense features in CLIP's embedding.
+# Not in the paper: CLIP's image tower, with three stages and the dense features in CLIP's embedding space.
 OWN = {'clip-rn50': (dict(type='CLIPImageEncoder', out_indices=(0, 1, 2), frozen=False),
                      dict(in_channels=[256, 512, 1024, 1024], readout_type=None))}
 VIT = dict(type='VisionTransformer', img_size=(384, 384), patch_bias=True, qkv_bias=True, with_cls_token=True,
@@ -32,7 +33,7 @@ NORMALISATION = {
     'VisionTransformer': ([127.5] * 3, ) * 2, 'ResNet': ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
     'CLIPImageEncoder': [[255 * value for value in values]
                          for values in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD)]}
-HIDDEN = {'ToySceneDataset': UNSEEN['toy'], 'MapillaryDataset_v1': ['Unlabeled']}  # from training
+HIDDEN = {'ToySceneDataset': UNSEEN['toy'], 'MapillaryDataset_v1': ['Unlabeled']}  # not used in training
 EPISODES = ('pascal5i', 'coco20i', 'fss1000')
 REAL = [path for path in LEAVES if not path.stem.startswith('toy')]
 
@@ -51,10 +52,6 @@ def metainfo_classes(dataset):
     return list(DATASETS.get(dataset.type).METAINFO['classes'])
 
 
-def training_parts(cfg):
-    return cfg.train_dataloader.dataset.get('datasets', [cfg.train_dataloader.dataset])
-
-
 def test_every_encoder_comes_with_and_without_regularization():
     names = {path.stem for path in LEAVES}
     assert {f'ade20k_{encoder}{tail}' for encoder in ENCODERS for tail in ('', '_bottleneck')} <= names
@@ -66,12 +63,12 @@ def test_every_encoder_comes_with_and_without_regularization():
 def test_vocabularies_list_the_data_sets_classes_in_their_order(cfg):
     head = cfg.model.decode_head
     assert class_names(head.get('test_classes') or head.train_classes) == metainfo_classes(cfg.test_dataloader.dataset)
-    for part in training_parts(cfg):
+    for part in parts(cfg.train_dataloader):
         last, kept = part.pipeline[-1], part.get('metainfo', {}).get('classes', metainfo_classes(part))
         assert kept == [name for name in metainfo_classes(part) if name not in HIDDEN.get(part.type, ())]
         if last.type == 'PackSegInputs':
             assert class_names(head.train_classes) == kept
-        elif 'classes' in last:  # else an episode names its own
+        elif 'classes' in last:  # otherwise each episode names its classes
             assert class_names(last.classes) == kept
 
 
@@ -107,12 +104,12 @@ def test_architectures_are_the_papers(real):
 
 def test_images_follow_the_recipe(real):
     assert real.model.data_preprocessor['size'] == (480, 480) and real.model.size_divisor == 32
-    squashed = Path(real.filename).stem.startswith(EPISODES)  # to 480 x 480, so that there is one window
+    squashed = Path(real.filename).stem.startswith(EPISODES)  # stretched to 480 x 480, so one window is enough
     assert (real.model.test_cfg.mode, real.model.test_cfg.crop_size) == (
         ('whole', None) if squashed else ('slide', (480, 480)))
-    for part in training_parts(real):
+    for part in parts(real.train_dataloader):
         steps = {step.type: step for step in part.pipeline}
-        resize = steps['RandomResize']  # long sides of 260 to 1040
+        resize = steps['RandomResize']  # long sides of 260 to 1040 pixels
         assert (resize.scale, resize.ratio_range, resize.keep_ratio) == ((520, 520), (0.5, 2.0), True)
         assert steps['CountingRandomCrop'].crop_size == (480, 480) and steps['RandomFlip'].prob == 0.5
 
@@ -132,7 +129,7 @@ def test_the_fold_is_one_variable(name, monkeypatch):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
     assert [int(loader.dataset.fold) for loader in loaders] == [3, 3, 3]
-    assert cfg.work_dir == f'./work_dirs/{name}_fold3'
+    assert cfg.work_dir == f'./work_dirs/lseg/{name}_fold3'
 
 
 def test_ade20k_is_seen_for_240_epochs():
@@ -151,7 +148,7 @@ def test_new_parts_learn_ten_times_as_fast_as_the_encoder(name, tiny_vit):
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     found = {id(one): (group['lr'], group['weight_decay'], group['momentum'])
              for group in groups for one in group['params']}
-    learned = {key: one for key, one in model.named_parameters() if one.requires_grad}  # not what CLIP's pool lacks
+    learned = {key: one for key, one in model.named_parameters() if one.requires_grad}  # not the frozen ones
     for key, parameter in learned.items():
         new = key.startswith('decode_head.') and 'reassemble_blocks' not in key
         rate, *rest = found[id(parameter)]

@@ -1,15 +1,14 @@
-"""The configs that hide labels: what they change, and what a batch of theirs holds."""
+"""The data set configs that hide labels: differences from the inductive configs, and batches."""
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import DATA_CONFIGS, classes_in_file, data_config, parts
 from fixtures.trees import WRITERS, write_voc
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
-from PIL import Image
 
 from mmseg_mvp.datasets import check_data
 from mmseg_mvp.datasets.toy.scenes import draw_scene
@@ -18,30 +17,21 @@ from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 NAMES = [*(f'{label_set}_transductive' for label_set in (*WRITERS, 'toy')), 'voc20_unlabelled', 'toy_unlabelled']
-FIRST = {'voc20': 1, 'context59': 1, 'context60': 0, 'ade20k': 1, 'coco_stuff': 0}  # file value of class 0
 
 
 def load(name, folder=None):
-    """The config, with its data root moved from `data/` to ``folder`` and without worker processes."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
-    cfg.train_dataloader.update(num_workers=0, persistent_workers=False, batch_size=2)
-    for part in parts(cfg) if folder else []:
-        part.data_root = part.data_root.replace('data/', f'{folder}/', 1)
+    """Load a config for the data in a folder, without worker processes and with batches of two."""
+    cfg = data_config(name, folder, workers=False)
+    cfg.train_dataloader.batch_size = 2
     return cfg
-
-
-def parts(cfg):
-    dataset = cfg.train_dataloader.dataset
-    return dataset.get('datasets', [dataset])
 
 
 @pytest.mark.parametrize('name', NAMES)
 def test_only_the_training_labels_differ_from_the_inductive_config(name):
     label_set = name.rpartition('_')[0]
-    cfg, base = Config.fromfile(CONFIGS / f'{name}.py'), Config.fromfile(CONFIGS / f'{label_set}_zs.py')
-    for one, other in zip(parts(cfg), parts(base), strict=True):
+    cfg, base = Config.fromfile(DATA_CONFIGS / f'{name}.py'), Config.fromfile(DATA_CONFIGS / f'{label_set}_zs.py')
+    for one, other in zip(parts(cfg.train_dataloader), parts(base.train_dataloader), strict=True):
         assert one.pop('metainfo') == dict(classes=class_names(label_set)) != other.pop('metainfo')
         assert one.pop('pipeline') == cfg.train_pipeline != other.pop('pipeline')
         if name == 'voc20_unlabelled':
@@ -52,7 +42,7 @@ def test_only_the_training_labels_differ_from_the_inductive_config(name):
 
 @pytest.mark.parametrize('name', ['voc20_transductive', 'voc20_unlabelled', 'ade20k_transductive'])
 def test_dumped_config_is_the_same(name, tmp_path):
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    cfg = Config.fromfile(DATA_CONFIGS / f'{name}.py')
     cfg.dump(tmp_path / 'dumped.py')
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == cfg.to_dict()
 
@@ -60,8 +50,8 @@ def test_dumped_config_is_the_same(name, tmp_path):
 @pytest.mark.parametrize('name', NAMES)
 def test_a_leaf_can_build_on_it(name, tmp_path):
     leaf = tmp_path / 'leaf.py'
-    leaf.write_text(f"_base_ = '{(CONFIGS / name).as_posix()}.py'\ntrain_dataloader = dict(batch_size=7)\n")
-    cfg, base = Config.fromfile(leaf), Config.fromfile(CONFIGS / f'{name}.py')
+    leaf.write_text(f"_base_ = '{(DATA_CONFIGS / name).as_posix()}.py'\ntrain_dataloader = dict(batch_size=7)\n")
+    cfg, base = Config.fromfile(leaf), Config.fromfile(DATA_CONFIGS / f'{name}.py')
     assert cfg.train_dataloader.pop('batch_size') == 7 and base.train_dataloader.pop('batch_size') < 17
     assert cfg.to_dict() == base.to_dict()
 
@@ -69,7 +59,7 @@ def test_a_leaf_can_build_on_it(name, tmp_path):
 @pytest.mark.parametrize('name', NAMES)
 def test_labels_are_hidden_before_the_crop_is_chosen(name):
     label_set, _, kind = name.rpartition('_')
-    shown, loading = parts(load(f'{label_set}_zs'))[0].pipeline, 1 if label_set == 'toy' else 2
+    shown, loading = parts(load(f'{label_set}_zs').train_dataloader)[0].pipeline, 1 if label_set == 'toy' else 2
     hiding = dict(type='HideEverything')
     if kind == 'transductive':
         hiding = dict(type='HideClasses', classes=label_set, unseen=f'{label_set}:unseen')
@@ -89,9 +79,7 @@ def test_a_transductive_batch(label_set, tmp_path):
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader, seed=0)))
     assert [image.dtype for image in batch['inputs']] == [torch.uint8] * 2
     for sample in batch['data_samples']:
-        values = np.unique(np.array(Image.open(sample.seg_map_path)))
-        in_file = {names[value - FIRST[label_set]] for value in values
-                   if FIRST[label_set] <= value < len(names) + FIRST[label_set]}
+        in_file = classes_in_file(sample.seg_map_path, label_set)
         labels = sample.gt_sem_seg.data
         hidden = is_hidden(labels)
         seen = {names[label] for label in labels[~hidden].unique().tolist() if label != 255}

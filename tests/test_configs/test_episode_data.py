@@ -1,11 +1,11 @@
-"""The configs of PASCAL-5i, COCO-20i and FSS-1000 over trees in the real format."""
+"""The configs of PASCAL-5i, COCO-20i and FSS-1000 over trees on small trees in the real formats."""
 import pickle
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fixtures.builders import DATA_CONFIGS, LOADERS, ROOT, data_config
 from fixtures.trees import EPISODE_WRITERS, FSS_CATEGORIES, HEIGHT, WIDTH, write_list
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -19,8 +19,6 @@ from mmseg_mvp.vocabularies import class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 WITH_FOLDS = ['pascal5i', 'coco20i']
 TESTED = {'pascal5i': lambda fold: class_names('voc20')[5 * fold:5 * fold + 5],
           'coco20i': lambda fold: class_names('coco80')[fold::4],
@@ -34,7 +32,7 @@ def name(request):
 
 @pytest.fixture(scope='module')
 def trees(tmp_path_factory):
-    """A folder with all three data sets, not to be changed."""
+    """Folder with all three data sets; tests must not change it."""
     folder = tmp_path_factory.mktemp('data')
     for write in EPISODE_WRITERS.values():
         write(folder)
@@ -42,17 +40,15 @@ def trees(tmp_path_factory):
 
 
 def load(name, folder):
-    """The config with its data root moved from `data/` to ``folder`` and without worker processes."""
-    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    """Load a config for the data in a folder, without worker processes."""
+    cfg = data_config(name, folder, workers=False)
     for loader in LOADERS:
-        cfg[loader].update(num_workers=0, persistent_workers=False)
-        cfg[loader].dataset.serialize_data = False  # mmengine collects garbage when it serializes
-        cfg[loader].dataset.data_root = cfg[loader].dataset.data_root.replace('data/', f'{folder}/', 1)
+        cfg[loader].dataset.serialize_data = False  # faster: mmengine collects garbage when it serializes
     return cfg
 
 
 def file_labels(sample, name):
-    """What the mask's file says of each pixel: the class, something else, or neither, by its values."""
+    """Return the expected label of each pixel, from the values of the mask file: 1 class, 0 others, 255 ignored."""
     values = np.array(Image.open(sample.seg_map_path).convert('L' if name == 'fss1000' else 'P')).astype(int)
     if name == 'fss1000':
         return (values >= 128).astype(int)
@@ -85,7 +81,7 @@ def test_a_test_image_is_squashed_and_compared_so(name, trees):
     for index in range(0, 24, 6):
         item = dataset[index]
         sample = item['data_samples']
-        image = Image.open(sample.img_path).resize((480, 480), Image.BILINEAR)  # what torchvision's Resize does
+        image = Image.open(sample.img_path).resize((480, 480), Image.BILINEAR)  # as torchvision's Resize
         assert np.array_equal(item['inputs'].numpy()[::-1].transpose(1, 2, 0), np.array(image))
         assert sample.ori_shape == sample.img_shape == (480, 480) and list(sample.vocabulary)[0] == 'others'
         rows, columns = np.arange(480) * HEIGHT // 480, np.arange(480) * WIDTH // 480
@@ -129,9 +125,9 @@ def test_training_labels_are_the_files(name, trees):
 
 
 def test_a_leaf_trains_on_squashed_images(name, trees, tmp_path):
-    docs = (Path(__file__).parents[2] / 'docs/lseg_data.md').read_text()
+    docs = (ROOT / 'docs/lseg_data.md').read_text()
     line = docs.split('```python\n')[1].split('```')[0]
-    (tmp_path / 'leaf.py').write_text(f"_base_ = ['{(CONFIGS / name).as_posix()}.py']\n{line}")
+    (tmp_path / 'leaf.py').write_text(f"_base_ = ['{(DATA_CONFIGS / name).as_posix()}.py']\n{line}")
     dataset = Config.fromfile(tmp_path / 'leaf.py').train_dataloader.dataset
     dataset.data_root = dataset.data_root.replace('data/', f'{trees}/', 1)
     item = DATASETS.build(dataset)[0]
@@ -139,7 +135,7 @@ def test_a_leaf_trains_on_squashed_images(name, trees, tmp_path):
 
 
 def test_training_sizes_follow_the_recipe(name):
-    resize, crop = Config.fromfile(CONFIGS / f'{name}.py').train_pipeline[2:4]
+    resize, crop = Config.fromfile(DATA_CONFIGS / f'{name}.py').train_pipeline[2:4]
     assert (resize.scale, resize.ratio_range, resize.keep_ratio) == ((520, 520), (0.5, 2.0), True)
     assert crop.crop_size == (480, 480) and crop.get('cat_max_ratio', 1.) == 1
 
@@ -162,7 +158,7 @@ def test_evaluators_know_the_data_set(name, trees):
 def test_leaf_and_dump_keep_the_fold(name, tmp_path, monkeypatch):
     monkeypatch.setenv('FOLD', '3')
     leaf = tmp_path / 'leaf.py'
-    leaf.write_text(f"_base_ = '{(CONFIGS / name).as_posix()}.py'\nwork_dir = f'work_dirs/fold{{_base_.fold}}'\n")
+    leaf.write_text(f"_base_ = '{(DATA_CONFIGS / name).as_posix()}.py'\nwork_dir = f'work_dirs/fold{{_base_.fold}}'\n")
     cfg = Config.fromfile(leaf)
     assert cfg.work_dir == 'work_dirs/fold3' and cfg.test_dataloader.dataset.fold == '3'
     cfg.dump(tmp_path / 'dumped.py')

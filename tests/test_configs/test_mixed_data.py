@@ -1,14 +1,14 @@
-"""The mixed training set over trees in the real file formats: every pixel under the name that its file gives it."""
+"""The mixed training set on small trees in the real file formats: each pixel keeps the class name of its file."""
 from pathlib import Path
 
 import mmseg
 import numpy as np
 import pytest
+from fixtures.builders import DATA_CONFIGS, data_config, file_labels
 from fixtures.trees import write_mixed
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
-from PIL import Image
 
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp.datasets import check_data
@@ -16,11 +16,11 @@ from mmseg_mvp.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/mixed_lseg.py'
+CONFIG = DATA_CONFIGS / 'mixed_lseg.py'
 THEIRS = Path(mmseg.__file__).parent / '.mim/configs/_base_/datasets'
 HOSTS = ['ade20k', 'cityscapes', 'coco-stuff164k', 'bdd100k', 'mapillary_v1']
-UNLABELLED = {'ADE20KDataset': 0, 'MapillaryDataset_v1': 65}  # value in the file; elsewhere 255
-FIRST = {'ADE20KDataset': 1}  # value of the first class; elsewhere 0
+UNLABELLED = {'ADE20KDataset': 0, 'MapillaryDataset_v1': 65}  # value in the file; 255 in the other data sets
+FIRST = {'ADE20KDataset': 1}  # value of the first class; 0 in the other data sets
 
 
 @pytest.fixture(scope='module')
@@ -32,16 +32,13 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def cfg(folder):
-    cfg = Config.fromfile(CONFIG)
-    for part in [*cfg.train_dataloader.dataset.datasets, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset]:
-        part.data_root = part.data_root.replace('data/', f'{folder}/', 1)
-    return cfg
+    return data_config('mixed_lseg', folder)
 
 
 def names_in_file(path, kind):
-    """Class of each pixel as the data set's METAINFO has it, None where nobody labelled, (H, W)."""
+    """Return the class name of each pixel by the METAINFO of the data set, None if unlabelled, (H, W)."""
     classes = np.array([*DATASETS.get(kind).METAINFO['classes'], None], dtype=object)
-    values = np.array(Image.open(path)).astype(int)
+    values = file_labels(path)
     ignored = values == UNLABELLED.get(kind, 255)
     assert ignored.any() and not ignored.all()
     return classes[np.where(ignored, -1, values - FIRST.get(kind, 0))]

@@ -1,22 +1,23 @@
-"""What every shipped config must hold, against mmseg, open_clip and the protocol."""
-from pathlib import Path
+"""Shipped zero-shot configs against mmseg, open_clip and the protocol."""
+import argparse
 
 import numpy as np
 import open_clip
 import pytest
 import torch
+from fixtures.builders import CONFIGS, parts
 from mmengine.config import Config
 from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mvp  # noqa: F401
+from mmseg_mvp import app
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
-ROOT = Path(__file__).parents[1]
 METHODS = ('maskclip', 'mixing', 'mvp_seg')
-CLOSED = ('deeplabv3plus_r50_gpr', 'fcn_clip-vit-b16')  # without a vocabulary: tests/test_mixing_configs.py
-LEAVES = sorted(path for method in METHODS for path in (ROOT / 'configs' / method).glob('*.py')
+CLOSED = ('deeplabv3plus_r50_gpr', 'fcn_clip-vit-b16')  # without a vocabulary: see test_mixing.py
+LEAVES = sorted(path for method in METHODS for path in (CONFIGS / method).glob('*.py')
                 if path.stem not in CLOSED)
-PLUS = sorted((ROOT / 'configs' / 'mvp_seg_plus').glob('*.py'))
+PLUS = sorted((CONFIGS / 'mvp_seg_plus').glob('*.py'))
 STEMS = ('voc', 'context', 'ade20k', 'coco_stuff')
 
 
@@ -39,8 +40,7 @@ def test_vocabularies_list_the_data_sets_classes_in_their_order(cfg):
     assert class_names(head.get('test_classes') or head.train_classes) == list(names)
     if cfg.train_dataloader is None:
         return
-    training = cfg.train_dataloader.dataset
-    for one in training.get('datasets', [training]):
+    for one in parts(cfg.train_dataloader):
         seen = [name for name in names if name not in UNSEEN[head.test_classes]]
         assert list(one.metainfo.classes) == seen == class_names(head.train_classes)
 
@@ -59,7 +59,7 @@ def test_clip_and_the_normalisation_of_images(cfg):
         assert tag.get('quick_gelu', False) == clip.model.endswith('-quickgelu')
     if cfg.model.backbone.type == 'CLIPImageEncoder':
         mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-    else:  # mmseg's backbones start from ImageNet
+    else:  # mmseg's backbones are pretrained on ImageNet
         mean, std = open_clip.constants.IMAGENET_MEAN, open_clip.constants.IMAGENET_STD
     preprocessor = cfg.model.data_preprocessor
     assert np.allclose(preprocessor.mean, 255 * np.array(mean), atol=1e-3)
@@ -84,8 +84,7 @@ def test_students_come_with_every_data_set():
 
 def test_students_know_all_names_and_their_teachers_the_seen_ones(plus):
     names = list(DATASETS.get(plus.test_dataloader.dataset.type).METAINFO['classes'])
-    training = plus.train_dataloader.dataset
-    for one in training.get('datasets', [training]):
+    for one in parts(plus.train_dataloader):
         assert list(one.metainfo.classes) == names == class_names(plus.model.decode_head.train_classes)
     unseen = class_names(plus.model.unseen)
     hiding = [step for step in one.pipeline if step.type.startswith('Hide')]
@@ -104,7 +103,7 @@ def test_students_know_all_names_and_their_teachers_the_seen_ones(plus):
     ('context60_zs', 'TextDeepLabV3PlusHead', 40000, (0.004, 0.0001), 480),
     ('coco_stuff_zs', 'TextDeepLabV2Head', 80000, (0.01, 0.0005), 512)])
 def test_students_follow_the_published_schedule(name, head, iterations, optimizer, crop):
-    cfg = Config.fromfile(ROOT / 'configs' / 'mvp_seg_plus' / f'{name}.py')
+    cfg = Config.fromfile(CONFIGS / 'mvp_seg_plus' / f'{name}.py')
     assert (cfg.model.decode_head.type, cfg.train_cfg.max_iters, cfg.param_scheduler[0].end) == (
         head, iterations, iterations)
     assert (cfg.optim_wrapper.optimizer.lr, cfg.optim_wrapper.optimizer.weight_decay) == optimizer
@@ -113,15 +112,20 @@ def test_students_follow_the_published_schedule(name, head, iterations, optimize
     assert cfg.model.decode_head.get('learn_background', False) == (name == 'context60_zs')
 
 
-def test_a_students_runs_are_kept_apart_from_its_teachers(plus):
-    assert plus.get('work_dir', '').endswith('_plus') or plus.filename.endswith('_unlabelled.py')
+def test_no_two_configs_share_a_work_folder():
+    parser = argparse.ArgumentParser()
+    app.add_common_arguments(parser)
+    paths = sorted(path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_')
+    folders = [app.load_config(parser.parse_args([str(path)])).work_dir for path in paths]
+    assert len(set(folders)) == len(paths) > 50
+    assert all(folder.startswith(f'./work_dirs/{path.parent.name}/{path.stem}') for folder, path in zip(folders, paths))
 
 
 @pytest.mark.usefixtures('mmseg_scope')
 @pytest.mark.slow
 @pytest.mark.parametrize('name, stride, dim', [('voc_zs', 32, 1024), ('voc_zs_vit-b16', 16, 512)])
 def test_the_papers_architectures_segment_an_image(name, stride, dim):
-    cfg = Config.fromfile(ROOT / 'configs' / 'mvp_seg' / f'{name}.py')
+    cfg = Config.fromfile(CONFIGS / 'mvp_seg' / f'{name}.py')
     cfg.model.clip.weights = None
     model = MODELS.build(cfg.model).eval()
     assert (model.backbone.stride, model.backbone.embed_dim) == (stride, dim)

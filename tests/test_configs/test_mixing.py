@@ -1,23 +1,23 @@
-"""The parts mixed with mmseg's networks: the configs against mmseg's own, and a training step of each."""
+"""Configs that mix our parts with mmseg's networks: comparison with mmseg's configs, and one training step each."""
 from pathlib import Path
 
 import mmseg
 import open_clip
 import pytest
 import torch
+from fixtures.builders import CONFIGS, build_small
 from fixtures.text_models import batch
 from mmengine.config import Config
-from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from mmseg.models import EncoderDecoder, FCNHead
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp.vocabularies import class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-OURS = Path(__file__).parents[1] / 'configs' / 'mixing'
+OURS = CONFIGS / 'mixing'
 THEIRS = Path(mmseg.__file__).parent / '.mim' / 'configs'
 TEXT = {
     'upernet_swin-t_text': 'swin/swin-tiny-patch4-window7-in1k-pre_upernet_8xb2-160k_ade20k-512x512.py',
@@ -39,16 +39,8 @@ def pair(name):
     return Config.fromfile(OURS / f'{name}.py'), Config.fromfile(THEIRS / PAIRS[name])
 
 
-def build(cfg, **clip):
-    torch.manual_seed(0)
-    cfg.model.backbone.init_cfg = cfg.model.pretrained = None
-    cfg.model.data_preprocessor.size = (32, 32)
-    cfg.model.update({key: dict(value, weights=None) for key, value in clip.items()})
-    return revert_sync_batchnorm(MODELS.build(cfg.model))
-
-
 def rates(cfg, model):
-    """Learning rate, weight decay and betas (or momentum) of each parameter."""
+    """Return learning rate, weight decay and betas (or momentum) of each parameter, by name."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
     return {names[one]: (group['lr'], group['weight_decay'], group.get('betas') or group['momentum'])
@@ -56,7 +48,7 @@ def rates(cfg, model):
 
 
 def step(cfg, model, classes):
-    """A training step on random images: what was logged, and the names of what it changed and of all parameters."""
+    """Train one step on random images; return the log, the names of changed parameters and of all parameters."""
     model.init_weights()
     before = {key: value.clone() for key, value in model.named_parameters()}
     logged = model.train().train_step(batch(classes, size=(32, 32)), build_optim_wrapper(model, cfg.optim_wrapper))
@@ -86,7 +78,7 @@ def test_networks_and_optimizers_are_mmsegs(tiny_vit, name):
     cfg, stock = pair(name)
     pretrained = [one.model.get('pretrained') or one.model.backbone.init_cfg.checkpoint for one in (cfg, stock)]
     assert Path(pretrained[0]).name == Path(pretrained[1]).name
-    ours, theirs = build(cfg, **(dict(clip=tiny_vit) if name in TEXT else {})), build(stock)
+    ours, theirs = build_small(cfg, **(dict(clip=tiny_vit) if name in TEXT else {})), build_small(stock)
     assert repr(ours.backbone) == repr(theirs.backbone)
     for head in ('decode_head', 'auxiliary_head'):
         layers, expected = ({key: repr(layer) for key, layer in getattr(model, head, model.backbone).named_children()
@@ -104,7 +96,7 @@ def test_text_heads_train_a_step_and_take_other_names(tiny_vit, name):
     cfg = pair(name)[0]
     seen, learned = class_names(cfg.model.decode_head.train_classes), name.endswith('_oc')
     assert [head.num_classes for head in [cfg.model.get('auxiliary_head')] if head] in ([], [len(seen)])
-    model = build(cfg, clip=tiny_vit)
+    model = build_small(cfg, clip=tiny_vit)
     logged, changed, everything = step(cfg, model, len(seen))
     assert losses(logged) == {'loss', 'decode.loss_seg'} | ({'decode.loss_oc'} if learned else set()) | (
         {'aux.loss_ce'} if model.with_auxiliary_head else set())
@@ -123,7 +115,7 @@ def test_other_towers_train_a_step_and_take_other_names(tiny_vit, name):
     sizes = [{key: value for key, value in open_clip.get_model_config(clip).items() if key != 'quick_gelu'}
              for clip in (cfg.model.clip.model, 'ViT-B-16')]
     assert sizes[0] == sizes[1] and cfg.model.clip.weights.split('_')[0].startswith(name.split('-')[-1])
-    model = build(cfg, clip=tiny_vit)
+    model = build_small(cfg, clip=tiny_vit)
     logged, changed, _ = step(cfg, model, 15)
     assert losses(logged) == {'loss', 'decode.loss_seg', 'decode.loss_presence', 'decode.loss_oc'}
     assert {'decode_head.classifier.prompts.contexts', 'decode_head.log_scale'} <= changed
@@ -139,15 +131,15 @@ def test_closed_sets_are_those_of_the_data(name):
     assert cfg.train_dataloader.dataset.metainfo.classes == classes
     heads = [cfg.model.decode_head, *([cfg.model.auxiliary_head] if 'auxiliary_head' in cfg.model else [])]
     assert [head.num_classes for head in heads] == [len(classes)] * len(heads)
-    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='ZeroShotIoUMetric')  # nothing is unseen
+    assert cfg.val_evaluator == cfg.test_evaluator == dict(type='ZeroShotIoUMetric')  # no class is unseen
 
 
 def test_a_closed_set_with_gpr_trains_a_step():
     cfg, _ = pair('deeplabv3plus_r50_gpr')
-    model = build(cfg)
+    model = build_small(cfg)
     logged, changed, everything = step(cfg, model, 150)
     assert losses(logged) == {'loss', 'decode.loss_ce', 'decode.loss_presence', 'aux.loss_ce'}
-    heads = {key for key in everything if 'head' in key}  # blocks of a new ResNet add nothing in their first step
+    heads = {key for key in everything if 'head' in key}  # new ResNet blocks are zero at first
     assert heads <= changed and 'decode_head.gpr.log_temperature' in changed
     label = model.eval().test_step(batch(size=(32, 48)))[0].pred_sem_seg.data
     assert type(model) is EncoderDecoder and label.shape == (1, 32, 48)
@@ -158,7 +150,7 @@ def test_clip_is_a_backbone_of_mmsegs_own_classes(tiny_vit):
     assert cfg.model.backbone.clip.weights in open_clip.list_pretrained_tags_by_model(cfg.model.backbone.clip.model)
     assert cfg.model.decode_head.in_channels == open_clip.get_model_config(cfg.model.backbone.clip.model)['embed_dim']
     cfg.model.backbone.clip, cfg.model.decode_head.in_channels = tiny_vit, 32
-    model = build(cfg)
+    model = build_small(cfg)
     tower = {key: value.clone() for key, value in model.backbone.tower.module.state_dict().items()}
     logged, changed, everything = step(cfg, model, 150)
     assert (type(model), type(model.decode_head)) == (EncoderDecoder, FCNHead)
