@@ -1,4 +1,4 @@
-# Pipelines, loaders and metric shared by the zero-shot data sets (*_zs.py). PASCAL Context has smaller images and crops.
+# Pipelines, loaders and metric shared by the zero-shot data sets (*_zs.py). PASCAL Context has smaller sizes.
 # mmengine replaces lists as a whole, so each data set rebuilds the pipelines with its own label step.
 img_scale = (2048, 512)
 crop_size = (512, 512)
