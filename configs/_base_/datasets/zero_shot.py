@@ -1,5 +1,5 @@
-# Pipelines, loaders and metric shared by the zero-shot data sets (*_zs.py), with mmseg's sizes for most of them.
-# A list of a base can't be changed in part, so each data set builds its pipelines from these steps.
+# Pipelines, loaders and metric shared by the zero-shot data sets (*_zs.py). PASCAL Context has smaller sizes.
+# mmengine replaces lists as a whole, so each data set rebuilds the pipelines with its own label step.
 img_scale = (2048, 512)
 crop_size = (512, 512)
 load_labels = dict(type='LoadCheckedAnnotations')  # each data set adds num_classes
