@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--host', default='127.0.0.1',
                         help='address to listen on (default: %(default)s, which keeps other machines out)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best that there is)')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best device available)')
     parser.add_argument('--max-upload-mb', type=float, default=20, metavar='MB',
                         help='refuse larger files (default: %(default)s)')
     return parser.parse_args()
@@ -34,7 +34,7 @@ def main() -> None:
         raise UserError(f'{error}, which the page needs: in the checkout, run: pip install -e ".[host,web]" -c '
                         f'requirements/tested.txt') from error
     if not 0 < args.max_upload_mb < math.inf:
-        raise UserError(f'--max-upload-mb is {args.max_upload_mb}, but a file has a size above 0: give such a limit')
+        raise UserError(f'--max-upload-mb is {args.max_upload_mb}, but it must be above 0: give a size in MB')
     check_address(args.host, args.port)
     serve(build_inferencer(args, args.device), args.host, args.port, args.max_upload_mb)
 

@@ -48,17 +48,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Segment an image, the images of a folder or a video by names')
     parser.add_argument('source', metavar='IMAGE|FOLDER|VIDEO')
     parser.add_argument('--classes', required=True, metavar='NAMES',
-                        help='names parted by commas ("red house, tree, sky"), a .txt file with a class a line and '
+                        help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line and '
                              'synonyms after commas, or a label set such as ade20k')
     add_model_arguments(parser)
     parser.add_argument('--out-dir', default='segmented', metavar='DIR',
                         help='folder of the results (default: %(default)s)')
     parser.add_argument('--masks', action='store_true',
                         help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
-    parser.add_argument('--views', action='store_true', help='also what each prompt sees, and GPR\'s presence scores')
+    parser.add_argument('--views', action='store_true', help='also the map of each prompt, and GPR\'s presence scores')
     parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best, under torchrun one GPU a process)')
-    parser.add_argument('--overwrite', action='store_true', help='make results again that are there already')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best device available; with torchrun '
+                                         'one GPU per process)')
+    parser.add_argument('--overwrite', action='store_true', help='replace existing results')
     return parser.parse_args()
 
 
@@ -73,9 +74,9 @@ def find_files(args: argparse.Namespace) -> list[Path]:
     if not os.path.exists(source):  # Path.exists raises if a name is too long
         raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
     if is_video(source) and (args.masks or args.views):
-        raise UserError('--masks and --views are for images: leave them away for a video, or extract its frames')
+        raise UserError('--masks and --views are for images: omit them for a video, or extract its frames')
     if source.is_dir() and source.resolve() == Path(args.out_dir).resolve():
-        raise UserError(f'--out-dir {args.out_dir} is the folder of the images; name another one')
+        raise UserError(f'--out-dir {args.out_dir} is the folder of the images: give another folder')
     return list_images(source) if source.is_dir() else [source]
 
 
@@ -105,7 +106,7 @@ def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None
     others = path.is_file() and path.read_text('utf-8') != text
     if others and not args.overwrite and len(os.listdir(args.out_dir)) > 1:
         raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name '
-                        'another folder, or make them again with --overwrite')
+                        'another folder, or replace them with --overwrite')
     if first:
         with atomic_write(path, overwrite=True) as temporary:
             temporary.write_text(text, 'utf-8')
@@ -122,7 +123,7 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
         device = f'cuda:{os.environ["LOCAL_RANK"]}'
     seg = build_inferencer(args, device)
     if args.views and not seg.can_explain:
-        raise UserError('--views needs a model that tells its prompts apart, MVP-SEG or MaskCLIP; leave it away')
+        raise UserError('--views needs a model with a map per prompt, MVP-SEG or MaskCLIP: omit --views')
     return seg
 
 
@@ -158,9 +159,9 @@ def report(outcomes: list[Outcome], args: argparse.Namespace, num_classes: int) 
     """Print the summary, and unreadable files with the reasons to stderr."""
     done, kept = sum(one.done for one in outcomes), sum(one.kept for one in outcomes)
     unreadable = [sentence for one in outcomes for sentence in one.unreadable]
-    print(f'\n{done} segmented, {kept} kept from before, {len(unreadable)} unreadable; results are in {args.out_dir}')
+    print(f'\n{done} segmented, {kept} kept, {len(unreadable)} unreadable; results are in {args.out_dir}')
     if args.masks and num_classes > IGNORE:
-        print(f'The masks have 16 bits and no palette, as there are {num_classes} classes.')
+        print(f'The masks have 16 bits and no palette, because there are {num_classes} classes.')
     for sentence in unreadable:
         print(f'unreadable: {sentence}', file=sys.stderr)
 

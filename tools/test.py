@@ -16,7 +16,7 @@ except ValueError as error:  # a HostError with the missing package and the pip 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a segmentor')
     app.add_common_arguments(parser)
-    parser.add_argument('checkpoint', nargs='?', help='what was learned; without it the model is tested as built')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
     parser.add_argument('--out', metavar='DIR', help='new folder for the predicted label maps as PNG')
     parser.add_argument('--show', action='store_true', help='show each picture in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='new folder for pictures: image, ground truth, prediction')
@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
 def draw_pictures(cfg, args: argparse.Namespace) -> None:
     """Add a hook that draws each test image beside its ground truth and its prediction."""
     if args.show and sys.platform == 'linux' and not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
-        raise UserError('--show needs a display and this machine has none; write files with --show-dir DIR')
+        raise UserError('--show needs a display, but this machine has none: write files with --show-dir DIR')
     if args.show_dir:
         app.check_new_folder(args.show_dir, '--show-dir')
     cfg.setdefault('default_hooks', {})['visualization'] = dict(
@@ -75,7 +75,8 @@ def test(args: argparse.Namespace) -> None:
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # in all processes; the metrics do it in the first only, too late
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
-        runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested at their untrained start.')
+        runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested with their initial, '
+                              'untrained values.')
     runner.test()
     app.disconnect()
 

@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a segmentor')
     app.add_common_arguments(parser)
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-                        help='resume from a checkpoint; without a value, from the latest in the work dir, if there is any')
+                        help='resume from a checkpoint; without a value, from the latest in the work dir, if any')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
     return parser.parse_args()
 
@@ -28,9 +28,10 @@ def parse_args() -> argparse.Namespace:
 def enable_amp(cfg) -> None:
     """Set the optimizer wrapper of a config to mixed precision."""
     if not torch.cuda.is_available():
-        raise UserError('--amp needs a GPU and this machine offers none; train without it')
+        raise UserError('--amp needs a GPU, but this machine has none: omit --amp')
     if cfg.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'--amp works with OptimWrapper, but the config uses {cfg.optim_wrapper.type}; drop one')
+        raise UserError(f'--amp works with OptimWrapper, but the config uses {cfg.optim_wrapper.type}: omit --amp or '
+                        'change optim_wrapper')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
@@ -51,7 +52,7 @@ def resume(cfg, checkpoint: str) -> list[str]:
         app.check_checkpoint(checkpoint)
         check_method(checkpoint, cfg)
         cfg.resume, cfg.load_from = True, checkpoint
-    return [f'{path} is missing or was not written to its end: training goes on from {checkpoint}.' for path in passed]
+    return [f'{path} is missing or was not written completely: training resumes from {checkpoint}.' for path in passed]
 
 
 def main() -> None:

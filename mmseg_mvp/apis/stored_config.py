@@ -54,14 +54,14 @@ def stored_config(text: str, checkpoint: str) -> Config:
         used = _used(dict(map(_assignment, ast.parse(text).body)))
         strange = sorted(_components(used) - _allowed())
     except Exception as error:  # an invalid text can raise many types of errors
-        raise UserError(f'The config in checkpoint {checkpoint} is not read, since it is not made of plain values '
-                        f'({short(str(error))}), and code in it is not run: give the config as well.') from error
+        raise UserError(f'The config in checkpoint {checkpoint} is not read, because it is not made of plain values '
+                        f'({short(str(error))}), and code in it is not run: give the config, too.') from error
     if not isinstance(used['model'], dict):
-        raise UserError(f'The config in checkpoint {checkpoint} has no model: give the config as well.')
+        raise UserError(f'The config in checkpoint {checkpoint} has no model: give the config, too.')
     if strange:
         raise UserError(f'The config in checkpoint {checkpoint} asks for {short(", ".join(strange))}, but '
-                        f'only components of this project and of mmseg that open no file are built of it: give the '
-                        f'config as well.')
+                        f'only components of this project and of mmseg that open no file are allowed: give the '
+                        f'config, too.')
     return Config(used)
 
 
@@ -82,7 +82,7 @@ def _without_training(part: Any) -> Any:
 def _assignment(node: ast.stmt) -> tuple[str, Any]:
     """Return the name and the value of ``name = value``."""
     if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-        raise ValueError(f'line {node.lineno} is no name = value')
+        raise ValueError(f'line {node.lineno} is not name = value')
     return node.targets[0].id, _value(node.value)
 
 

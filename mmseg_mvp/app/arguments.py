@@ -71,11 +71,11 @@ def load_config(args: Namespace) -> Config:
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that :func:`build_inferencer` reads."""
-    parser.add_argument('--config', help='config file; without it and without a checkpoint: MaskCLIP')
-    parser.add_argument('--checkpoint', help='what was learned; its own config is taken where none is given')
+    parser.add_argument('--config', help='config file; without config and checkpoint: MaskCLIP')
+    parser.add_argument('--checkpoint', help='checkpoint file; without --config, its own config is used')
     add_trust_argument(parser)
     parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
-                        help='CLIP in the place of the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
+                        help='CLIP that replaces the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
                              '(MaskCLIP without a config: ViT-B-16-quickgelu:openai)')
     parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, metavar='N',
                         help='refuse larger images (default: %(default)s)')

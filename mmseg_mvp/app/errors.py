@@ -23,7 +23,7 @@ def user_sentence(error: BaseException) -> str | None:
     if isinstance(error, (TypeError, KeyError)) and frames and frames[-1].name == 'build_from_cfg':
         return f'the config does not fit its components: {describe(error)}'
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f'the disk is full ({describe(error)}): make room; training goes on with --resume'
+        return f'the disk is full ({describe(error)}): free disk space, then resume training with --resume'
     return None
 
 

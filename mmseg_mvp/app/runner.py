@@ -29,7 +29,7 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     check_data(cfg, loaders)
     weights = cfg.get('load_from')
     if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
-        raise UserError(f'load_from {weights} does not exist: give a checkpoint to begin from, or leave load_from out')
+        raise UserError(f'load_from {weights} does not exist: give an existing checkpoint, or omit load_from')
     notes = without_cuda.adapt(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:

@@ -42,8 +42,8 @@ def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Pa
     reader = mmcv.VideoReader(str(source))
     frame, writer = reader.read(), None
     if frame is None:
-        raise UnreadableImage(f'Video {source} has no frame that OpenCV can read: it is empty, truncated, no video, or '
-                              f'in a format that this OpenCV lacks.')
+        raise UnreadableImage(f'Video {source} has no frame that OpenCV can read: it is empty, truncated, not a '
+                              f'video, or in a format that this OpenCV lacks.')
     bar = ProgressBar(max(int(reader.frame_cnt), 0))
     with atomic_write(Path(target), overwrite) as temporary:
         try:
@@ -82,6 +82,6 @@ def open_writer(path: Path, fps: float, shape: tuple[int, ...]) -> cv2.VideoWrit
     fps = fps if 0 < fps < 1000 else FPS
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, shape[1::-1])
     if not writer.isOpened():
-        raise UserError(f'OpenCV can\'t write an MPEG-4 video of {shape[1]} x {shape[0]} pixels to {path.parent}: is '
-                        f'the folder writable, and is opencv-python installed with FFmpeg, as from PyPI?')
+        raise UserError(f'OpenCV can\'t write an MPEG-4 video of {shape[1]} x {shape[0]} pixels to {path.parent}: '
+                        f'check that the folder is writable, and install opencv-python with FFmpeg (as from PyPI).')
     return writer

@@ -24,7 +24,7 @@ THEME = gr.themes.Default(font=[gr.themes.LocalFont('Source Sans Pro', weights=(
 TABLE_STYLE = ('table, tr, th, td { border: 0 } td:nth-child(2) { overflow-wrap: anywhere } '
                'th, td { padding: 2px 16px 2px 0; text-align: left; font-weight: normal }')
 HEADING = """# Segment by names
-Upload an image and name what to look for; a name like "other" takes what nothing else fits.
+Upload an image and name the classes. Add a class such as "other" for the rest of the image.
 The image is deleted when this page is closed."""
 
 
@@ -51,7 +51,7 @@ def uploaded_path(file: dict) -> Path:
     """
     path = Path(str(file.get('path'))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise UserError('The image is not among the uploads (any more): upload it again.')
+        raise UserError('The image is not among the uploads: upload it again.')
     return path
 
 
@@ -62,7 +62,7 @@ def class_names(text: str) -> list[str]:
         UserError: If the text is too long.
     """
     if len(text) > MAX_TEXT:
-        raise UserError(f'The classes have {len(text)} characters: {MAX_TEXT} are taken at most.')
+        raise UserError(f'The classes have {len(text)} characters, but the limit is {MAX_TEXT}: give fewer classes.')
     return [name.strip() for name in text.split(',') if name.strip()]
 
 
@@ -189,14 +189,14 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
         with gr.Row():
             with gr.Column():
                 image = gr.Image(label='Image', sources=['upload', 'clipboard'], buttons=[], height=320)
-                names = gr.Textbox(label='Classes, parted by commas', placeholder='red house, tree, boat, other')
-                views = gr.Checkbox(label='Show what each prompt sees', visible=seg.can_explain)
+                names = gr.Textbox(label='Classes, separated by commas', placeholder='red house, tree, boat, other')
+                views = gr.Checkbox(label='Show the map of each prompt', visible=seg.can_explain)
                 button = gr.Button('Segment', variant='primary')
                 table = gr.HTML(css_template=TABLE_STYLE, elem_id='table')
             with gr.Column():
                 picture = gr.Image(label='Segmentation', elem_id='picture', **shown)
                 mask = gr.DownloadButton('Download the mask (PNG)', interactive=False)
-        seen = gr.Image(label='What each prompt sees', elem_id='views', visible=False, **shown)
+        seen = gr.Image(label='Map of each prompt', elem_id='views', visible=False, **shown)
         settings = dict(preprocess=False, api_visibility='private', concurrency_id='model', concurrency_limit=1,
                         show_progress_on=picture)
         for event, answer in ((button.click, answers.segment), (names.submit, answers.segment),

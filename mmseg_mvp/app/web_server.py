@@ -62,7 +62,7 @@ def check_address(host: str, port: int) -> None:
         UserError: If the port is invalid or in use, or the host is not an address of this machine.
     """
     if not 0 < port < 2**16:
-        raise UserError(f'--port {port} is no port: give a number from 1 to 65535, such as 7860')
+        raise UserError(f'--port {port} is not a port: give a number from 1 to 65535, such as 7860')
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ':' in host else socket.AF_INET).close()
     except OSError as error:

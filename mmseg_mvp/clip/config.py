@@ -12,7 +12,7 @@ def check_clip(clip: dict) -> dict:
     """
     if not isinstance(clip, dict) or not {'model'} <= clip.keys() <= {'model', 'weights'}:
         raise UserError(f"The clip of the config is {clip!r}: expected dict(model='ViT-B-16-quickgelu', "
-                        f"weights='openai'), of which weights may be missing.")
+                        f"weights='openai'); weights are optional.")
     for key, value in clip.items():
         if not isinstance(value, (str, Path)) and (key, value) != ('weights', None):
             raise UserError(f'clip.{key} is {value!r}, a {type(value).__name__}: expected a name or the path of a '

@@ -89,6 +89,11 @@ class ViTTower(nn.Module):
         self.channels = (visual.transformer.width, ) * len(visual.transformer.resblocks)
         self.embed_dim = visual.proj.shape[1]
 
+    @property
+    def projection(self) -> Tensor:
+        """Projection of tokens to the joint embedding, (width, D)."""
+        return self.visual.proj
+
     def idle_parameters(self) -> list[nn.Parameter]:
         """Return the parameters without effect on dense features; DDP would wait for their gradients."""
         block = self.visual.transformer.resblocks[-1]
@@ -168,7 +173,7 @@ def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this 
         UserError: If the variant is unknown or the architecture is not supported.
     """
     if variant not in DENSE_VARIANTS:
-        raise UserError(f"There is no dense variant '{variant}': expected one of {', '.join(DENSE_VARIANTS)}.")
+        raise UserError(f"The dense variant '{variant}' is unknown: expected one of {', '.join(DENSE_VARIANTS)}.")
     if isinstance(visual, ModifiedResNet):
         return ResNetTower(visual)
     if (isinstance(visual, VisionTransformer) and visual.attn_pool is None and visual.pool_type == 'tok'

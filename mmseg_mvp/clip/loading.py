@@ -19,6 +19,7 @@ from mmseg_mvp.checkpoints import read_file
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, StandIn, module_tensors
 
+from .image_tower import ResNetTower, ViTTower, dense_tower
 from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
 # Entries of OpenAI's archives that are not weights.
@@ -44,6 +45,10 @@ class LoadedCLIP:
 
     def __deepcopy__(self, memo: dict) -> 'LoadedCLIP':
         return self
+
+    def dense_tower(self, variant: str = 'maskclip') -> ResNetTower | ViTTower:
+        """Return the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
+        return dense_tower(self.model.visual, variant, self.name)
 
     def describe(self) -> str:
         """Return name, weights and fingerprint as a phrase for messages."""
@@ -71,7 +76,7 @@ def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
     if config is None:
         _check_name(model)
     if weights is None:
-        print_log(f"CLIP '{model}' has random weights, so its predictions mean nothing: set clip.weights to a "
+        print_log(f"CLIP '{model}' has random weights, so its predictions are meaningless: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same random weights in every process

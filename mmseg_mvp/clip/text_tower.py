@@ -123,6 +123,16 @@ class TextTower(nn.Module):
                    if token not in special)
         return {token: word.strip() if word.endswith(' ') else f'{word}-' for token, word in spelled}
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.token_embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Data type of the weights."""
+        return self.token_embedding.weight.dtype
+
     def embed(self, ids: Tensor) -> Tensor:
         """Look up word vectors (..., width) of token ids (...)."""
         return self.token_embedding(ids)

@@ -36,7 +36,7 @@ def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
         label = int(match[2]) - 1
         if label not in classes:
             raise UserError(f'Line {number} of list {path!r} is {line!r}, and the classes of its fold are '
-                            f'{classes[0] + 1} to {classes[-1] + 1}: take the list of this fold.')
+                            f'{classes[0] + 1} to {classes[-1] + 1}: use the list of this fold.')
         pairs.append((match[1], label))
     return pairs
 
@@ -79,7 +79,7 @@ def _numbered_lines(path: str) -> list[tuple[int, str]]:
     try:
         lines = _content(path).decode('utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f'List {path!r} is no text: take the original file.') from error
+        raise UserError(f'List {path!r} is not a text file: use the original file.') from error
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -103,7 +103,7 @@ def _load_plain(path: str) -> Any:
     except Exception as error:  # damaged files raise various exceptions
         reason = short(str(error)) or type(error).__name__
         raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
-                        "from it: take the original file of HSNet's data/splits.") from error
+                        "from it: use the original file of HSNet's data/splits.") from error
 
 
 def _coco_class(key: Any, path: str, num_classes: int) -> int:

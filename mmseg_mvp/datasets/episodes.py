@@ -91,7 +91,7 @@ class EpisodeDataset(BaseSegDataset):
         if without := entries.keys() - {label for _, label in pairs}:
             label = min(without)
             raise UserError(f'Class {label} ({entries[label]!r}) has no image in the lists of {self._list_path("")!r} '
-                            f'({type(self).__name__}, {len(without)} such classes): take the original lists.')
+                            f'({type(self).__name__}, {len(without)} such classes): use the original lists.')
 
     def _check_files(self, pairs: Pairs) -> None:
         # List each folder once, because single look-ups of COCO's files take seconds on a network drive.

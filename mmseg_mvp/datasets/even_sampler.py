@@ -30,7 +30,7 @@ class EvenSampler(InfiniteSampler):
         if not isinstance(dataset, ConcatDataset):
             raise UserError(f"EvenSampler draws from the parts of a ConcatDataset, but the data set is "
                             f"{type(dataset).__name__}: put its data sets into one (type='ConcatDataset', "
-                            f"datasets=[...]), or take InfiniteSampler.")
+                            f"datasets=[...]), or use InfiniteSampler.")
         if not isinstance(shuffle, bool):
             raise UserError(f'EvenSampler got shuffle={shuffle!r}: expected True or False.')
         if seed is not None:

@@ -89,8 +89,8 @@ def read_archive(file: str | BinaryIO, map_location: MapLocation = 'cpu') -> Any
     except UserError:
         raise
     except ForeignError as error:
-        raise UserError(f'{path} is not read, since {error}, which may run code and which no weights need: fetch it '
-                        f'from its publisher, or, {TRUST}.') from error
+        raise UserError(f'{path} is not read, because {error}, which may run code and is not needed for weights: '
+                        f'fetch it from its publisher, or, {TRUST}.') from error
     except Exception as error:  # a damaged file can raise many types of errors
         raise UserError(f'{path} can\'t be read ({type(error).__name__}: {short(str(error))}): it is truncated or was '
                         f'not written by torch.save; copy or fetch it again.') from error

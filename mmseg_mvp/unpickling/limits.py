@@ -59,14 +59,14 @@ def keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
     """
     loose = sum(_bits(value) > _HASH_BITS for value in values)
     if loose and loose + others > _MAX_LOOSE:
-        raise pickle.UnpicklingError('keys that are no names')
+        raise pickle.UnpicklingError('keys that are not names')
     return values
 
 
 def key(value: Any) -> Any:
     """Return a key; refuse keys for which a file can choose many others with the same hash."""
     if _bits(value) > _HASH_BITS:
-        raise pickle.UnpicklingError('a key that is no name')
+        raise pickle.UnpicklingError('a key that is not a name')
     return value
 
 
@@ -79,7 +79,7 @@ def _bits(value: Any) -> int:
         bits += max(8, part.bit_length()) if isinstance(part, int) else next(
             (number for kind, number in _BITS.items() if isinstance(part, kind)), 8)
         if len(parts) + len(inner) > _MAX_PARTS or length > _MAX_TEXT or bits > _MAX_BITS:
-            raise pickle.UnpicklingError('a key that is no name')
+            raise pickle.UnpicklingError('a key that is not a name')
         parts += inner
     return bits
 
@@ -132,7 +132,7 @@ def children_of(part: Any) -> Iterable[Any]:
 def of_type(value: Any, *kinds: type) -> Any:
     """Return a value; refuse it unless its type is exactly one of the given types."""
     if type(value) not in kinds:
-        raise pickle.UnpicklingError(f'a {type(value).__name__} in the place of a {kinds[0].__name__}')
+        raise pickle.UnpicklingError(f'a {type(value).__name__} instead of a {kinds[0].__name__}')
     return value
 
 

@@ -92,7 +92,7 @@ class DataUnpickler(pickle._Unpickler):
     def make(self, reference: Any, args: Any) -> Any:
         """Make the value that a call of a name returns: a value from the table or a stand-in."""
         if type(reference) is not Reference or type(args) is not tuple:
-            raise pickle.UnpicklingError('a call of what is no name')
+            raise pickle.UnpicklingError('a call of an object that is not a name')
         self.budget.spend(128)
         self.budget.copy(args)
         if known := self.values.get((reference.module, reference.name)):

@@ -19,7 +19,7 @@ def read_config(path: str) -> Config:
         UserError: If the file is missing or can't be parsed.
     """
     if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
-        raise UserError(f'config {path} does not exist; the shipped ones are configs/*/*.py of the checkout')
+        raise UserError(f'config {path} does not exist: give a config file, such as configs/*/*.py of the checkout')
     try:
         return Config.fromfile(path)
     except UserError:

@@ -34,7 +34,7 @@ def adapt(cfg: Config) -> list[str]:
         if cfg.launcher == 'slurm':
             translate_slurm()
         connect(cfg)
-        notes.append(f'This machine lacks CUDA: {distributed.get_world_size()} processes compute on the CPU and '
+        notes.append(f'This machine has no CUDA: {distributed.get_world_size()} processes compute on the CPU and '
                      'exchange by gloo.')
     return notes
 

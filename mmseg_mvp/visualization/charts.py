@@ -112,9 +112,10 @@ def _numbers(kind: str, values: object) -> np.ndarray:
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        raise UserError(f'{kind} got a {type(values).__name__} that is no array of numbers: give one.') from error
+        raise UserError(f'{kind} got a {type(values).__name__} that is not an array of numbers: give an array of '
+                        'numbers.') from error
     if not np.isfinite(array).all():
-        raise UserError(f'{kind} got values that are not finite: look at the weights that made them.')
+        raise UserError(f'{kind} got values that are not finite: check the weights of the model.')
     return array
 
 

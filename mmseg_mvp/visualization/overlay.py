@@ -74,7 +74,7 @@ def _checked_colours(colours: np.ndarray | None, names: Sequence[str]) -> np.nda
     if len(colours) != len(names):
         raise UserError(f'draw_overlay got {len(colours)} colours for {len(names)} names: give one for each.')
     if any(np.ndim(colour) != 1 or len(colour) != 3 for colour in colours):
-        raise UserError('draw_overlay got colours that are no (N, 3): give three numbers, R, G and B, for each name.')
+        raise UserError('draw_overlay got colours that are not (N, 3): give three numbers, R, G and B, for each name.')
     for value in (value for colour in colours for value in colour):
         check_number('A channel of a colour of draw_overlay', value, least=0, most=255)
     return np.asarray(colours, np.uint8).reshape(-1, 3)

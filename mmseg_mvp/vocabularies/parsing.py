@@ -54,8 +54,8 @@ def load_vocabulary(source: Source) -> Vocabulary:
     if isinstance(source, dict):
         return _checked([(name, _split(wordings)) for name, wordings in source.items()], 'the class list')
     if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets are unordered
-        raise UserError(f'The classes are given as {type(source).__name__}: expected names parted by commas, a list of '
-                        f'names, a dict of names and their wordings, a label set, or the path of a .txt file.')
+        raise UserError(f'The classes are given as {type(source).__name__}: expected names separated by commas, a '
+                        f'list of names, a dict of names and their wordings, a label set, or the path of a .txt file.')
     return _parse(list(source), 'the class list')
 
 
@@ -90,13 +90,13 @@ def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
         raise UserError(f'Unknown label set {label_set!r}: give one of {", ".join(label_sets())}, the path of a .txt '
-                        'file with one class a line, or two class names or more, parted by commas.')
+                        'file with one class per line, or at least two class names, separated by commas.')
     vocabulary = _parse(_file_entries(_SHIPPED / f'{label_set}.txt'), label_set)
     if not side and spec == label_set:
         return vocabulary
     if side not in ('seen', 'unseen') or label_set not in UNSEEN:
         sides = f", '{label_set}:seen' or '{label_set}:unseen'" if label_set in UNSEEN else ', which has no such split'
-        raise UserError(f'{spec!r} names no part of label set {label_set!r}: write {label_set!r}{sides}.')
+        raise UserError(f'{spec!r} is not a part of label set {label_set!r}: write {label_set!r}{sides}.')
     seen, unseen = split_names(vocabulary, UNSEEN[label_set], f'label set {label_set!r}')
     return {name: vocabulary[name] for name in (seen if side == 'seen' else unseen)}
 
@@ -108,7 +108,7 @@ def _file_entries(path: Path) -> list[str]:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
         raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '
-                        'UTF-8 text file with one class a line.') from error
+                        'UTF-8 text file with one class per line.') from error
     return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
 
 
@@ -148,7 +148,7 @@ def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
     """Split wordings (a string or several) at commas, and normalise underscores and spaces."""
     parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
     if not all(isinstance(part, str) for part in parts):
-        raise UserError(f'The wordings {wordings!r} of a class are no strings: give each class a list of wordings.')
+        raise UserError(f'The wordings {wordings!r} of a class are not strings: give each class a list of wordings.')
     return tuple(' '.join(wording.replace('_', ' ').split()) for part in parts for wording in part.split(','))
 
 

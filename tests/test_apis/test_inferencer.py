@@ -187,7 +187,7 @@ class TestClasses:
         np.testing.assert_array_equal(3 - back.label_map, forth.label_map)
 
     @pytest.mark.parametrize('classes, words', [
-        ('', 'No class'), ([], 'No class'), (['tree'], 'A single class'), ('tree', 'two class names or more'),
+        ('', 'No class'), ([], 'No class'), (['tree'], 'A single class'), ('tree', 'at least two class names'),
         ('tree, tree', "['tree'] stand more than once"), ('tree, dragon', "no vector for 'dragon'"),
         ('nowhere.txt', 'nowhere.txt'), ([1, 2], 'int'),
     ])

@@ -41,7 +41,7 @@ def test_code_is_not_run(tmp_path, code):
         pass
     assert proof.exists()
     proof.unlink()
-    with pytest.raises(UserError, match='checkpoint a.pth is not read.*code in it is not run: give the config as well'):
+    with pytest.raises(UserError, match='checkpoint a.pth is not read.*code in it is not run: give the config, too'):
         stored_config(code, 'a.pth')
     assert not proof.exists()
 
@@ -57,7 +57,7 @@ def test_code_is_not_run(tmp_path, code):
 def test_only_listed_components_are_built(tmp_path, monkeypatch, model, named):
     (tmp_path / 'evil_module.py').write_text('raise SystemExit')
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UserError, match=f'a.pth asks for .*{named}.*give the config as well'):
+    with pytest.raises(UserError, match=f'a.pth asks for .*{named}.*give the config, too'):
         stored_config(Config(dict(model=model)).pretty_text, 'a.pth')
     assert 'evil_module' not in sys.modules
 

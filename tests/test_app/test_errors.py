@@ -57,7 +57,7 @@ def test_user_error_of_a_data_loader_worker_loses_its_traceback(capsys):
 def test_full_disk_is_told_whoever_meets_it(capsys):
     with pytest.raises(OSError) as caught, open('/dev/full', 'w') as log:
         log.write('loss: 1')
-    assert re.fullmatch(r'error: the disk is full \(OSError: .* No space left on device\): make room; .*--resume\n',
+    assert re.fullmatch(r'error: the disk is full \(OSError: .* No space left on device\): free disk space.*--resume\n',
                         exit_sentence(capsys, caught.value))
 
 

@@ -59,7 +59,7 @@ def test_an_open_port_is_accepted_and_stays_open():
 
 @pytest.mark.parametrize('port', [-1, 0, 65536])
 def test_numbers_that_are_no_ports(port):
-    with pytest.raises(UserError, match=f'--port {port} is no port: give a number from 1 to 65535'):
+    with pytest.raises(UserError, match=f'--port {port} is not a port: give a number from 1 to 65535'):
         check_address('127.0.0.1', port)
 
 

@@ -224,7 +224,7 @@ class TestPayloads:
     @pytest.mark.parametrize('zipped', [True, False])
     def test_they_do_not_run(self, tmp_path, way, zipped):
         proof = write_checkpoint(tmp_path / 'evil.pth', zipped, state_dict=weights())
-        said = f'evil.pth is not read, since it asks for {os.name}.system.*--trust-checkpoint'
+        said = f'evil.pth is not read, because it asks for {os.name}.system.*--trust-checkpoint'
         with pytest.raises(UserError, match=said) as error:
             read(way, str(tmp_path / 'evil.pth'))
         assert not proof.exists() and '\n' not in str(error.value)
@@ -348,7 +348,7 @@ class TestWhereFrom:
     def test_payloads(self, place):
         address, file = place
         proof = write_checkpoint(file, state_dict=weights())
-        with pytest.raises(UserError, match=f'is not read, since it asks for {os.name}.system'):
+        with pytest.raises(UserError, match=f'is not read, because it asks for {os.name}.system'):
             read_checkpoint(address)
         with checkpoints_as_data(), pytest.raises(UserError, match=f'asks for {os.name}.system'):
             CheckpointLoader.load_checkpoint(address)

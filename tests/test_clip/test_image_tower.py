@@ -97,7 +97,7 @@ def test_towers_that_have_no_dense_features_are_refused(vit):
     vit.pool_type = 'avg'
     with pytest.raises(UserError, match="'odd'.*can't give dense features"):
         dense_tower(vit, name='odd')
-    with pytest.raises(UserError, match="no dense variant 'best': expected one of maskclip, value"):
+    with pytest.raises(UserError, match="dense variant 'best' is unknown: expected one of maskclip, value"):
         dense_tower(vit, 'best')
 
 

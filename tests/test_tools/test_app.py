@@ -128,7 +128,7 @@ def test_the_mask_is_downloaded(page, scene, seg):
 
 @pytest.mark.slow
 def test_views_come_and_go(page, scene):
-    views, switch = page.locator('#views img'), page.get_by_label('Show what each prompt sees')
+    views, switch = page.locator('#views img'), page.get_by_label('Show the map of each prompt')
     switch.check()  # too early, which is no mistake
     expect(views).to_have_count(0)
     switch.uncheck()

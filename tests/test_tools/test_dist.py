@@ -167,7 +167,7 @@ def test_two_processes_write_into_one_folder(tmp_path):
     names = [f'toy_test_{index:06d}.png' for index in range(3)]
     for folder in ('maps', 'pictures'):
         assert sorted(path.name for path in (tmp_path / folder).iterdir()) == names
-    assert out.count('2 processes compute on the CPU and exchange by gloo') == 1
+    assert out.count('2 processes compute on the CPU and communicate by gloo') == 1
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_slurm_starts_processes_that_learn_and_test_together(tmp_path):
     assert (tmp_path / 'srun.log').read_text().split() == [
         '-p', 'part', '--job-name=job', '--ntasks=2', '--ntasks-per-node=2', '--gres=gpu:2', '--cpus-per-task=5',
         '--kill-on-bad-exit=1', '--mem', '2G']
-    assert out.count('2 processes compute on the CPU and exchange by gloo') == 1
+    assert out.count('2 processes compute on the CPU and communicate by gloo') == 1
     one = evaluate(TOY, 'work/iter_2.pth', 1, tmp_path / 'one', **SEVEN_IMAGES)
     launch('test', 2, TOY, 'work/iter_2.pth', '--work-dir', 'two', cwd=tmp_path, launcher='slurm', **SEVEN_IMAGES)
     path, = (tmp_path / 'two').glob('*/*.json')

@@ -86,7 +86,8 @@ def test_toy_configs_learn_and_other_names_can_be_set(tmp_path):
     assert 'pseudo_share: 1.0000' in out and re.search(r'hIoU: \d+\.\d\d', out)
     cfg = Config.fromfile(ROOT / 'configs/mvp_seg_plus/toy_zs.py')
     model = MODELS.build(cfg.model).eval()
-    state = torch.load(tmp_path / 'work_dirs' / 'mvp_seg_plus' / 'toy_zs' / 'iter_4.pth', weights_only=True)['state_dict']
+    work_dir = tmp_path / 'work_dirs' / 'mvp_seg_plus' / 'toy_zs'
+    state = torch.load(work_dir / 'iter_4.pth', weights_only=True)['state_dict']
     model.load_state_dict(state)
     model.set_classes(['red house', 'boat'])
     assert set(model.predict(torch.randn(1, 3, 64, 64))[0].pred_sem_seg.data.unique().tolist()) <= {0, 1}

@@ -67,7 +67,7 @@ def results(folder='segmented'):
 def test_one_image_without_a_checkpoint(run):
     """The picture and the mask are those of the inferencer; the folder says what its labels mean."""
     code, out, err, _ = run('photos/a.png', *TOY, '--masks')
-    assert code == 0 and '1 segmented, 0 kept from before, 0 unreadable; results are in segmented' in out
+    assert code == 0 and '1 segmented, 0 kept, 0 unreadable; results are in segmented' in out
     assert results() == ['a_mask.png', 'a_seg.png', 'seg_classes.txt']
     expected = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu')('photos/a.png', NAMES)
     np.testing.assert_array_equal(np.asarray(Image.open('segmented/a_mask.png')), expected.label_map)
@@ -91,7 +91,7 @@ def test_folder_with_unreadable_files(run):
     Path('photos/readme.txt').write_text('not looked at')
     code, out, err, _ = run('photos', *TOY, '--out-dir', 'out')
     assert code == 1 and results('out') == ['a_seg.png', 'b_seg.png', 'c_seg.png', 'seg_classes.txt']
-    assert '3 segmented, 0 kept from before, 2 unreadable; results are in out' in out
+    assert '3 segmented, 0 kept, 2 unreadable; results are in out' in out
     told = err.splitlines()
     assert len(told) == 2 and all(line.startswith('unreadable: Image photos/') for line in told)
     assert 'bad.png' in told[0] and 'notes.jpg' in told[1]
@@ -110,12 +110,12 @@ class TestResume:
         times = {name: os.stat(f'segmented/{name}').st_mtime_ns for name in results()}
         Path('segmented/b_seg.png').unlink()
         code, out, _, done = run('photos', *TOY)
-        assert code == 0 and done == ['b.jpg'] and '1 segmented, 2 kept from before' in out
+        assert code == 0 and done == ['b.jpg'] and '1 segmented, 2 kept' in out
         for name in ('a_seg.png', 'c_seg.png'):
             assert os.stat(f'segmented/{name}').st_mtime_ns == times[name]
         monkeypatch.setattr(tool, 'build', lambda args: pytest.fail('nothing is left to do'))
         code, out, _, done = run('photos', *TOY)
-        assert code == 0 and done == [] and '0 segmented, 3 kept from before' in out
+        assert code == 0 and done == [] and '0 segmented, 3 kept' in out
 
     def test_masks_come_later_and_pictures_stay(self, run):
         run('photos/a.png', *TOY)
@@ -192,7 +192,7 @@ class TestSharing:
         done = subprocess.run([*command, str(ROOT / 'tools/segment.py'), 'photos', *TOY], env=env, capture_output=True,
                               text=True)
         assert done.returncode != 0
-        assert done.stdout.count('22 segmented, 0 kept from before, 1 unreadable') == 1
+        assert done.stdout.count('22 segmented, 0 kept, 1 unreadable') == 1
         assert done.stderr.count('unreadable: Image photos/b.jpg') == 1
         assert len(list(Path('segmented').glob('*_seg.png'))) == 22
 
@@ -229,14 +229,14 @@ class TestViews:
     def test_lseg_has_none(self, run):
         code, _, err, done = run('photos/a.png', '--classes', NAMES, '--config', ROOT / 'configs/lseg/toy_zs.py',
                                  '--device', 'cpu', '--views')
-        assert code == 2 and '--views needs a model that tells its prompts apart' in err and done == []
+        assert code == 2 and '--views needs a model with a map per prompt' in err and done == []
 
 
 def test_many_classes_have_masks_of_sixteen_bits(run, tiny_rn):
     Path('names.txt').write_text('\n'.join(f'thing {index}' for index in range(256)))
     config = write_config('config.py', clip=dict(tiny_rn, weights=None))
     code, out, *_ = run('photos/a.png', '--classes', 'names.txt', '--config', config, '--device', 'cpu', '--masks')
-    assert code == 0 and 'The masks have 16 bits and no palette, as there are 256 classes.' in out
+    assert code == 0 and 'The masks have 16 bits and no palette, because there are 256 classes.' in out
     assert Image.open('segmented/a_mask.png').mode.startswith('I')
 
 
@@ -249,7 +249,7 @@ class TestVideo:
         writer.release()
         code, out, *_ = run('film.mp4', *TOY)
         assert code == 0 and '1 segmented' in out and results() == ['film_seg.mp4', 'seg_classes.txt']
-        assert '0 segmented, 1 kept from before' in run('film.mp4', *TOY)[1]
+        assert '0 segmented, 1 kept' in run('film.mp4', *TOY)[1]
         for flag in ('--masks', '--views'):
             code, _, err, _ = run('film.mp4', *TOY, flag)
             assert code == 2 and '--masks and --views are for images' in err
@@ -268,7 +268,7 @@ class TestVideo:
     (['photos', *TOY, '--out-dir', 'photos/a.png'], "can't be written"),
     (['photos', *TOY, '--out-dir', 'photos/a.png/deeper'], "can't be written"),
     (['photos', *TOY, '--classes', ''], 'No class'),
-    (['photos', *TOY, '--classes', 'tree'], 'two class names or more'),
+    (['photos', *TOY, '--classes', 'tree'], 'at least two class names'),
     (['photos', *TOY, '--classes', 'tree, tree'], 'more than once'),
     (['photos', *TOY, '--classes', 'nowhere.txt'], 'nowhere.txt'),
 ])

@@ -38,7 +38,7 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
     torch.save({}, tmp_path / 'iter_1.pth')
     note, = tool.resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'iter_1.pth'))
-    assert note == (f"{tmp_path / 'iter_2.pth'} is missing or was not written to its end: training goes on from "
+    assert note == (f"{tmp_path / 'iter_2.pth'} is missing or was not written completely: training resumes from "
                     f"{tmp_path / 'iter_1.pth'}.")
 
 

@@ -155,7 +155,7 @@ def test_nothing_runs_hangs_floods_or_changes(kind, tmp_path):
 @pytest.mark.parametrize('function', ['posix.system', 'builtins.eval', 'subprocess.Popen', 'torch.load', 'numpy.load'])
 def test_a_function_that_no_data_needs_is_named(function, tmp_path):
     (tmp_path / 'a.pth').write_bytes(zipped(call(*function.rsplit('.', 1), TOUCH)))
-    with pytest.raises(UserError, match=f'a.pth is not read, since it asks for {function}.*--trust-checkpoint'):
+    with pytest.raises(UserError, match=f'a.pth is not read, because it asks for {function}.*--trust-checkpoint'):
         read_archive(str(tmp_path / 'a.pth'))
 
 

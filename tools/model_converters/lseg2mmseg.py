@@ -129,7 +129,7 @@ def main() -> None:
     meta = dict(converted_from=os.path.basename(args.src), mmseg_mvp_version=__version__)
     save_checkpoint(dict(meta=meta, state_dict=state_dict), args.dst)
     if others:
-        print(f'Not used: {", ".join(others)}, which are no weights.')
+        print(f'Not used: {", ".join(others)}, which are not weights.')
     print('\n'.join([*report, f'Written to {args.dst}.']))
 
 

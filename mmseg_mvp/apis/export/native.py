@@ -128,7 +128,7 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
         found = 'is CLIP\'s own ResNet' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
         raise UserError(f'The image tower {found}, but mmseg has no such backbone: export it as ONNX (the mmseg format '
                         f'takes CLIP\'s ViTs with MultiPromptTextHead, and backbones of mmseg)')
-    return vit_config(tower), lambda native: fill_vit(native, tower), tower.visual.proj.T
+    return vit_config(tower), lambda native: fill_vit(native, tower), tower.projection.T
 
 
 def _host_config(own: dict, module: nn.Module) -> dict:

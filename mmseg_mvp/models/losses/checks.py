@@ -11,5 +11,5 @@ def check_loss(kind: str, loss_weight: float, loss_name: str) -> None:
     """
     check_number(f'{kind}.loss_weight', loss_weight, least=0)
     if not isinstance(loss_name, str) or 'loss' not in loss_name:
-        raise UserError(f"{kind}.loss_name is {loss_name!r}: expected a name that contains 'loss', since mmengine adds "
-                        f'up only those.')
+        raise UserError(f"{kind}.loss_name is {loss_name!r}: expected a name that contains 'loss', because mmengine "
+                        f'sums only those.')

@@ -32,7 +32,7 @@ class PresenceLoss(BaseModule):
     def __init__(self, form: str = 'bce', loss_weight: float = 1.0, loss_name: str = 'loss_presence') -> None:
         super().__init__()
         if form not in FORMS:
-            raise UserError(f"There is no presence loss '{form}': expected one of {', '.join(FORMS)}.")
+            raise UserError(f"PresenceLoss.form is '{form}': expected one of {', '.join(FORMS)}.")
         check_loss('PresenceLoss', loss_weight, loss_name)
         self.form = form
         self.loss_weight = loss_weight

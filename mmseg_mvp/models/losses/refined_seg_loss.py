@@ -120,7 +120,7 @@ def label_histogram(label: Tensor, num_classes: int, ignore_index: int = 255, we
     outside = labelled & ((label < 0) | (label >= num_classes))
     if outside.any():
         raise UserError(f'The labels hold {int(label[outside][0])}, but there are {num_classes} classes (0 to '
-                        f'{num_classes - 1}, {ignore_index} is ignored): mend the labels or the number of classes.')
+                        f'{num_classes - 1}, {ignore_index} is ignored): correct the labels or the number of classes.')
     bins = label.where(labelled, num_classes)
     bins = bins + (num_classes + 1) * torch.arange(len(label), device=label.device)[:, None, None]  # (B, H, W)
     counts = bins.flatten().bincount(None if weight is None else weight.flatten(), len(label) * (num_classes + 1))

@@ -56,7 +56,7 @@ class TextClassifier(nn.Module):
                  synonyms: str = 'max') -> None:
         super().__init__()
         if synonyms not in SYNONYMS:
-            raise UserError(f"There is no way '{synonyms}' to join synonyms: expected one of {', '.join(SYNONYMS)}.")
+            raise UserError(f"synonyms is '{synonyms}': expected one of {', '.join(SYNONYMS)}.")
         if not isinstance(prompts, dict) or 'type' not in prompts:
             raise UserError(f"The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts "
                             f'or TemplatePrompts.')
@@ -122,13 +122,13 @@ class TextClassifier(nn.Module):
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
             return self._join_means(self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
-        probe = self.tower.module.token_embedding.weight
-        key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
+        device, dtype = self.tower.module.device, self.tower.module.dtype
+        key = (tuple(self.vocabulary.items()), device, dtype)
         state = self.prompts.state()
         # Compare values, because an optimizer or an EMA changes prompts in place.
         if key not in self._cache or not torch.equal(self._cache[key][0], state):
             # Training and inference share the cache, so compute outside inference mode and autocast.
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
                 self._keep(key, state.clone(), self._join_means(self.prompts(wordings)))
         return self._cache[key][1]
 
@@ -196,7 +196,7 @@ class TextClassifier(nn.Module):
         found = {key: saved.get(key) for key in prompts}
         if found != prompts:
             raise UserError(f'The checkpoint holds the prompts {short(str(found))}, but the config builds {prompts}: '
-                            f'set decode_head.prompts to what the checkpoint was learned with.')
+                            f'set decode_head.prompts to those of the checkpoint.')
         self.learned_on = saved['train_classes']
 
 
@@ -225,8 +225,8 @@ def _read_state(state: Tensor) -> dict:
             return saved
         raise ValueError(f'not a dict of {", ".join(_STATE)}')
     except Exception as error:  # foreign content raises various exceptions
-        raise UserError(f'The checkpoint does not say what its text was learned on ({type(error).__name__}: '
-                        f'{short(str(error))}): its _extra_state is damaged; copy or train it again.') from error
+        raise UserError(f'The checkpoint has no valid record of its CLIP and classes ({type(error).__name__}: '
+                        f'{short(str(error))}): its _extra_state is damaged: copy it or train again.') from error
 
 
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:

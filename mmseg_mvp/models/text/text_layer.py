@@ -48,8 +48,8 @@ class TextLayer(nn.Module):
             raise UserError(f'The temperature of the text layer is {temperature}, but it must be positive, or None for '
                             f'features that are not normalised (then there is none to learn).')
         if learn_background and 'background' not in classifier.train_vocabulary:
-            raise UserError('learn_background is set, but no training class is called \'background\': name one so, or '
-                            'unset it.')
+            raise UserError('learn_background is set, but no training class is called \'background\': name a class so, '
+                            'or set learn_background=False.')
         self.classifier = classifier
         self.projection = nn.Identity() if channels == classifier.embed_dim else nn.Conv2d(
             channels, classifier.embed_dim, 1)
