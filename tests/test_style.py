@@ -17,7 +17,8 @@ WORDS = re.compile(
     r'\bleave (?:it|them|the \w+|[\w.-]+) away\b|\bparted by\b|\bwhoever\b|\bto be had\b|\bcan\'t be had\b'
     r'|\bmend(?:s|ed)?\b'
     r'|(?<!there )\bis no (?:[a-z]+ )?(?:file|folder|text|name|image|array|config|port|number)\b'
-    r'|(?<!there )\bare no (?:weights|names|strings|numbers|images)\b|\bin the place of\b|\bso as to\b|\bthe very\b|\bthat there is\b',
+    r'|(?<!there )\bare no (?:weights|names|strings|numbers|images)\b|\bin the place of\b'
+    r'|\bso as to\b|\bthe very\b|\bthat there is\b',
     re.IGNORECASE)
 
 

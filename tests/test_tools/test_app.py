@@ -255,7 +255,7 @@ def test_mistakes_are_found_before_a_model_is_built(monkeypatch):
     with socket.create_server(('127.0.0.1', 0)) as listener:
         port = str(listener.getsockname()[1])
         for arguments, sentence in ((['--port', port], f'127.0.0.1:{port} can\'t be listened on .*--port'),
-                                    (['--port', '70000'], '--port 70000 is no port'),
+                                    (['--port', '70000'], '--port 70000 is not a port'),
                                     (['--host', '203.0.113.1'], '203.0.113.1:7860 can\'t be .* --host'),
                                     (['--max-upload-mb', '0'], '--max-upload-mb is 0.0'),
                                     (['--max-upload-mb', 'nan'], '--max-upload-mb is nan'),

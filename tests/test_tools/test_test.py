@@ -30,7 +30,7 @@ def test_show_needs_a_display(tool, cfg, monkeypatch):
     monkeypatch.setattr('sys.platform', 'linux')
     monkeypatch.delenv('DISPLAY', raising=False)
     monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
-    with pytest.raises(UserError, match='--show needs a display .* --show-dir'):
+    with pytest.raises(UserError, match='--show needs a display.* --show-dir'):
         tool.draw_pictures(cfg, argparse.Namespace(show=True, show_dir=None, wait_time=2))
 
 
