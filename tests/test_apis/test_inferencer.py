@@ -1,10 +1,12 @@
 """The inferencer against mmseg's own way, for every kind of input and every mistake."""
+import math
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from fixtures.refusals import refused
 from fixtures.text_models import head_config
 from mmengine.config import Config
 from mmengine.runner.checkpoint import save_checkpoint
@@ -13,7 +15,10 @@ from mmseg.registry import MODELS
 from PIL import Image
 from torch.nn import functional as F
 
-from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
+from mmseg_mvp.apis import (
+    OpenVocabInferencer,
+    UnreadableImage,
+)
 from mmseg_mvp.apis.model_config import DEFAULT_CLIP, find_config, inference_pipeline, maskclip
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
@@ -344,3 +349,39 @@ def test_pipelines_lose_what_reads_files_and_lists():
     assert [type(step).__name__ for step in steps] == ['LoadImageFromNDArray', 'PackSegInputs']
     with pytest.raises(UserError, match='neither a test_pipeline nor a test_dataloader'):
         inference_pipeline(Config(dict(model=dict())))
+
+
+IMAGE = np.zeros((48, 64, 3), np.uint8)
+
+
+NAN = math.nan
+
+
+LONG = 'x' * 5000
+
+
+@pytest.mark.parametrize('arguments', [
+    *[dict(threshold=value) for value in ('a', NAN, -1, 2, [.5], True)],
+    *[dict(batch_size=value) for value in (0, -1, 1.5, 'a', None, NAN)],
+    *[dict(classes=value) for value in (3, b'tree, boat', {'tree', 'boat'}, {'tree': None}, ['tree', None], True, 1.5,
+                                        {}, 'tree\nboat, cup', ['\0', 'tree'])],
+    *[dict(inputs=value) for value in (None, 3, b'x.png', '', '\0', LONG, [None], [3], IMAGE / 2, IMAGE[:0],
+                                       IMAGE[None], torch.zeros(3, 4, 4), [LONG], {'a': 1})],
+])
+def test_calls(seg, arguments):
+    refused(lambda: seg(**dict(dict(inputs=IMAGE, classes='tree, boat'), **arguments)))
+
+
+def test_no_images_have_no_results(seg):
+    assert seg([], 'tree, boat') == []
+
+
+@pytest.mark.parametrize('arguments', [
+    *[dict(max_pixels=value) for value in (-1, 0, 'a', None, 1.5, NAN)],
+    *[dict(clip=value) for value in ({}, dict(model=3), dict(model=None), dict(model='toy-rn', foo=1), 'toy-rn', 3)],
+    *[dict(device=value) for value in ('', 'cuda:999', 3.5, 'cpu:x')],
+    *[dict(model=value) for value in (3, '', LONG, LONG + '.py', b'x.py', [MASKCLIP])],
+    *[dict(weights=value) for value in (3, '', LONG)],
+])
+def test_inferencers_built_with(arguments):
+    refused(lambda: OpenVocabInferencer(**dict(dict(model=MASKCLIP, device='cpu'), **arguments)))

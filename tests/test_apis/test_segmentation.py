@@ -1,12 +1,18 @@
 """What a result holds, draws and writes, against logits made by hand."""
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from fixtures.refusals import refused
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_mvp.apis import Segmentation
+from mmseg_mvp.apis import (
+    OpenVocabInferencer,
+    Segmentation,
+)
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.utils.label_map import LowResLogits
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
@@ -112,3 +118,36 @@ def test_mask_of_many_classes_has_sixteen_bits(tmp_path):
         assert np.asarray(mask).tolist() == [[0, 255], [2999, 65535]]
     with pytest.raises(UserError, match='at most 65535 classes'):
         result(classes=[str(i) for i in range(2**16)]).save_mask(tmp_path / 'b.png')
+
+
+ROOT = Path(__file__).parents[2]
+
+
+MASKCLIP = str(ROOT / 'configs/maskclip/toy_zs.py')
+
+
+BLACK = np.zeros((48, 64, 3), np.uint8)
+
+
+LONG = 'x' * 5000
+
+
+@pytest.fixture(scope='module')
+def seg():
+    return OpenVocabInferencer(MASKCLIP, device='cpu')
+
+
+@pytest.mark.parametrize('method', ['index', 'score', 'views'])
+@pytest.mark.parametrize('name', ['dragon', '', None, 3, ['tree']])
+def test_results_asked_for_a_class_that_is_none(seg, method, name):
+    out = seg(BLACK, 'tree, boat')
+    refused(lambda: getattr(out, method)(name), 'tree, boat')
+
+
+@pytest.mark.parametrize('method, path', [
+    ('save', 'out.xyz'), ('save', 'out'), ('save', ''), ('save', '.png'), ('save', None), ('save', 3),
+    ('save', LONG + '.png'), ('save', '\0.png'), ('save_mask', 'out.jpg'), ('save_mask', None), ('save_mask', '')])
+def test_results_saved_as(seg, method, path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = seg(BLACK, 'tree, boat')
+    refused(lambda: getattr(out, method)(path))

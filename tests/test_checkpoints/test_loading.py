@@ -33,6 +33,7 @@ from mmengine.utils import digit_version
 from torch import nn
 
 import mmseg_mvp  # noqa: F401
+from mmseg_mvp import app
 from mmseg_mvp.checkpoints import (
     checkpoints_as_data,
     loading,
@@ -548,3 +549,14 @@ def test_any_file_of_torch(saved, tmp_path):
     with pytest.raises(UserError, match=f'{os.name}.system'):
         read_file(str(tmp_path / 'evil.pth'))
     assert not (tmp_path / 'proof').exists()
+
+
+def test_checkpoint_must_be_there_and_whole(tmp_path):
+    whole, half = tmp_path / 'whole.pth', tmp_path / 'half.pth'
+    torch.save({'state_dict': {'a': torch.zeros(1000)}}, whole)
+    half.write_bytes(whole.read_bytes()[:2000])
+    app.check_checkpoint(str(whole))
+    with pytest.raises(UserError, match=r'half.pth \(2000 bytes\) is truncated'):
+        app.check_checkpoint(str(half))
+    with pytest.raises(UserError, match='gone.pth does not exist'):
+        app.check_checkpoint(str(tmp_path / 'gone.pth'))

@@ -1,12 +1,15 @@
 """The check that a config's data exist, before anything is built."""
+import math
 import re
 import shutil
 
 import pytest
+from fixtures.refusals import refused
 from fixtures.trees import write_ade20k, write_context, write_voc
 from mmengine.config import Config
+from mmseg.registry import DATASETS
 
-from mmseg_mvp.datasets import check_data
+from mmseg_mvp.datasets.checks import TREES, check_data
 from mmseg_mvp.errors import UserError
 
 
@@ -69,3 +72,40 @@ def test_data_sets_without_files_and_configs_without_loaders_pass():
 def test_unknown_data_set_gets_the_sentence_alone():
     text = message(config(voc('nowhere', kind='MyDataset')))
     assert 'nowhere' in text and 'MyDataset' in text and '\n' not in text
+
+
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
+
+NAN = math.nan
+
+
+LONG = 'x' * 5000
+
+
+TOY = dict(type='ToySceneDataset', num_images=3)
+
+
+PASCAL = dict(type='PASCAL5iDataset', data_root='/nowhere', list_dir='splits', fold=0)
+
+
+@pytest.mark.parametrize('settings', [
+    *[dict(TOY, num_images=value) for value in (0, -1, 1.5, 'a', None, NAN, True)],
+    *[dict(TOY, size=value) for value in (0, -1, 1.5, 'a', None, NAN)],
+    *[dict(TOY, split=value) for value in ('all', '', None, 3, [])],
+    *[dict(PASCAL, fold=value) for value in (4, -1, 1.5, 'x', None, NAN)],
+    *[dict(PASCAL, split=value) for value in ('val', None, 3, [])],
+    *[dict(PASCAL, episodes=value) for value in ('few', None, 3, [])],
+    *[dict(PASCAL, list_dir=value) for value in ('nowhere', '\0', LONG, None, 3)],
+    *[dict(PASCAL, data_root=value) for value in ('\0', LONG, __file__)]])
+def test_data_sets_built_with(settings):
+    refused(lambda: DATASETS.build(settings))
+
+
+@pytest.mark.parametrize('kind', TREES)
+@pytest.mark.parametrize('root', ['/nowhere', LONG, '\0', __file__])
+def test_data_that_is_not_there(kind, root):
+    """The sentence is followed by the tree that is expected."""
+    with pytest.raises(UserError) as error:
+        check_data(dict(test_dataloader=dict(dataset=dict(type=kind, data_root=root))), ['test_dataloader'])
+    assert 'test_dataloader' in str(error.value) and TREES[kind] in str(error.value)

@@ -1,9 +1,11 @@
 """Even draws from parts of uneven sizes: counts, order, processes, and going on after a break."""
+import math
 from itertools import islice
 
 import mmengine.dataset.sampler
 import pytest
 from fixtures.lanes import SAMPLER_SKIP
+from fixtures.refusals import refused
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
@@ -96,3 +98,20 @@ def test_what_it_can_not_draw_from(dataset, words):
     with pytest.raises(UserError) as error:
         EvenSampler(dataset)
     assert all(word in str(error.value) for word in words) and '\n' not in str(error.value)
+
+
+NAN = math.nan
+
+
+class Counted(BaseDataset):
+    def load_data_list(self):
+        return [{}]
+
+
+@pytest.mark.parametrize('settings', [
+    *[dict(dataset=value) for value in (None, 3, [], Counted(serialize_data=False))],
+    *[dict(seed=value) for value in ('a', 1.5, -1, NAN, True, [0])],
+    *[dict(shuffle=value) for value in ('no', 3, [])]])
+def test_even_samplers_of(settings):
+    dataset = ConcatDataset([Counted(serialize_data=False), Counted(serialize_data=False)])
+    refused(lambda: EvenSampler(**dict(dict(dataset=dataset), **settings)))

@@ -1,5 +1,6 @@
 """Every mistake of the list: one clear sentence on stderr, exit code 2, nothing overwritten."""
 import runpy
+import subprocess
 import sys
 from collections import OrderedDict
 from pathlib import Path
@@ -167,3 +168,36 @@ def test_nothing_to_train(place, monkeypatch, capfd, tiny_rn):
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
     assert end.value.code == 2 and 'nothing to train' in capfd.readouterr().err
+
+
+VOC = str(ROOT / 'configs/maskclip/voc_zs.py')
+
+
+def run(tool: str, *arguments: str, cwd: Path, python=(sys.executable,)) -> subprocess.CompletedProcess:
+    return subprocess.run([*python, str(ROOT / 'tools' / tool), *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('tool, arguments, expected', [
+    ('train.py', ['nobody.py'], 'config nobody.py does not exist'),
+    ('test.py', [VOC, 'gone.pth'], 'checkpoint gone.pth does not exist'),
+    ('test.py', [VOC], "data root 'data/VOCdevkit/VOC2012'"),
+    ('test.py', [VOC, '--out', '.'], '--out . exists and is not an empty folder'),
+    ('test.py', [VOC, '--show-dir', '.'], '--show-dir . exists and is not an empty folder'),
+])
+def test_tools_say_it_in_one_sentence_and_write_nothing(tmp_path, tool, arguments, expected):
+    (tmp_path / 'earlier.txt').write_text('kept')
+    done = run(tool, *arguments, cwd=tmp_path)
+    sentence = done.stderr[done.stderr.index('error: '):]
+    assert done.returncode == 2
+    assert expected in sentence and 'Traceback' not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ['earlier.txt']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('tool', ['train.py', 'test.py'])
+def test_tools_without_the_install_say_how_to_install(tmp_path, tool):
+    """-S leaves site-packages out, which is a checkout where nothing was installed."""
+    done = run(tool, VOC, cwd=tmp_path, python=(sys.executable, '-S', '-E'))
+    assert done.returncode != 0 and 'Traceback' not in done.stderr
+    assert "No module named 'mmseg_mvp'; in the checkout, run: pip install -e" in done.stderr

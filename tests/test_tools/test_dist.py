@@ -1,5 +1,7 @@
 """Several processes without CUDA compute what one does; SyncBN gives way to BN there."""
 import json
+import shutil
+import subprocess
 import weakref
 from datetime import timedelta
 from pathlib import Path
@@ -200,3 +202,24 @@ def test_slurm_ends_all_processes_when_one_fails(tmp_path):
     done = start('train', 2, TOY, '--work-dir', 'work', cwd=tmp_path, launcher='slurm', train_dataloader__batch_size=2,
                  default_hooks__fail__type='fixtures.dist.FailingHook', default_hooks__fail__rank=0)
     assert done.returncode != 0 and 'error: image b.png is unreadable: copy it again.\n' in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
+def test_shell_scripts_hand_their_arguments_on(tmp_path, script):
+    """With torchrun and srun replaced by echo: the tool, the launcher and the user's arguments arrive, one each."""
+    for command in ('torchrun', 'srun'):
+        fake = tmp_path / command
+        fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        fake.chmod(0o755)
+    kind, name = script.removesuffix('.sh').split('_')
+    head = ['part', 'job'] if kind == 'slurm' else []
+    tail = ['config.py'] + ['model.pth'] * (name == 'test') + ['2'] * (kind == 'dist')
+    done = subprocess.run(['bash', str(ROOT / 'tools' / script), *head, *tail, '--work-dir', 'a folder'], text=True,
+                          env={'PATH': f'{tmp_path}:{Path(shutil.which("bash")).parent}'}, capture_output=True)
+    words = done.stdout.splitlines()
+    at = words.index(str(ROOT / 'tools' / f'{name}.py'))
+    launcher = {'dist': 'pytorch', 'slurm': 'slurm'}[kind]
+    learned = ['model.pth'] * (name == 'test')
+    assert words[at + 1:] == ['config.py', *learned, '--launcher', launcher, '--work-dir', 'a folder']
+    assert subprocess.run(['bash', str(ROOT / 'tools' / script)], capture_output=True).returncode == 2

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 import torch
 from fixtures.official_lseg import FULL, HEADS, HOOKS, KINDS, SMALL, forward, random_state
+from fixtures.refusals import refused
 from fixtures.tools import TOOLS, load_tool
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import load_checkpoint
@@ -15,6 +16,7 @@ from mmseg.registry import MODELS
 
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.files import save_checkpoint
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
@@ -281,3 +283,31 @@ class TestRefused:
         assert end.value.code == 2
         said = capsys.readouterr().err
         assert said.startswith('error: ') and 'none.ckpt does not exist' in said and said.count('\n') == 1
+
+
+LONG = 'x' * 5000
+
+
+@pytest.mark.parametrize('source', ['nowhere.ckpt', '.', '', 'text.ckpt', 'empty.ckpt', 'half.ckpt', 'list.ckpt',
+                                    'tensor.ckpt', 'other.ckpt', 'numbers.ckpt', LONG])
+def test_lseg_checkpoints_converted_from(source, tmp_path, monkeypatch):
+    convert = load_tool('lseg2mmseg.py', TOOLS / 'model_converters')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'text.ckpt').write_text('no checkpoint')
+    (tmp_path / 'empty.ckpt').touch()
+    torch.save([1, 2], tmp_path / 'list.ckpt')
+    torch.save(torch.zeros(3), tmp_path / 'tensor.ckpt')
+    torch.save(dict(state_dict={'net.fc.weight': torch.zeros(3, 3)}), tmp_path / 'other.ckpt')
+    torch.save(dict(state_dict={1: 2, 'a': 'b'}), tmp_path / 'numbers.ckpt')
+    (tmp_path / 'half.ckpt').write_bytes((tmp_path / 'other.ckpt').read_bytes()[:600])
+    monkeypatch.setattr(sys, 'argv', ['lseg2mmseg.py', source, 'out.pth'])
+    refused(convert.main)
+    assert not (tmp_path / 'out.pth').exists()
+
+
+@pytest.mark.parametrize('target', ['taken.pth', '.', LONG, 'taken.pth/out.pth', ''])
+def test_lseg_checkpoints_converted_to(target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'taken.pth').write_text('mine')
+    refused(lambda: save_checkpoint({}, target))
+    assert (tmp_path / 'taken.pth').read_text() == 'mine' and len(list(tmp_path.iterdir())) == 1

@@ -4,6 +4,7 @@ import resource
 import pytest
 import torch
 
+from mmseg_mvp import app
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.files import atomic_write, save_checkpoint
 
@@ -86,3 +87,11 @@ def full_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_result_folder_must_be_new(tmp_path):
+    app.check_new_folder(str(tmp_path / 'new'), '--out')
+    app.check_new_folder(str(tmp_path), '--out')
+    (tmp_path / 'result.png').touch()
+    with pytest.raises(UserError, match='--out .* not an empty folder'):
+        app.check_new_folder(str(tmp_path), '--out')

@@ -1,4 +1,5 @@
 """The overlay, read back pixel by pixel."""
+
 import numpy as np
 import pytest
 
@@ -159,3 +160,13 @@ def test_what_does_not_fit_is_told(scene):
         draw_overlay(image, labels[1:], NAMES)
     with pytest.raises(UserError, match='3 colours for 4 names'):
         draw_overlay(image, labels, NAMES, COLOURS[:3])
+
+
+IMAGE, LABELS = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.int64)
+
+
+@pytest.mark.parametrize('labels', [LABELS - 5, LABELS + 2**32, LABELS.astype(np.uint64) + 2**63])
+def test_labels_of_no_class_have_no_colour(labels):
+    """Numbers of more than 32 bits must not become classes."""
+    picture = draw_overlay(IMAGE, labels, ['a'])
+    assert not picture.any()

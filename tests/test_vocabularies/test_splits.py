@@ -1,5 +1,6 @@
 """Shipped label sets and splits against MMSegmentation's METAINFO and against the published indices."""
 import pytest
+from fixtures.refusals import refused
 from mmseg.datasets import (
     ADE20KDataset,
     COCOStuffDataset,
@@ -73,3 +74,11 @@ def test_unknown_unseen_name_is_named():
     assert split_names(['a', 'b', 'c'], ['c', 'a']) == (['b'], ['a', 'c'])
     with pytest.raises(UserError, match=r"\['x', 'y'\].*my set.*a, b"):
         split_names(['a', 'b'], ['x', 'b', 'y'], 'my set')
+
+
+@pytest.mark.parametrize('names, unseen, word', [
+    (None, ['a'], 'classes'), (['a'], None, 'unseen'), (['a'], 'a', 'str'), ('abc', ['a'], 'str'), (3, 3, 'int'),
+    (['a'], ['b'], "['b']"), (['a'], b'a', 'bytes'),
+])
+def test_splits_are_of_lists(names, unseen, word):
+    refused(lambda: split_names(names, unseen), word)

@@ -1,9 +1,8 @@
-"""The hooks: what they seed, what they compare."""
+"""ClassListCheckHook: class lists of data set and model."""
 import random
 from itertools import islice
 from types import SimpleNamespace
 
-import mmengine.dataset.sampler
 import numpy as np
 import pytest
 import torch
@@ -14,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmseg_mvp.datasets import PackVocabulary
-from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, NoSyncModelWrapper, iteration_seed_hook
+from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, NoSyncModelWrapper
 from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextHead
@@ -55,39 +54,6 @@ def train(iterations, start=0, **kwargs):
         hook.after_train_iter(run, 0)
         run.iter += 1
     return batches
-
-
-def test_the_model_draws_by_seed_and_iteration_alone():
-    hook = IterationSeedHook()
-    hook.before_train_iter(runner(7), 0)
-    uninterrupted = draws()
-    draws()
-    hook.before_train_iter(runner(7), 0)  # in a run that was resumed
-    assert draws() == uninterrupted
-    for iteration, seed in ((8, 1), (7, 2)):
-        hook.before_train_iter(runner(iteration, seed), 0)
-        assert all(a != b for a, b in zip(draws(), uninterrupted))
-
-
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_images_are_augmented_alike_after_a_resume_and_by_any_number_of_workers(num_workers):
-    whole = train(6)
-    assert train(6, num_workers=num_workers) == whole
-    assert train(6, start=3, num_workers=num_workers) == whole[3:]
-    samples = sum(whole, [])
-    assert {index for index, *_ in samples} == set(range(5))
-    for draw in list(zip(*samples))[1:]:
-        assert len(set(draw)) == 24, 'an image that comes again is augmented anew'
-    assert all(other[1:] != one[1:] for one, other in zip(samples, sum(train(6, seed=2), [])))
-
-
-@pytest.mark.parametrize('world', [2, 4])
-def test_processes_augment_as_one_does_with_the_whole_batch(monkeypatch, world):
-    whole = train(6)
-    monkeypatch.setattr(mmengine.dataset.sampler, 'get_dist_info', lambda: (rank, world))
-    monkeypatch.setattr(iteration_seed_hook, 'get_dist_info', lambda: (rank, world))
-    for rank in range(world):
-        assert train(6, batch_size=4 // world) == [batch[rank::world] for batch in whole]
 
 
 def test_class_lists():

@@ -1,8 +1,11 @@
 """The head against the equations, spelled out with one loop per view and class."""
 import copy
+import math
 
 import pytest
 import torch
+from fixtures.refusals import refused
+from fixtures.text_models import batch, build_segmentor, head_config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -238,3 +241,48 @@ class TestBadInput:
     def test_synonyms(self, tiny_rn):
         with pytest.raises(UserError, match='expected one of max, mean'):
             build(tiny_rn, synonyms='sum')
+
+
+NAN, INF = math.nan, math.inf
+
+
+SETTINGS = [
+    ('scale', [0, -1, NAN, INF, 'a', None]), ('in_channels', [0, -1, 1.5, 'a', [3, 4]]), ('num_classes', [3]),
+    ('ignore_index', ['a', None, 1.5]), ('train_classes', [None, 3, ['cat'], [], b'cat, dog']),
+    ('test_classes', [3, [], ['cat']]), ('synonyms', ['x', None, []]), ('prompts', [None, {}, 'LearnedPrompts']),
+    ('clip', [None, {}, 'RN50', dict(model=3), dict(model=['RN50']), dict(model=None), dict(model='RN50', foo=1),
+              dict(weights='openai'), dict(model='RN50', weights=3)]),
+]
+
+
+@pytest.fixture(scope='module')
+def small_head(tiny_rn):
+    return MODELS.build(dict(type='MultiPromptTextHead', clip=tiny_rn, train_classes='toy:seen', in_index=0)).eval()
+
+
+@pytest.mark.parametrize('key, value', [(key, value) for key, values in SETTINGS for value in values])
+def test_head_built_with(tiny_rn, key, value):
+    config = {'clip': tiny_rn, 'train_classes': 'toy:seen', key: value}
+    refused(lambda: MODELS.build(dict(type='MultiPromptTextHead', **config)))
+
+
+@pytest.mark.parametrize('features', [
+    torch.ones(2, 33, 4, 4), torch.ones(2, 32, 0, 4), torch.ones(32, 4, 4), torch.ones(2, 32, 4, 4).long(),
+    torch.ones(2, 32, 4, 4, device='meta'), None])
+def test_head_called_with(small_head, features):
+    refused(lambda: small_head([features]), 'MultiPromptTextHead')
+
+
+def test_no_image_has_no_logits(small_head):
+    assert small_head([torch.ones(0, 32, 4, 4)]).shape == (0, len(small_head.classifier.vocabulary), 4, 4)
+
+
+@pytest.mark.parametrize('value', [NAN, INF, -INF])
+def test_logits_that_are_not_finite_are_no_prediction(tiny_rn, value):
+    """Their argmax would be the first class, everywhere."""
+    model = build_segmentor(head_config(tiny_rn)).eval()
+    inputs = batch()
+    with torch.no_grad():
+        model.predict(torch.stack(inputs['inputs']), inputs['data_samples'])
+        next(model.backbone.parameters()).fill_(value)
+        refused(lambda: model.predict(torch.stack(inputs['inputs']), inputs['data_samples']), 'not finite')

@@ -1,8 +1,11 @@
 """The segmentor against mmseg's own, with the same weights: label maps, logits, and what it refuses."""
 import copy
+import math
 
 import pytest
 import torch
+from fixtures.exports import lseg, mvp_seg, text_model
+from fixtures.refusals import refused
 from fixtures.text_models import ALL, LAST, batch, build_segmentor, head_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner.checkpoint import load_checkpoint
@@ -10,6 +13,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmseg_mvp.apis.export.common import text_classifier
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextFCNHead
 
@@ -172,3 +176,33 @@ def test_as_a_part_of_a_model_it_may_be_left_out_of_a_checkpoint(tmp_path, tiny_
 def test_the_number_of_classes_is_that_of_the_test_names(tiny_rn):
     model = build_segmentor(head_config(tiny_rn))
     assert model.num_classes == model.out_channels == len(ALL)
+
+
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
+
+NAN = math.nan
+
+
+LONG = 'x' * 5000
+
+
+NO_CLASSES = [None, 3, 1.5, NAN, True, b'tree, boat', torch.zeros(2), object(), [], '', ' ', {}, {'tree', 'boat'},
+              [None], [3], ['tree', ''], ['tree', None], [['tree']], {'tree': None}, {'tree': 3}, ['tree', 'tree'],
+              '\0', LONG + '.txt', ['tree\nboat', 'cup'], ['\ud800', 'tree'], 'nowhere.txt', 'nowhere:all']
+
+
+@pytest.fixture(scope='module')
+def models(tiny_rn, tiny_vit):
+    return {name: model.eval() for name, (_, model) in dict(
+        mvp_seg=mvp_seg(tiny_vit), text=text_model(tiny_rn), lseg=lseg(tiny_rn, 'toy_zs')).items()}
+
+
+@pytest.mark.parametrize('name', ['mvp_seg', 'text', 'lseg'])
+@pytest.mark.parametrize('classes', NO_CLASSES)
+def test_set_classes(models, name, classes):
+    """What is refused changes nothing."""
+    model = models[name]
+    before = list(text_classifier(model).vocabulary), model.num_classes, model.out_channels
+    refused(lambda: model.set_classes(classes))
+    assert (list(text_classifier(model).vocabulary), model.num_classes, model.out_channels) == before

@@ -102,7 +102,7 @@ def test_it_works_in_a_registered_head(tiny_rn):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(tiny_rn, tmp_path):
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
     ranks = [subprocess.Popen([sys.executable, train_rank.__file__, str(rank), '2', str(tmp_path / 'store'),
                                tiny_rn['model']], cwd=tmp_path, env=env) for rank in range(2)]

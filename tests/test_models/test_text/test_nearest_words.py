@@ -1,7 +1,10 @@
 """CoOp's probe against a search by hand through open_clip's own tokens."""
+
 import open_clip
 import pytest
 import torch
+from fixtures.refusals import refused
+from mmseg.registry import MODELS
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.text import TextClassifier, nearest_words
@@ -71,3 +74,14 @@ def test_what_can_not_be_told(tiny_rn):
         nearest_words(learner, top=0)
     with pytest.raises(UserError, match="no vector for 'zebra'"):
         nearest_words(classifier(TOY), ['zebra'])
+
+
+@pytest.fixture(scope='module')
+def head(tiny_rn):
+    return MODELS.build(dict(type='MultiPromptTextHead', clip=tiny_rn, train_classes='toy:seen', in_index=0)).eval()
+
+
+@pytest.mark.parametrize('options', [dict(top=0), dict(top='a'), dict(top=1.5), dict(top=None), dict(words=[]),
+                                     dict(words=3), dict(words='cat'), dict(words=[3]), dict(words=[''])])
+def test_nearest_words(head, options):
+    refused(lambda: nearest_words(head.classifier, **options))

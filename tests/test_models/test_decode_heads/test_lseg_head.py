@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from fixtures.refusals import refused
 from fixtures.text_models import ALL, SEEN, batch, build_segmentor
 from mmseg.registry import MODELS
 from torch.nn import functional as F
@@ -216,3 +217,15 @@ def test_a_backbone_without_class_tokens_is_told_what_to_set(tiny_rn):
     head = build(tiny_rn, in_channels=12, readout_type='project', post_process_channels=CHANNELS)
     with pytest.raises(UserError, match='output_cls_token=True'):
         head([torch.randn(1, 12, 4, 4)] * 4)
+
+
+PYRAMID_HEAD = dict(type='LSegHead', train_classes='toy:seen', in_channels=[8, 16, 32, 64], readout_type=None,
+                    channels=8)
+
+
+@pytest.mark.parametrize('key, value', [
+    ('in_channels', 'a'), ('in_channels', None), ('in_channels', 0), ('in_channels', [8, 16, 'a', 64]),
+    ('in_channels', [8, 16, -1, 64]), ('in_channels', [1, 2]), ('strides', 3), ('strides', None), ('strides', [4, 8]),
+    ('strides', [4, 8, 16, 'a']), ('readout_type', []), ('readout_type', 3)])
+def test_lseg_built_with(tiny_rn, key, value):
+    refused(lambda: MODELS.build({**PYRAMID_HEAD, 'clip': tiny_rn, key: value}), 'LSegHead')

@@ -1,14 +1,16 @@
 """Hidden labels on every data set that the project supports, against a loop over the pixels of the file."""
+import math
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fixtures.refusals import refused
 from fixtures.trees import HEIGHT, WIDTH, write_image, write_mask
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.datasets import HideClasses, HideEverything
@@ -19,7 +21,7 @@ from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+CONFIGS = Path(__file__).parents[3] / 'configs' / '_base_' / 'datasets'
 SETS = {'voc20': 'PascalVOC20Dataset', 'context59': 'PascalContextDataset59', 'context60': 'PascalContextDataset',
         'ade20k': 'ADE20KDataset', 'coco_stuff': 'COCOStuffDataset'}
 STARTS_AT_0 = ('context60', 'coco_stuff')  # the others come with reduce_zero_label
@@ -196,3 +198,16 @@ def test_hidden_twice_is_hidden_once():
     assert once.tolist() == [[HIDDEN, HIDDEN + 3, HIDDEN + UNKNOWN, HIDDEN + UNKNOWN]]
     assert labels.tolist() == [[0, HIDDEN + 3, HIDDEN + UNKNOWN, 255]], 'the mask that was handed in'
     assert np.array_equal(HideEverything().transform(results_of(once))['gt_seg_map'], once)
+
+
+NAN, INF = math.nan, math.inf
+
+
+IMAGE, LABELS = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.int64)
+
+
+@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32,
+                                  LABELS - 2**32, LABELS.astype(np.uint64) + 2**63])
+def test_hidden_masks(mask):
+    hide = TRANSFORMS.build(dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'))
+    refused(lambda: hide(dict(gt_seg_map=mask, img_path='x.jpg')), 'x.jpg')

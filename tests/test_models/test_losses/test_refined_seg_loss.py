@@ -1,4 +1,5 @@
 """The loss in tiles against the printed formula, resize and cross-entropy, mmseg's own loss and finite differences."""
+
 import numpy as np
 import pytest
 import torch
@@ -181,3 +182,56 @@ class TestBadInput:
             RefinedSegLoss()(logits[:2], label)
         with pytest.raises(UserError, match=r'pixel weights \(3,\)'):
             RefinedSegLoss()(logits, label, torch.ones(3))
+
+
+def check_same(ours, naive, *inputs):
+    """Same value and same gradients with respect to all inputs."""
+    value, expected = ours(*inputs), naive(*inputs)
+    assert torch.allclose(value, expected, rtol=1e-10, atol=1e-12)
+    for ours_grad, naive_grad in zip(torch.autograd.grad(value.sum(), inputs),
+                                     torch.autograd.grad(expected.sum(), inputs)):
+        assert torch.allclose(ours_grad, naive_grad, rtol=1e-8, atol=1e-12)
+
+
+def randn(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def naive_refined_loss(logits, label, g):
+    """Eq. 5 as printed, m = softmax(logits) * g at every pixel, averaged over labelled pixels."""
+    logits = F.interpolate(logits, size=label.shape[1:], mode='bilinear', align_corners=False)
+    m = logits.softmax(dim=1) * (1 if g is None else g[:, :, None, None])
+    total, count = logits.sum() * 0, 0
+    for b, y, x in (label != 255).nonzero().tolist():
+        total = total - m[b, label[b, y, x], y, x].log()
+        count += 1
+    return total / max(count, 1)
+
+
+@pytest.fixture
+def label():
+    label = torch.randint(0, 3, (2, 6, 8))
+    label[0, :2] = 255
+    label[1, :, 3] = 255
+    return label
+
+
+def test_refined_seg_loss(label):
+    check_same(lambda logits, raw: RefinedSegLoss()(logits, label, log_presence=F.logsigmoid(raw)),
+          lambda logits, raw: naive_refined_loss(logits, label, raw.sigmoid()), randn(2, 3, 3, 4), randn(2, 3))
+
+
+def test_refined_seg_loss_without_presence_is_cross_entropy(label):
+    check_same(lambda logits: RefinedSegLoss(loss_weight=2.)(logits, label),
+          lambda logits: 2 * naive_refined_loss(logits, label, None), randn(2, 3, 3, 4))
+
+
+def test_refined_seg_loss_of_an_unlabelled_batch_is_zero_not_nan():
+    logits = randn(1, 3, 2, 2)
+    loss = RefinedSegLoss()(logits, torch.full((1, 4, 4), 255), log_presence=F.logsigmoid(randn(1, 3)))
+    assert loss == 0 and torch.isfinite(torch.autograd.grad(loss, logits)[0]).all()
+
+
+def test_label_histogram(label):
+    expected = torch.tensor([[(one == c).sum() for c in range(3)] for one in label])
+    assert torch.equal(label_histogram(label, 3), expected)

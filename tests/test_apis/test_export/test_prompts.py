@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -13,7 +14,7 @@ from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mmseg_mvp.apis import from_pretrained, load_prompts, save_prompts
+from mmseg_mvp.apis import OpenVocabInferencer, from_pretrained, load_prompts, save_prompts
 from mmseg_mvp.errors import UserError
 
 NAMES = ['cat', 'bus', 'a red car']
@@ -215,3 +216,23 @@ def test_settings_of_other_contexts_take_no_memory(file, tiny_rn, settings):
     metadata['prompts'] = json.dumps(dict(json.loads(metadata['prompts']), **settings))
     save_file(tensors, file, metadata)
     refused(lambda: from_pretrained(file, NAMES, clip=tiny_rn), 'prompts.safetensors', 'fetch')
+
+
+ROOT = Path(__file__).parents[3]
+
+
+MASKCLIP = str(ROOT / 'configs/maskclip/toy_zs.py')
+
+
+LONG = 'x' * 5000
+
+
+@pytest.fixture(scope='module')
+def seg():
+    return OpenVocabInferencer(MASKCLIP, device='cpu')
+
+
+@pytest.mark.parametrize('source', ['nowhere', 'nowhere.safetensors', '', '\0', LONG, '..', None, 3])
+def test_prompts_of_a_source_that_is_none(seg, source):
+    refused(lambda: from_pretrained(source, 'tree, boat'))
+    refused(lambda: load_prompts(seg.model, source))

@@ -1,6 +1,11 @@
 """The text layer against the equations, with one loop per view and class."""
+import math
+
 import pytest
 import torch
+from fixtures.refusals import refused
+from fixtures.text_models import head_config
+from mmseg.registry import MODELS
 from torch.nn import functional as F
 
 from mmseg_mvp.clip import encode_prompts
@@ -149,3 +154,11 @@ class TestLearnedBackground:
 def test_bad_settings(tiny_rn, settings, words):
     with pytest.raises(UserError, match=words):
         build(tiny_rn, **settings)
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize('temperature', [0, -1, NAN, INF, 'a', True])
+def test_temperatures(tiny_rn, temperature):
+    refused(lambda: MODELS.build(head_config(tiny_rn, temperature=temperature)), 'temperature')

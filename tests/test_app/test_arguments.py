@@ -1,0 +1,47 @@
+"""Command line arguments and --cfg-options."""
+import argparse
+from pathlib import Path
+
+import pytest
+
+from mmseg_mvp import app
+from mmseg_mvp.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+VOC = str(ROOT / 'configs/maskclip/voc_zs.py')
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    app.add_common_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_options_reach_the_config(tmp_path, monkeypatch):
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    cfg = app.load_config(parse(VOC, '--cfg-options', 'test_dataloader.batch_size=7', 'load_from=a.pth'))
+    assert (cfg.test_dataloader.batch_size, cfg.load_from) == (7, 'a.pth')
+    assert cfg.work_dir == './work_dirs/maskclip/voc_zs'
+    assert app.load_config(parse(VOC, '--work-dir', str(tmp_path))).work_dir == str(tmp_path)
+    wrapper = app.load_config(parse(VOC, '--cfg-options', 'model_wrapper_cfg.static_graph=True')).model_wrapper_cfg
+    assert wrapper == dict(static_graph=True), 'mmengine reads it though no config of ours has it'
+
+
+@pytest.mark.parametrize('text, value', [
+    ('/my data/a b.pth', '/my data/a b.pth'), ('traffic light, red  house', ['traffic light', 'red  house']),
+    ('( 64 , 64 )', (64, 64)), ('"[a b, (1, c d)]"', ['a b', (1, 'c d')]), (' 1e-3 ', 1e-3), ('None', None), ('', '')])
+def test_blanks_in_options_stay(text, value):
+    """mmengine's own action makes /mydata/ab.pth of the first."""
+    assert parse(VOC, '--cfg-options', f'load_from={text}').cfg_options == dict(load_from=value)
+
+
+@pytest.mark.parametrize('option, named', [
+    ('batch_size', 'KEY=VALUE'), ('a=[(1,2]', 'KEY=VALUE'), ('optim_wraper.lr=1', 'optim_wraper'),
+    ('test_dataloader.batch_size.x=1', 'test_dataloader.batch_size.x'),
+])
+def test_nonsense_options_are_named(option, named):
+    with pytest.raises(UserError) as caught:
+        app.load_config(parse(VOC, '--cfg-options', option))
+    assert named in str(caught.value) and '\n' not in str(caught.value)

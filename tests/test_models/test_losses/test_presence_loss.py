@@ -1,0 +1,38 @@
+"""PresenceLoss against its equations."""
+import pytest
+import torch
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.models import PresenceLoss
+
+
+def check_same(ours, naive, *inputs):
+    """Same value and same gradients with respect to all inputs."""
+    value, expected = ours(*inputs), naive(*inputs)
+    assert torch.allclose(value, expected, rtol=1e-10, atol=1e-12)
+    for ours_grad, naive_grad in zip(torch.autograd.grad(value.sum(), inputs),
+                                     torch.autograd.grad(expected.sum(), inputs)):
+        assert torch.allclose(ours_grad, naive_grad, rtol=1e-8, atol=1e-12)
+
+
+def randn(*shape):
+    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+
+def test_presence_loss():
+    present = torch.tensor([[1., 0., 1.], [0., 0., 1.]], dtype=torch.float64)
+
+    def bce(logits):
+        g = logits.sigmoid()
+        return -(present * g.log() + (1 - present) * (1 - g).log()).sum() / 6
+
+    def printed(logits):
+        return -(present * logits.sigmoid().log()).sum() / 2
+
+    check_same(lambda x: PresenceLoss()(x, present), bce, randn(2, 3))
+    check_same(lambda x: PresenceLoss('printed', loss_weight=3.)(x, present), lambda x: 3 * printed(x), randn(2, 3))
+    # Why the printed form is not the default: g = 1 everywhere is its minimum.
+    certain = torch.full((2, 3), 50.)
+    assert PresenceLoss('printed')(certain, present) < 1e-9 < 1 < PresenceLoss()(certain, present)
+    with pytest.raises(UserError, match='focal'):
+        PresenceLoss('focal')
