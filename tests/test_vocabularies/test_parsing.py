@@ -68,7 +68,7 @@ def test_spec_sides_are_the_whole():
     (' , ', ['No class']),
     ({}, ['No class']),
     ('cat, dog, cat', ["['cat']", 'more than once']),
-    ('cat', ["'cat'", 'two class names or more']),
+    ('cat', ["'cat'", 'at least two class names']),
     (['cat', ''], ["''", 'empty']),
     (['cat, , kitten'], ['cat, , kitten', 'empty']),
     (['cat = '], ['cat = ', 'empty']),
