@@ -19,6 +19,7 @@ from mmseg_mvp.checkpoints import read_file
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, StandIn, module_tensors
 
+from .image_tower import ResNetTower, ViTTower, dense_tower
 from .shipped_model import SHIPPED, build_from_config, expand_token_table
 
 # Entries of OpenAI's archives that are not weights.
@@ -48,6 +49,10 @@ class LoadedCLIP:
     def describe(self) -> str:
         """Return name, weights and fingerprint as a phrase for messages."""
         return f"'{self.name}' with weights '{self.weights}' (fingerprint {self.fingerprint})"
+
+    def dense_tower(self, variant: str = 'maskclip') -> ResNetTower | ViTTower:
+        """Wrap the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
+        return dense_tower(self.model.visual, variant, self.name)
 
 
 @lru_cache(maxsize=2)

@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 
-from mmseg_mvp.clip import (Frozen, TextTower, dense_tower, encode_prompts, encode_sentences, load_clip,
+from mmseg_mvp.clip import (Frozen, TextTower, encode_prompts, encode_sentences, load_clip,
                             resolve_templates)
 from mmseg_mvp.errors import UserError
 
@@ -138,10 +138,10 @@ def test_open_clips_own_architectures_are_told_apart(name, shared, image):
     theirs = clip.model.encode_text(clip.tokenizer(['a cat', 'dog'], context_length=tower.context_length))
     assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.abs().max()))
     if image:
-        assert dense_tower(clip.model.visual, name=name).embed_dim == theirs.shape[1]
+        assert clip.dense_tower().embed_dim == theirs.shape[1]
     else:
         with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
-            dense_tower(clip.model.visual, name=name)
+            clip.dense_tower()
 
 
 def test_a_deep_copy_of_a_model_shares_what_is_frozen():

@@ -119,7 +119,7 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
         found = 'is a ResNet of CLIP\'s own' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
         raise UserError(f'The image tower {found}, which no backbone of mmseg can hold (baked are ViTs of CLIP under '
                         f'MultiPromptTextHead, and backbones of mmseg): export it as ONNX')
-    return vit_config(tower), lambda twin: fill_vit(twin, tower), tower.visual.proj.T
+    return vit_config(tower), lambda twin: fill_vit(twin, tower), tower.projection.T
 
 
 def _stock(own: dict, module: nn.Module) -> dict:

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, check_clip, dense_tower, fold_batch_norm, load_clip
+from mmseg_mvp.clip import Frozen, check_clip, fold_batch_norm, load_clip
 from mmseg_mvp.errors import UserError
 
 PRECISIONS = ('bfloat16', 'float16')
@@ -49,7 +49,7 @@ class CLIPImageEncoder(BaseModule):
         if autocast not in (None, *PRECISIONS):
             raise UserError(f'CLIPImageEncoder.autocast is {autocast!r}: expected one of {", ".join(PRECISIONS)}, or '
                             f'None for the precision of the images.')
-        tower = dense_tower(load_clip(**check_clip(clip)).model.visual, dense, clip['model'])
+        tower = load_clip(**check_clip(clip)).dense_tower(dense)
         wrong = [index for index in out_indices if not 0 <= index < len(tower.channels)]
         if wrong:
             raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "

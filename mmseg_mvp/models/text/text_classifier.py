@@ -120,7 +120,7 @@ class TextClassifier(nn.Module):
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
             return self._join_means(self.step(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
-        probe = self.tower.module.token_embedding.weight
+        probe = self.tower.module.word_vectors
         key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
         # Compare values, because an optimizer or an EMA changes prompts in place.
