@@ -11,11 +11,11 @@ _VOC = """\
 ├── JPEGImages/*.jpg
 ├── SegmentationClass/*.png
 ├── SegmentationClassAug/*.png               (written by MMSegmentation's tools/dataset_converters/voc_aug.py)
-└── ImageSets/Segmentation/{train,aug,val}.txt     (aug.txt by the same)"""
+└── ImageSets/Segmentation/{train,aug,val}.txt     (aug.txt by the same script)"""
 _CONTEXT = """\
 ├── JPEGImages/*.jpg
 ├── SegmentationClassContext/*.png        (written by MMSegmentation's tools/dataset_converters/pascal_context.py)
-└── ImageSets/SegmentationContext/{train,val}.txt  (by the same)"""
+└── ImageSets/SegmentationContext/{train,val}.txt  (by the same script)"""
 _ADE20K = """\
 ├── images/{training,validation}/*.jpg
 └── annotations/{training,validation}/*.png"""
@@ -25,12 +25,12 @@ _COCO_STUFF = """\
                                              (written by MMSegmentation's tools/dataset_converters/coco_stuff164k.py)"""
 _PASCAL5I = """\
 ├── JPEGImages/*.jpg
-├── SegmentationClassAug/*.png                     (the one that HSNet offers)
+├── SegmentationClassAug/*.png                     (published by HSNet)
 └── splits/pascal/{trn,val}/fold{0,1,2,3}.txt      (data/splits of HSNet's code)"""
 _COCO20I = """\
 ├── {train2014,val2014}/*.jpg
-├── annotations/{train2014,val2014}/*.png          (those that HSNet offers)
-└── splits/coco/{trn,val}/fold{0,1,2,3}.pkl        (data/splits of HSNet's code; or .json)"""
+├── annotations/{train2014,val2014}/*.png          (published by HSNet)
+└── splits/coco/{trn,val}/fold{0,1,2,3}.pkl        (data/splits of HSNet's code, or .json)"""
 _FSS1000 = """\
 ├── CATEGORY/{1,...,10}.{jpg,png}
 └── splits/fss/{trn,val,test}.txt                  (data/splits of HSNet's code)"""
@@ -111,8 +111,8 @@ def _check_episodes(dataset: Mapping, loader: str, fold: int | str | None) -> No
         return
     own = dataset.get('fold')
     if None not in (own, fold) and str(own) != str(fold):
-        raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set the fold by the environment '
-                        'variable FOLD, which reaches all of the config.')
+        raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set both by the '
+                        'environment variable FOLD.')
     DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # construction checks lists and files
 
 
@@ -123,7 +123,7 @@ def _is_filled_file(path: str) -> bool:
 def _missing(kind: str, path: str, root: str, dataset: Mapping, loader: str) -> str:
     name = _type_name(dataset)
     state = 'missing or empty' if kind == 'split file' else 'missing'
-    sentence = (f'The {kind} {path!r} of {loader} ({name}) is {state}: put the data there (a link will do), or set the '
+    sentence = (f'The {kind} {path!r} of {loader} ({name}) is {state}: put the data (or a link) there, or set '
                 f'data_root of {loader}.')
     tree = TREES.get(name)
     return f'{sentence}\nExpected:\n{root}\n{tree}' if tree else sentence

@@ -31,11 +31,11 @@ def read_pascal_list(path: str, classes: Sequence[int]) -> Pairs:
     for number, line in _numbered_lines(path):
         match = _PASCAL_LINE.fullmatch(line)
         if not match:
-            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: lines of PASCAL-5i name an '
-                            'image and a class from 1, such as 2007_000033__01.')
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: expected an image and a class '
+                            'from 1, such as 2007_000033__01; use the original list of PASCAL-5i.')
         label = int(match[2]) - 1
         if label not in classes:
-            raise UserError(f'Line {number} of list {path!r} is {line!r}, and the classes of its fold are '
+            raise UserError(f'Line {number} of list {path!r} is {line!r}, but the classes of its fold are '
                             f'{classes[0] + 1} to {classes[-1] + 1}: use the list of this fold.')
         pairs.append((match[1], label))
     return pairs
@@ -55,8 +55,8 @@ def read_coco_lists(path: str, num_classes: int) -> dict[int, list[str]]:
         path = path.replace('.pkl', '.json')
     lists = _load_plain(path)
     if not isinstance(lists, dict) or not lists:
-        raise UserError(f'List {path!r} holds {_shortened(lists)}: the lists of COCO-20i are a dict from class to '
-                        'image names.')
+        raise UserError(f'List {path!r} contains {_shortened(lists)}: expected a dict from class to image names; use '
+                        'the original list of COCO-20i.')
     return {_coco_class(key, path, num_classes): _coco_names(names, key, path) for key, names in lists.items()}
 
 
@@ -69,8 +69,8 @@ def read_categories(path: str) -> list[str]:
     categories = []
     for number, line in _numbered_lines(path):
         if re.search(r'[/\\,=]', line) or line in ('.', '..', *categories) or len(line) > 200:
-            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: each line of FSS-1000 names '
-                            'one folder of its own, such as abacus.')
+            raise UserError(f'Line {number} of list {path!r} is {_shortened(line)}: expected a unique folder '
+                            'name, such as abacus; use the original list of FSS-1000.')
         categories.append(line)
     return categories
 
@@ -79,7 +79,7 @@ def _numbered_lines(path: str) -> list[tuple[int, str]]:
     try:
         lines = _content(path).decode('utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f'List {path!r} is not a text file: use the original file.') from error
+        raise UserError(f'List {path!r} is not UTF-8 text: use the original file of HSNet.') from error
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
@@ -102,27 +102,27 @@ def _load_plain(path: str) -> Any:
         return read_pickle(content)
     except Exception as error:  # damaged files raise various exceptions
         reason = short(str(error)) or type(error).__name__
-        raise UserError(f'List {path!r} cannot be read ({reason}), and only {_PLAIN} are read '
-                        "from it: use the original file of HSNet's data/splits.") from error
+        raise UserError(f'List {path!r} cannot be read ({reason}), expected only {_PLAIN}: '
+                        "use the original file of HSNet's data/splits.") from error
 
 
 def _coco_class(key: Any, path: str, num_classes: int) -> int:
     text = str(key) if isinstance(key, (int, str)) and not isinstance(key, bool) else ''
     if not text.isdecimal() or len(text) > 9 or int(text) >= num_classes:
-        raise UserError(f'List {path!r} has a class {_shortened(key)}: the classes of COCO-20i are 0 to '
-                        f'{num_classes - 1}.')
+        raise UserError(f'List {path!r} has a class {_shortened(key)}: expected 0 to {num_classes - 1}; use the '
+                        'original list of COCO-20i.')
     return int(text)
 
 
 def _coco_names(names: Any, key: Any, path: str) -> list[str]:
     if not isinstance(names, (list, tuple)):
-        raise UserError(f'Class {_shortened(key)} of list {path!r} holds {_shortened(names)}: it must be a list '
-                        'of image names.')
+        raise UserError(f'Class {_shortened(key)} of list {path!r} contains {_shortened(names)}: expected a '
+                        'list of image names; use the original list of COCO-20i.')
     matches = [_COCO_NAME.fullmatch(name) if isinstance(name, str) else None for name in names]
     if None in matches:
         place = matches.index(None)
         raise UserError(f'Entry {place} of class {_shortened(key)} of list {path!r} is {_shortened(names[place])}: '
-                        "it must be a name such as 'val2014/COCO_val2014_000000000042.jpg'.")
+                        "expected a name such as 'val2014/COCO_val2014_000000000042.jpg'; use the original list.")
     return [match[1] for match in matches]
 
 

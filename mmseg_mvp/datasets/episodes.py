@@ -48,10 +48,10 @@ class EpisodeDataset(BaseSegDataset):
         _check_choice('split', split, self.LISTS)
         _check_choice('episodes', episodes, ('all', 'paper'))
         if split == 'train' and episodes == 'paper':
-            raise UserError("episodes is 'paper', the sampling of a test, and split is 'train': set episodes='all'.")
+            raise UserError("episodes is 'paper', which is for tests only, but split is 'train': set episodes='all'.")
         self.list_dir, self.split, self.episodes = list_dir, split, episodes
         if not isinstance(list_dir, str):
-            raise UserError(f'list_dir is {list_dir!r}: name the folder of the lists, relative to the data root.')
+            raise UserError(f'list_dir is {list_dir!r}: set it to the folder of the lists, relative to data_root.')
         super().__init__(reduce_zero_label=False, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -90,8 +90,8 @@ class EpisodeDataset(BaseSegDataset):
     def _check_classes(self, pairs: Pairs, entries: dict[int, str]) -> None:
         if without := entries.keys() - {label for _, label in pairs}:
             label = min(without)
-            raise UserError(f'Class {label} ({entries[label]!r}) has no image in the lists of {self._list_path("")!r} '
-                            f'({type(self).__name__}, {len(without)} such classes): use the original lists.')
+            raise UserError(f'Class {label} ({entries[label]!r}) has no image in the lists {self._list_path("")!r} of '
+                            f'{type(self).__name__} ({len(without)} such classes): use the original lists of HSNet.')
 
     def _check_files(self, pairs: Pairs) -> None:
         # List each folder once, because single look-ups of COCO's files take seconds on a network drive.
@@ -101,8 +101,8 @@ class EpisodeDataset(BaseSegDataset):
         missing = [path for path in paths if osp.basename(path) not in present.get(osp.dirname(path), ())]
         if missing:
             raise UserError(f'{len(missing)} of the {len(paths)} images and masks in the lists of '
-                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: complete the data, or '
-                            'set data_root and data_prefix to where they are.')
+                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: add the files, or '
+                            'correct data_root and data_prefix.')
 
 
 class FoldDataset(EpisodeDataset):
@@ -123,12 +123,12 @@ class FoldDataset(EpisodeDataset):
 
     def __init__(self, fold: int | str, vocabulary: Source, **kwargs) -> None:
         if str(fold) not in map(str, FOLDS):
-            raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3; the shipped configs take it from the '
-                            'environment variable FOLD.')
+            raise UserError(f'fold is {fold!r}: it must be 0, 1, 2 or 3; set it in the config, or by the '
+                            'environment variable FOLD in shipped configs.')
         self.fold, self.all_entries = int(fold), class_entries(vocabulary)
         if len(self.all_entries) != self.NUM_CLASSES:
-            raise UserError(f'The vocabulary of {type(self).__name__} has {len(self.all_entries)} classes: give it all '
-                            f'{self.NUM_CLASSES}, in the order of the data set.')
+            raise UserError(f'The vocabulary of {type(self).__name__} has {len(self.all_entries)} classes: list all '
+                            f'{self.NUM_CLASSES} in the order of the data set.')
         super().__init__(**kwargs)
 
     @classmethod

@@ -28,9 +28,8 @@ class EvenSampler(InfiniteSampler):
 
     def __init__(self, dataset: ConcatDataset, shuffle: bool = True, seed: int | None = None) -> None:
         if not isinstance(dataset, ConcatDataset):
-            raise UserError(f"EvenSampler draws from the parts of a ConcatDataset, but the data set is "
-                            f"{type(dataset).__name__}: put its data sets into one (type='ConcatDataset', "
-                            f"datasets=[...]), or use InfiniteSampler.")
+            raise UserError(f"The data set of EvenSampler is {type(dataset).__name__}: expected a ConcatDataset; set "
+                            f"type='ConcatDataset' and datasets=[...], or use InfiniteSampler.")
         if not isinstance(shuffle, bool):
             raise UserError(f'EvenSampler got shuffle={shuffle!r}: expected True or False.')
         if seed is not None:
@@ -40,7 +39,7 @@ class EvenSampler(InfiniteSampler):
         if 0 in self.sizes:
             empty = self.sizes.index(0)
             raise UserError(f'Part {empty} of the ConcatDataset, {type(dataset.datasets[empty]).__name__}, has no '
-                            f'image to draw: look at its data_root and data_prefix, or leave it out.')
+                            f'image: correct its data_root and data_prefix, or remove this part.')
 
     def _infinite_indices(self) -> Iterator[int]:
         """Generate endless indices in the whole data set, which the base class distributes to processes."""

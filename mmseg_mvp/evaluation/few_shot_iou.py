@@ -75,17 +75,17 @@ class FewShotIoUMetric(IoUMetric):
         for name in names:
             table.add_row([name, counts[name], f'{iou[name]:.2f}' if name in iou else '-'])
         summary.add_row([f'{value:.2f}' for value in metrics.values()])
-        note = f', none for {", ".join(without)}, which count for nothing' if without else ''
-        print_log(f'Others or a class: {counts.total()} samples for {len(counts)} classes{note}.\n{table}\n{summary}',
-                  MMLogger.get_current_instance())
+        note = f', none for {", ".join(without)} (omitted)' if without else ''
+        title = f'One class against others: {counts.total()} samples of {len(counts)} classes{note}.'
+        print_log(f'{title}\n{table}\n{summary}', MMLogger.get_current_instance())
 
 
 def _class_of(sample: dict) -> str:
     names = list(sample.get('vocabulary', ()))
     if len(names) != 2:
-        raise UserError(f'FewShotIoUMetric takes samples with a vocabulary of two, others and a class, but '
-                        f'{sample.get("img_path", "a sample")!r} has {names or "none"}: test a data set of episodes, '
-                        'such as PASCAL5iDataset, and end its pipeline with PackVocabulary.')
+        raise UserError(f'The vocabulary of {sample.get("img_path", "a sample")!r} is {names or "missing"}: '
+                        'FewShotIoUMetric expects two names, others and a class; use a data set of episodes, such as '
+                        'PASCAL5iDataset, with PackVocabulary at the end of its pipeline.')
     return names[1]
 
 

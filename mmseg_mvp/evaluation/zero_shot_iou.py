@@ -56,7 +56,7 @@ class ZeroShotIoUMetric(IoUMetric):
     @dataset_meta.setter
     def dataset_meta(self, meta: dict) -> None:
         # Fail early instead of at the first evaluation.
-        split_names((meta or {}).get('classes'), self.unseen, 'the data set that is evaluated')
+        split_names((meta or {}).get('classes'), self.unseen, 'the evaluated data set')
         self._dataset_meta = meta
 
     @staticmethod
@@ -73,13 +73,13 @@ class ZeroShotIoUMetric(IoUMetric):
             UserError: If a value is out of range, or the shapes or types do not fit.
         """
         if pred_label.shape != label.shape or pred_label.is_floating_point() or label.is_floating_point():
-            raise UserError(f'A prediction {tuple(pred_label.shape)} of {pred_label.dtype} meets a ground truth '
-                            f'{tuple(label.shape)} of {label.dtype}: both must be label maps (H, W) of integers, in '
-                            f'the size of the image as it was read.')
+            raise UserError(f'The prediction is {pred_label.dtype} {tuple(pred_label.shape)} and the ground truth '
+                            f'{label.dtype} {tuple(label.shape)}: expected two integer label maps (H, W) of one size; '
+                            f'resize both to the original image.')
         counted = label != ignore_index
         pred_label, label = pred_label[counted].long(), label[counted].long()
-        _check_range(label, num_classes, 'The ground truth', 'mark other pixels with the ignore index')
-        _check_range(pred_label, num_classes, 'The prediction', "let the model's test_classes be those of the data set")
+        _check_range(label, num_classes, 'The ground truth', 'set other pixels to the ignore index')
+        _check_range(pred_label, num_classes, 'The prediction', 'set test_classes to those of the data set')
         return torch.stack([torch.bincount(values, minlength=num_classes).cpu()
                             for values in (label[pred_label == label], pred_label, label)])
 
@@ -135,5 +135,5 @@ def _accuracy(areas: Tensor, classes: Tensor) -> float:
 def _check_range(values: Tensor, num_classes: int, what: str, remedy: str) -> None:
     if values.numel() and (values.min() < 0 or values.max() >= num_classes):
         value = values.min() if values.min() < 0 else values.max()
-        raise UserError(f'{what} holds the label {value.item()}, and the data set has {num_classes} classes, 0 to '
+        raise UserError(f'{what} has the label {value.item()}, but the data set has {num_classes} classes, 0 to '
                         f'{num_classes - 1}: {remedy}.')

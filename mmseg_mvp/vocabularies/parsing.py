@@ -54,8 +54,8 @@ def load_vocabulary(source: Source) -> Vocabulary:
     if isinstance(source, dict):
         return _checked([(name, _split(wordings)) for name, wordings in source.items()], 'the class list')
     if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets are unordered
-        raise UserError(f'The classes are given as {type(source).__name__}: expected names separated by commas, a '
-                        f'list of names, a dict of names and their wordings, a label set, or the path of a .txt file.')
+        raise UserError(f'The classes are given as {type(source).__name__}: set comma-separated names, a list of '
+                        f'names, a dict of names and their wordings, a label set, or the path of a .txt file.')
     return _parse(list(source), 'the class list')
 
 
@@ -74,8 +74,8 @@ def class_entries(source: Source) -> list[str]:
     entries = {name: _entry(name, wordings) for name, wordings in vocabulary.items()}
     strange = [name for name, entry in entries.items() if _parse_entry(entry, '') != (name, vocabulary[name])]
     if strange:
-        raise UserError(f"The class name {strange[0]!r} can't be written as an entry of a list: name it without ' and "
-                        f'=, and without blanks at its ends.')
+        raise UserError(f"The class name {strange[0]!r} cannot be written as a list entry: remove ' and =, and "
+                        'spaces at its ends.')
     return list(entries.values())
 
 
@@ -89,7 +89,7 @@ def _entry(name: str, wordings: tuple[str, ...]) -> str:
 def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
-        raise UserError(f'Unknown label set {label_set!r}: give one of {", ".join(label_sets())}, the path of a .txt '
+        raise UserError(f'Unknown label set {label_set!r}: set one of {", ".join(label_sets())}, the path of a .txt '
                         'file with one class per line, or at least two class names, separated by commas.')
     vocabulary = _parse(_file_entries(_SHIPPED / f'{label_set}.txt'), label_set)
     if not side and spec == label_set:
@@ -104,10 +104,10 @@ def _shipped(spec: str) -> Vocabulary:
 def _file_entries(path: Path) -> list[str]:
     try:
         if os.path.exists(path) and (not os.path.isfile(path) or os.path.getsize(path) > _MAX_FILE):
-            raise OSError('no file of at most 64 MiB')  # reading a device or a pipe can block forever
+            raise OSError('not a file of at most 64 MiB')  # reading a device or a pipe can block forever
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
-        raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): give the path of a '
+        raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): set the path of a '
                         'UTF-8 text file with one class per line.') from error
     return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
 
@@ -119,19 +119,19 @@ def _parse(entries: list[str], where: str) -> Vocabulary:
 def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary:
     """Convert pairs of name and wordings to a vocabulary. Raise UserError if it is not valid."""
     if not pairs:
-        raise UserError(f'No class in {where}: name at least one.')
+        raise UserError(f'No class in {where}: add at least one.')
     for pair in pairs:
         _check_pair(*pair, where)
     twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
     if twice:
-        raise UserError(f'Class names {twice} stand more than once in {where}: give each class one entry, its synonyms '
-                        'in it, separated by commas.')
+        raise UserError(f'Class names {twice} stand more than once in {where}: write one entry per class, with its '
+                        'synonyms separated by commas.')
     return dict(pairs)
 
 
 def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
     if not isinstance(entry, str):
-        raise UserError(f'Entry {entry!r} of {where} is a {type(entry).__name__}: a class is given as a string.')
+        raise UserError(f'Entry {entry!r} of {where} is of type {type(entry).__name__}: write each class as a string.')
     named = _NAMED.match(entry.strip())
     text = (named['wordings'] or '') if named else entry
     wordings = _split(text)
@@ -148,17 +148,17 @@ def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
     """Split wordings (a string or several) at commas, and normalise underscores and spaces."""
     parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
     if not all(isinstance(part, str) for part in parts):
-        raise UserError(f'The wordings {wordings!r} of a class are not strings: give each class a list of wordings.')
+        raise UserError(f'The wordings {wordings!r} of a class are not strings: write a list of strings.')
     return tuple(' '.join(wording.replace('_', ' ').split()) for part in parts for wording in part.split(','))
 
 
 def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:
     if not isinstance(name, str):
-        raise UserError(f'The class name {name!r} of {where} is a {type(name).__name__}: a name is a string.')
+        raise UserError(f'The class name {name!r} of {where} is of type {type(name).__name__}: write it as a string.')
     if not name.strip() or not wordings or not all(wordings):
-        raise UserError(f'Class {name!r} of {where} has an empty name or wording: give both at least one letter.')
+        raise UserError(f'Class {name!r} of {where} has an empty name or wording: write at least one letter in both.')
     # Control characters except tab, surrogates, line and paragraph separators.
     letters = {*name, *''.join(wordings)} - {'\t'}
     if any(unicodedata.category(letter) in ('Cc', 'Cs', 'Zl', 'Zp') for letter in letters):
-        raise UserError(f'Class {name!r} of {where} holds a line break or another character that can\'t be shown: '
-                        f'write each class on a line of its own, in letters.')
+        raise UserError(f'Class {name!r} of {where} has a line break or another unprintable character: '
+                        f'remove it, and write one class per line.')

@@ -31,12 +31,12 @@ def split_names(names: Iterable[str], unseen: Iterable[str], source: str = 'the 
     """
     for what, given in (('The classes', names), ('The unseen classes', unseen)):
         if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-            raise UserError(f'{what} of {source} are {given!r}, a {type(given).__name__}: give a list of names.')
+            raise UserError(f'{what} of {source} are {given!r}, of type {type(given).__name__}: set a list of names.')
     names, unseen = list(names), list(unseen)
     strangers = [name for name in unseen if name not in names]
     if strangers:
-        raise UserError(f'Unseen classes {strangers} are not among the {len(names)} classes of {source}: write every '
-                        f'unseen name exactly as the label set has it ({_shortened(names)}).')
+        raise UserError(f'Unseen classes {strangers} are not among the {len(names)} classes of {source}: write '
+                        f'unseen names exactly as in the label set ({_shortened(names)}).')
     return [name for name in names if name not in unseen], [name for name in names if name in unseen]
 
 

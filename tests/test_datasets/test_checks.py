@@ -1,4 +1,4 @@
-"""The check that a config's data exist, before anything is built."""
+"""Check that the data files of a config exist."""
 import math
 import re
 import shutil
@@ -55,7 +55,7 @@ def test_empty_split_file(tmp_path):
     assert 'missing or empty' in message(config(dataset, 'val_dataloader'))
 
 
-def test_only_the_loaders_asked_for(tmp_path):
+def test_only_given_loaders_are_checked(tmp_path):
     root = write_ade20k(tmp_path)
     there = dict(type='ADE20KDataset', data_root=str(root),
                  data_prefix=dict(img_path='images/validation', seg_map_path='annotations/validation'))

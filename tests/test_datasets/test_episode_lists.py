@@ -1,4 +1,4 @@
-"""Lists of strangers: nothing runs, nothing hangs, and each fault is one short sentence."""
+"""Untrusted lists: no code runs, reading is bounded, and each error is one short sentence."""
 import json
 
 import pytest
@@ -12,11 +12,11 @@ IMAGE = 'val2014/COCO_val2014_000000000042.jpg'
 
 @pytest.mark.parametrize('content, said', [
     (b'}' + nested(60) + b'Ns', 'cannot be read'), (b'}' + text('a') + nested(60) + b's', 'cannot be read'),
-    (nested(60), 'cannot be read'), (nested(10), 'the lists of COCO-20i are a dict'),
+    (nested(60), 'cannot be read'), (nested(10), 'expected a dict from class'),
     (b'}' + number(0) + nested(10) + b's', 'Entry 0 of class 0'), (name('builtins', 'print'), 'builtins.print'),
     (call('posix', 'system', text('touch proof')), 'posix.system'), (call('my.code', 'Thing'), 'my.code.Thing'),
     (b'}' + number(10 ** 5000) + b'Ns', 'cannot be read'), (plain({'9' * 10000: []}), 'has a class'),
-    (plain({'0': ['x' * 10 ** 6]}), 'Entry 0 of class'), (plain({0: 3}), 'must be a list'),
+    (plain({'0': ['x' * 10 ** 6]}), 'Entry 0 of class'), (plain({0: 3}), 'expected a list'),
     (plain({True: []}), 'has a class'),
     (b']q\x00h\x00a', 'cannot be read'), (b'}' + name('builtins', 'print') + b'Ns', 'has a class builtins.print')])
 def test_pickled_lists(tmp_path, content, said):

@@ -1,4 +1,4 @@
-"""PASCAL-5i, COCO-20i and FSS-1000 against lists written by hand in HSNet's format."""
+"""PASCAL-5i, COCO-20i and FSS-1000 with handwritten lists in the format of HSNet."""
 import json
 import os
 import pickle
@@ -17,7 +17,7 @@ PLAIN = dict(pipeline=[], serialize_data=False)  # mmengine collects garbage whe
 
 @pytest.fixture(scope='module')
 def roots(tmp_path_factory):
-    """A tree of each data set, not to be changed."""
+    """Write a read-only tree of each data set."""
     return {'pascal': write_pascal5i(tmp_path_factory.mktemp('voc')),
             'coco': write_coco20i(tmp_path_factory.mktemp('coco')),
             'fss': write_fss1000(tmp_path_factory.mktemp('fss'))}
@@ -25,7 +25,7 @@ def roots(tmp_path_factory):
 
 @pytest.fixture
 def with_lists(roots, tmp_path):
-    """A root with lists of its own and the images of the shared tree."""
+    """Create roots with their own lists and the images of the shared trees."""
 
     def make(kind):
         root = tmp_path / kind
@@ -52,7 +52,7 @@ def fss(root, **kwargs):
 
 
 def pairs(dataset, depth=1):
-    """(the last ``depth`` parts of the image's path without its ending, name of the class) of each sample."""
+    """Return the last ``depth`` parts of the image path without suffix, and the class name, of each sample."""
     samples = [dataset.get_data_info(index) for index in range(len(dataset))]
     return [('/'.join(one['img_path'][:-4].split('/')[-depth:]), class_names(one['vocabulary'])[1]) for one in samples]
 
@@ -113,7 +113,7 @@ class TestPascal:
         assert load_vocabulary(dataset.get_data_info(0)['vocabulary'])['pottedplant'] == ('pottedplant',)
         assert load_vocabulary(pascal(roots['pascal'], 3).get_data_info(0)['vocabulary']) == {
             'others': ('others',), 'pottedplant': ('potted plant',)}
-        assert 'has 59 classes: give it all 20' in refused(pascal, roots['pascal'], vocabulary='context59')
+        assert 'has 59 classes: list all 20' in refused(pascal, roots['pascal'], vocabulary='context59')
 
     @pytest.mark.parametrize('line, words', [
         ('2007_000004', ["Line 3 of list", "'2007_000004'", '2007_000033__01']),
@@ -135,12 +135,12 @@ class TestPascal:
         assert 'trn/fold2.txt' in (said := refused(pascal, root, split='train')) and 'is empty' in said
         (root / 'splits/pascal/trn/fold2.txt').unlink()
         assert 'trn/fold2.txt' in (said := refused(pascal, root, split='train')) and 'is missing: copy' in said
-        assert len(pascal(root, 2, split='train')) == 18  # it does not read its own
+        assert len(pascal(root, 2, split='train')) == 18  # training omits the list of its own fold
 
     def test_a_list_that_is_no_text(self, with_lists):
         root = with_lists('pascal')
         (root / 'splits/pascal/val/fold0.txt').write_bytes(b'\xff\xfe\x00')
-        assert 'not a text file' in refused(pascal, root)
+        assert 'not UTF-8 text' in refused(pascal, root)
 
     def test_a_class_without_images(self, with_lists):
         root = with_lists('pascal')
@@ -169,7 +169,7 @@ def test_settings_that_do_not_exist(roots, kind):
 
 
 def published_draw(lists, classes):
-    """The published test's way to its episodes, by NumPy's global generator."""
+    """Draw episodes as the published test, by the global generator of NumPy."""
     np.random.seed(0)
     for _ in range(1000):
         label = np.random.choice(classes, 1, replace=False)[0]
@@ -201,11 +201,11 @@ class TestCoco:
         path = root / 'splits/coco/val/fold2.pkl'
         lists = pickle.loads(path.read_bytes())
         names = [name for images in lists.values() for name in images]
-        lists = {label: names[-label:] + names[:label] for label in reversed(lists)}  # of unequal length and order
+        lists = {label: names[-label:] + names[:label] for label in reversed(lists)}  # unequal lengths, other order
         path.write_bytes(pickle.dumps(lists))
         found = pairs(coco(root, 2, episodes='paper'), depth=2)
         assert found == list(published_draw(lists, list(range(2, 80, 4)))) and len(set(found)) > 300
-        np.random.seed(7)  # nothing else may move the draw, and the draw nothing else
+        np.random.seed(7)  # the draw is independent of the global state, and keeps it
         state = np.random.get_state()[1].tolist()
         assert pairs(coco(root, 2, episodes='paper'), depth=2) == found
         assert np.random.get_state()[1].tolist() == state
@@ -232,7 +232,7 @@ class TestCoco:
         root, made = with_lists('coco'), tmp_path / 'made'
         payload = pickle.dumps({1: [Payload(made)]})
         pickle.loads(payload)
-        assert made.is_file()  # it is a real one
+        assert made.is_file()  # the payload works
         made.unlink()
         (root / 'splits/coco/val/fold0.pkl').write_bytes(payload)
         said = refused(coco, root)
@@ -246,7 +246,7 @@ class TestCoco:
         ({80: ['val2014/COCO_val2014_000000000001.jpg']}, ['class 80', '0 to 79']),
         ({-4: []}, ['class -4']),
         ({'person': []}, ["class 'person'"]),
-        ({0: 'val2014/COCO_val2014_000000000001.jpg'}, ['Class 0', 'must be a list']),
+        ({0: 'val2014/COCO_val2014_000000000001.jpg'}, ['Class 0', 'expected a list']),
         ({4: ['val2014/COCO_val2014_000000000001.jpg', 7]}, ['Entry 1 of class 4', ' 7:']),
         ({4: ['COCO_val2014_000000000001.jpg']}, ['Entry 0 of class 4', "'COCO_val2014"]),
         ({4: ['../val2014/COCO_val2014_000000000001.jpg']}, ['Entry 0 of class 4'])])
@@ -281,7 +281,7 @@ class TestCoco:
 
 
 class Payload:
-    """Unpickled by the book, it makes a file."""
+    """Object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

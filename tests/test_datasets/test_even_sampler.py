@@ -1,4 +1,4 @@
-"""Even draws from parts of uneven sizes: counts, order, processes, and going on after a break."""
+"""Even sampling from parts of different sizes: counts, order, processes, and resuming."""
 import math
 from itertools import islice
 
@@ -21,7 +21,7 @@ STARTS = (0, 2, 9)
 
 @DATASETS.register_module()
 class CountedDataset(BaseDataset):
-    """A part of so many items."""
+    """Data set of ``size`` items."""
 
     def __init__(self, size):
         self.size = size
@@ -43,7 +43,7 @@ def draw(count, skip=0, seed=0, **kwargs):
 
 
 def owner(index):
-    """The part that an index belongs to."""
+    """Return the part of an index."""
     return max(part for part, start in enumerate(STARTS) if index >= start)
 
 
@@ -94,7 +94,7 @@ def test_mmengine_builds_it_by_name():
 @pytest.mark.parametrize('dataset, words', [
     (CountedDataset(3), ['ConcatDataset', 'CountedDataset', 'InfiniteSampler']),
     (parts((4, 0, 2)), ['Part 1', 'CountedDataset', 'no image', 'data_root'])])
-def test_what_it_can_not_draw_from(dataset, words):
+def test_invalid_data_sets(dataset, words):
     with pytest.raises(UserError) as error:
         EvenSampler(dataset)
     assert all(word in str(error.value) for word in words) and '\n' not in str(error.value)

@@ -9,7 +9,7 @@ from mmseg_mvp.datasets import PascalVOC20Dataset
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
-def build(root, **kwargs):
+def voc20(root, **kwargs):
     return PascalVOC20Dataset(
         'split.txt', data_root=str(root), data_prefix=dict(img_path='images', seg_map_path='masks'),
         pipeline=[dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations', num_classes=20)], **kwargs)
@@ -25,7 +25,7 @@ def test_background_and_border_are_ignored(tmp_path):
     write_image(tmp_path / 'images/a.jpg')
     write_mask(tmp_path / 'masks/a.png', [0, 1, 20, 255, 16, 2], palette=True)
     write_list(tmp_path / 'split.txt', ['a'])
-    row = build(tmp_path)[0]['gt_seg_map'][0, ::16]
+    row = voc20(tmp_path)[0]['gt_seg_map'][0, ::16]
     assert row.tolist() == [255, 0, 19, 255, 15, 1]
-    some = build(tmp_path, metainfo=dict(classes=['tvmonitor', 'aeroplane']))[0]['gt_seg_map'][0, ::16]
+    some = voc20(tmp_path, metainfo=dict(classes=['tvmonitor', 'aeroplane']))[0]['gt_seg_map'][0, ::16]
     assert some.tolist() == [255, 1, 0, 255, 255, 255] and some.dtype == np.uint8

@@ -43,6 +43,7 @@ def test_other_settings_may_change(method, tmp_path):
         'model.type': f'mmseg.{toy(method).model.type}', 'model.test_cfg.mode': 'slide'}))
 
 
+@pytest.mark.slow
 def test_every_shipped_config_resumes_its_own_run(tmp_path):
     paths = [path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_']
     for path in paths:

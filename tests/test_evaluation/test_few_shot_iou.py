@@ -1,15 +1,13 @@
-"""The few-shot metric against figures worked out by hand and against loops over pixels."""
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""Few-shot metric compared with manual results and loops over pixels."""
+import math
 
 import numpy as np
 import pytest
 import torch
 from fixtures import metric_rank
+from fixtures.refusals import refused
 from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
 from PIL import Image
 
 from mmseg_mvp.errors import UserError
@@ -32,7 +30,7 @@ def evaluate(episodes, size=None, classes=CLASSES, **kwargs):
 
 
 def brute_force(episodes):
-    """Pixel by pixel; [intersection, union] of others and object, per class."""
+    """Compute the metrics pixel by pixel, from intersection and union of both labels per class."""
     counts = {}
     for name, prediction, label in episodes:
         count = counts.setdefault(name, [[0, 0], [0, 0]])
@@ -56,7 +54,7 @@ def random_episodes(count=30, seed=0):
 
 
 def test_by_hand():
-    # cat: 1 of 3 in two images; dog: 1 of 1. Others: cat 2 of 4, dog 1 of 1; the pixels under 255 count for nothing.
+    # cat: 1 of 3 in two images; dog: 1 of 1. Others: cat 2 of 4, dog 1 of 1; pixels with label 255 are ignored.
     episodes = [('cat', [[1, 1, 0, 0]], [[1, 0, 1, 0]]), ('cat', [[0, 1]], [[0, 255]]),
                 ('dog', [[1, 0, 1, 0]], [[1, 0, 255, 255]])]
     assert evaluate(episodes) == pytest.approx({'mIoU': 100 * (1 / 3 + 1) / 2, 'FBIoU': 100 * (3 / 5 + 2 / 4) / 2})
@@ -67,10 +65,10 @@ def test_against_brute_force():
     found = evaluate(episodes)
     assert found == pytest.approx(brute_force(episodes), abs=1e-9) and list(found) == ['mIoU', 'FBIoU']
     single = np.mean([brute_force([episode])['mIoU'] for episode in episodes])
-    assert abs(found['mIoU'] - single) > 0.1, 'the test could not tell classes from samples'
+    assert abs(found['mIoU'] - single) > 0.1, 'means over classes and samples must differ'
 
 
-def test_samples_that_a_sampler_repeats_count_once():
+def test_repeated_samples_count_once():
     episodes = list(random_episodes(7))
     assert evaluate(episodes + episodes[:1], size=7) == pytest.approx(brute_force(episodes), abs=1e-9)
 
@@ -82,7 +80,7 @@ def test_areas_are_exact_beyond_float32():
     assert metric.compute_metrics(areas)['mIoU'] == 100 * huge / (huge + 1) < 100
 
 
-def test_a_class_that_occurs_nowhere_is_left_out_of_the_mean():
+def test_the_mean_omits_absent_classes():
     episodes = [('cat', [[0, 0]], [[0, 0]]), ('dog', [[1, 0]], [[1, 1]])]
     assert evaluate(episodes) == pytest.approx({'mIoU': 50, 'FBIoU': 100 * (2 / 3 + 1 / 2) / 2})
     assert evaluate([('cat', [[1, 0]], [[0, 0]]), *episodes[1:]])['mIoU'] == pytest.approx(25)
@@ -93,15 +91,15 @@ def test_table(monkeypatch):
     monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text, *args: lines.append(text))
     evaluate([('potted plant', [[1, 0]], [[1, 1]]), ('potted plant', [[1, 1]], [[1, 1]]), ('cat', [[0]], [[1]])])
     text = '\n'.join(lines)
-    assert '3 samples for 2 classes, none for dog, which count for nothing' in text
+    assert '3 samples of 2 classes, none for dog (omitted)' in text
     rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.splitlines() if line.startswith('|')]
     assert rows[1:4] == [['cat', '1', '0.00'], ['dog', '0', '-'], ['potted plant', '2', '75.00']]
     assert rows[4:] == [['mIoU', 'FB-IoU'], ['37.50', '30.00']]  # others: 0 of 1; objects: 3 of 5
 
 
 @pytest.mark.parametrize('vocabulary, words', [
-    (None, "'x/img.jpg' has none.*PackVocabulary"), ({'a': ('a',)}, r"\['a'\]"),
-    (dict.fromkeys('abc', ('a',)), 'vocabulary of two')])
+    (None, "'x/img.jpg' is missing.*PackVocabulary"), ({'a': ('a',)}, r"\['a'\]"),
+    (dict.fromkeys('abc', ('a',)), 'expects two names')])
 def test_samples_of_other_data_sets(vocabulary, words):
     metric = FewShotIoUMetric()
     metric.dataset_meta = dict(classes=('others', 'object'))
@@ -113,8 +111,8 @@ def test_samples_of_other_data_sets(vocabulary, words):
         metric.process({}, [episode])
 
 
-@pytest.mark.parametrize('prediction, label, words', [([[2]], [[0]], 'prediction holds the label 2'),
-                                                      ([[0]], [[3]], 'ground truth holds the label 3')])
+@pytest.mark.parametrize('prediction, label, words', [([[2]], [[0]], 'prediction has the label 2'),
+                                                      ([[0]], [[3]], 'ground truth has the label 3')])
 def test_other_labels(prediction, label, words):
     with pytest.raises(UserError, match=words):
         evaluate([('cat', prediction, label)])
@@ -132,13 +130,26 @@ def test_label_maps_of_one_image_for_several_classes(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_count_every_sample_once(tmp_path):
-    root = Path(__file__).parents[2]
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
-    ranks = [subprocess.Popen([sys.executable, metric_rank.__file__, str(rank), '2', str(tmp_path / 'store'), '.',
-                               'few-shot'], cwd=tmp_path, env=env) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    first, second = (json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2))
-    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one was padded
+    first, second = metric_rank.run_two_ranks(tmp_path, 'few-shot')
+    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one sample is repeated
     episodes = [metric_rank.episode_arrays(index) for index in range(metric_rank.SAMPLES)]
     assert first['metrics'] == second['metrics'] == pytest.approx(brute_force(episodes), abs=1e-9)
     assert abs(brute_force(episodes + episodes[:1])['mIoU'] - brute_force(episodes)['mIoU']) > 1e-3
+
+
+def test_invalid_ignore_index():
+    refused(lambda: METRICS.build(dict(type='FewShotIoUMetric', ignore_index=None)))
+
+
+MASK = torch.zeros(1, 4, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize('prediction, truth', [
+    (MASK, MASK[:, :3]), (MASK[:, :, :1], MASK), (MASK / 2, MASK), (MASK * math.nan, MASK),
+    (MASK + 2, MASK), (MASK - 1, MASK), (MASK, MASK + 2), (MASK, MASK - 1)])
+def test_invalid_label_maps(prediction, truth):
+    metric = FewShotIoUMetric()
+    metric.dataset_meta = dict(classes=('others', 'cat'))
+    sample = dict(pred_sem_seg=dict(data=prediction), gt_sem_seg=dict(data=truth), img_path='x.jpg',
+                  vocabulary=dict(others=('others',), cat=('cat',)))
+    refused(lambda: metric.process({}, [sample]))

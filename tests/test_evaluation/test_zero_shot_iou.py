@@ -1,18 +1,15 @@
-"""The zero-shot metric against figures worked out by hand and against a brute-force confusion matrix."""
-import json
+"""Zero-shot metric compared with manual results and a brute-force confusion matrix."""
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fixtures import metric_rank
+from fixtures.refusals import refused
 from mmengine.hooks import CheckpointHook
 from mmengine.logging import MMLogger
 from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
 from PIL import Image
 
 from mmseg_mvp.errors import UserError
@@ -29,7 +26,7 @@ def evaluate(pairs, classes, unseen=None, **kwargs):
 
 
 def brute_force(pairs, num_classes, unseen):
-    """Pixel by pixel, from a Python confusion matrix."""
+    """Compute the metrics pixel by pixel, from a confusion matrix in Python."""
     confusion = [[0] * num_classes for _ in range(num_classes)]
     for prediction, label in pairs:
         for p, t in zip(np.asarray(prediction).ravel().tolist(), np.asarray(label).ravel().tolist()):
@@ -63,7 +60,7 @@ def random_pairs(count, num_classes, seed=0):
 
 
 def test_by_hand():
-    # a: 2 of 4 + 2 - 2; b: 2 of 3 + 4 - 2; c: 1 of 1 + 2 - 1; the pixel that counts for nothing is predicted b.
+    # a: 2 of 4 + 2 - 2; b: 2 of 3 + 4 - 2; c: 1 of 1 + 2 - 1; ignored pixels have any prediction.
     label = [[0, 0, 0, 0], [1, 1, 1, 2], [255, 255, 255, 255]]
     prediction = [[0, 0, 1, 1], [1, 1, 2, 2], [1, 0, 2, 1]]
     metrics = evaluate([(prediction, label)], ['a', 'b', 'c'], ['c'])
@@ -80,16 +77,16 @@ def test_against_brute_force():
     assert metrics == pytest.approx(brute_force(pairs, 7, [1, 6]), abs=1e-9)
 
 
-def test_a_class_nobody_saw_is_left_out_and_a_class_only_predicted_is_not():
+def test_means_omit_absent_classes_and_include_predicted_ones():
     label, prediction = [[0, 0, 1, 1]], [[0, 0, 1, 3]]
-    metrics = evaluate([(prediction, label)], list('abcde'), ['d', 'e'])  # c and e occur nowhere
+    metrics = evaluate([(prediction, label)], list('abcde'), ['d', 'e'])  # c and e are absent
     assert metrics['mIoU_S'] == pytest.approx((100 + 50) / 2)
     assert metrics['mIoU_U'] == 0 and metrics['hIoU'] == 0
     assert metrics['mIoU'] == pytest.approx((100 + 50 + 0) / 3)
     assert math.isnan(metrics['pAcc_U'])
 
 
-def test_nothing_right_is_zero():
+def test_no_correct_pixel_gives_zero():
     metrics = evaluate([([[1, 0]], [[0, 1]])], ['a', 'b'], ['b'])
     assert (metrics['mIoU_S'], metrics['mIoU_U'], metrics['hIoU']) == (0, 0, 0)
 
@@ -112,7 +109,7 @@ def test_areas_are_exact_beyond_float32():
     metric = ZeroShotIoUMetric(unseen=['b'])
     metric.dataset_meta = dict(classes=['a', 'b'])
     huge = 2 ** 24
-    # float32 would lose the 1 of 2^24 + 1, and with it the only error.
+    # float32 rounds 2^24 + 1 to 2^24 and would lose the only error.
     areas = [torch.tensor([[huge, 8], [huge, 8], [huge, 8]]), torch.tensor([[0, 0], [0, 1], [1, 0]])]
     metrics = metric.compute_metrics(areas)
     assert metrics['mIoU_S'] == 100 * huge / (huge + 1) < 100
@@ -142,7 +139,7 @@ def test_tables_mark_the_split(monkeypatch):
 def test_keys_serve_save_best():
     hook = CheckpointHook(save_best=['mIoU', 'mIoU_S', 'pAcc', 'pAcc_S'])
     assert hook.rules == ['greater'] * 4
-    CheckpointHook(save_best='hIoU', rule='greater')  # mmengine guesses no rule for this one
+    CheckpointHook(save_best='hIoU', rule='greater')  # mmengine has no default rule for this key
 
 
 def test_unseen_by_split_and_by_mistake():
@@ -154,8 +151,8 @@ def test_unseen_by_split_and_by_mistake():
 
 
 @pytest.mark.parametrize('prediction, label, words', [
-    ([[5]], [[0]], 'prediction holds the label 5.* 3 classes.*test_classes'),
-    ([[0]], [[3]], 'ground truth holds the label 3.* 3 classes'),
+    ([[5]], [[0]], 'prediction has the label 5.* 3 classes.*test_classes'),
+    ([[0]], [[3]], 'ground truth has the label 3.* 3 classes'),
 ])
 def test_labels_outside_the_classes(prediction, label, words):
     with pytest.raises(UserError, match=words):
@@ -171,15 +168,36 @@ def test_predictions_can_be_saved_without_ground_truth(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_count_every_sample_once(tmp_path):
-    root = Path(__file__).parents[2]
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([os.environ.get('PYTHONPATH', ''), str(root)])}
-    ranks = [subprocess.Popen([sys.executable, metric_rank.__file__, str(rank), '2', str(tmp_path / 'store'), '.'],
-                              cwd=tmp_path, env=env) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    first, second = (json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2))
-    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one was padded
+    first, second = metric_rank.run_two_ranks(tmp_path)
+    assert first['processed'] + second['processed'] == metric_rank.SAMPLES + 1  # one sample is repeated
     pairs = [metric_rank.sample_arrays(index) for index in range(metric_rank.SAMPLES)]
     expected = brute_force(pairs, 4, [2, 3])
     assert first['metrics'] == second['metrics'] == pytest.approx(expected, abs=1e-9)
     twice = brute_force(pairs + pairs[:1], 4, [2, 3])
-    assert abs(twice['hIoU'] - expected['hIoU']) > 1e-3  # the test could tell
+    assert abs(twice['hIoU'] - expected['hIoU']) > 1e-3  # a repeated sample would change the result
+
+
+@pytest.mark.parametrize('settings', [dict(unseen=3), dict(unseen=[3]), dict(unseen=b'x'), dict(unseen='nowhere'),
+                                      dict(ignore_index='a')])
+def test_invalid_settings(settings):
+    refused(lambda: METRICS.build(dict(settings, type='ZeroShotIoUMetric')))
+
+
+@pytest.mark.parametrize('meta', [None, {}, dict(classes=None), dict(classes='ab'), dict(classes=['a', 'c'])])
+def test_metainfo_without_classes(meta):
+    metric = ZeroShotIoUMetric(unseen=['b'])
+    refused(lambda: setattr(metric, 'dataset_meta', meta), 'classes')
+
+
+MASK = torch.zeros(1, 4, 4, dtype=torch.int64)
+
+
+@pytest.mark.parametrize('prediction, truth', [
+    (MASK, MASK[:, :3]), (MASK[:, :, :1], MASK), (MASK / 2, MASK), (MASK * math.nan, MASK),
+    (MASK + 2, MASK), (MASK - 1, MASK), (MASK, MASK + 2), (MASK, MASK - 1)])
+def test_invalid_label_maps(prediction, truth):
+    metric = ZeroShotIoUMetric()
+    metric.dataset_meta = dict(classes=('others', 'cat'))
+    sample = dict(pred_sem_seg=dict(data=prediction), gt_sem_seg=dict(data=truth), img_path='x.jpg',
+                  vocabulary=dict(others=('others',), cat=('cat',)))
+    refused(lambda: metric.process({}, [sample]))

@@ -1,4 +1,4 @@
-"""Vocabularies: what may be written, and what is refused."""
+"""Valid and invalid vocabularies."""
 import os
 
 import numpy as np
@@ -100,15 +100,13 @@ def test_lsegs_official_wordings_of_ade20k():
 
 @pytest.mark.parametrize('make', [
     lambda path: os.mkfifo(path), lambda path: os.symlink('/dev/zero', path), lambda path: path.mkdir()])
-def test_what_may_never_end_is_no_vocabulary(tmp_path, make):
+def test_devices_pipes_and_folders_are_refused(tmp_path, make):
     make(tmp_path / 'classes.txt')
     with pytest.raises(UserError, match='classes.txt.*cannot be read.*UTF-8 text file'):
         load_vocabulary(tmp_path / 'classes.txt')
 
 
 FEW = settings(derandomize=True, database=None, max_examples=25, deadline=None)
-
-
 NOT_STRINGS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.binary(), st.lists(st.text()))
 
 
@@ -122,7 +120,7 @@ NOT_STRINGS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st
     (['\ud800', 'a'], '\\ud800'), (['a = \ud800'], "'a'"), (['a\u2028b'], '\\u2028'), (['\x1b[2Jcat'], '\\x1b'),
     ('x' * 300 + '.txt', 'OSError'), ('voc20:seen:unseen', 'voc20:seen'), (':seen', "''"), ('VOC20', 'VOC20'),
 ])
-def test_refused_sources(source, word):
+def test_invalid_sources(source, word):
     refused(lambda: load_vocabulary(source), word)
 
 
@@ -159,4 +157,4 @@ def test_entries_read_back_or_are_refused(vocabulary):
 @FEW
 @given(st.lists(NOT_STRINGS, min_size=1, max_size=3))
 def test_entries_that_are_no_strings(entries):
-    refused(lambda: load_vocabulary(entries), 'given as a string')
+    refused(lambda: load_vocabulary(entries), 'write each class as a string')

@@ -1,4 +1,4 @@
-"""Shipped label sets and splits against MMSegmentation's METAINFO and against the published indices."""
+"""Shipped label sets and splits compared with METAINFO of MMSegmentation and published indices."""
 import pytest
 from fixtures.refusals import refused
 from mmseg.datasets import (
@@ -20,7 +20,7 @@ METAINFO = {
     'coco_stuff': COCOStuffDataset.METAINFO['classes'],
     'ade20k': ADE20KDataset.METAINFO['classes'],
 }
-# Label values of the unseen classes, with the names under which the papers list some of them.
+# Label values of the unseen classes, as published.
 INDICES = {
     'voc20': [15, 16, 17, 18, 19],
     'context59': [0, 6, 7, 14, 19, 24, 31, 33, 48, 54],

@@ -34,7 +34,7 @@ class ToySceneDataset(BaseSegDataset):
 
     def __init__(self, num_images: int, split: str = 'train', size: int = 64, **kwargs) -> None:
         if not isinstance(split, str) or split not in SPLIT_SEEDS:
-            raise UserError(f'The toy world has no split {split!r}: choose one of {", ".join(SPLIT_SEEDS)}.')
+            raise UserError(f'split of ToySceneDataset is {split!r}: expected one of {", ".join(SPLIT_SEEDS)}.')
         check_number('num_images of ToySceneDataset', num_images, least=1, whole=True)
         check_number('size of ToySceneDataset', size, least=1, whole=True)
         self.num_images, self.split, self.size = num_images, split, size

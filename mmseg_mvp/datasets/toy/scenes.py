@@ -58,7 +58,7 @@ def draw_scene(index: int, split: str = 'train', size: int = 64) -> Scene:
         UserError: If the split is unknown.
     """
     if split not in SPLIT_SEEDS:
-        raise UserError(f'The toy world has no split {split!r}: choose one of {", ".join(SPLIT_SEEDS)}.')
+        raise UserError(f'split of draw_scene is {split!r}: expected one of {", ".join(SPLIT_SEEDS)}.')
     rng = np.random.default_rng([SPLIT_SEEDS[split], index])
     objects = tuple(_place_objects(rng, size))
     image = _background(rng, size)

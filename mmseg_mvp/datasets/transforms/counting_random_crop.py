@@ -33,7 +33,7 @@ class CountingRandomCrop(RandomCrop):
     def __init__(self, crop_size: int | tuple[int, int], cat_max_ratio: float = 1., ignore_index: int = 255) -> None:
         sides = crop_size if isinstance(crop_size, (list, tuple)) else [crop_size] * 2
         if len(sides) != 2:
-            raise UserError(f'CountingRandomCrop.crop_size is {crop_size!r}: expected height and width, or one number.')
+            raise UserError(f'CountingRandomCrop.crop_size is {crop_size!r}: set height and width, or one number.')
         for side in sides:
             check_number('A side of CountingRandomCrop.crop_size', side, least=1, whole=True)
         check_number('CountingRandomCrop.cat_max_ratio', cat_max_ratio, above=0, most=1)

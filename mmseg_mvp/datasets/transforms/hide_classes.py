@@ -28,13 +28,13 @@ class HideClasses(BaseTransform):
 
     def __init__(self, classes: Source, unseen: Source) -> None:
         if not unseen:
-            raise UserError("HideClasses has no unseen class: name those to hide, such as unseen='voc20:unseen', or "
-                            'leave HideClasses out of the pipeline.')
+            raise UserError("HideClasses has no unseen class: set it to the classes to hide, such as 'voc20:unseen', "
+                            'or remove HideClasses from the pipeline.')
         names = class_names(classes)
         _, hidden = split_names(names, class_names(unseen), 'HideClasses')
         if len(names) > IGNORE:
-            raise UserError(f'HideClasses has {len(names)} classes: give it at most {IGNORE}, since label {IGNORE} '
-                            'marks ignored pixels.')
+            raise UserError(f'HideClasses has {len(names)} classes: expected at most {IGNORE}, since label {IGNORE} '
+                            'marks ignored pixels; remove some classes.')
         self.num_classes = len(names)
         self._table = _label_table(self.num_classes, [names.index(name) for name in hidden])
 
@@ -49,7 +49,7 @@ class HideClasses(BaseTransform):
         labels = np.asarray(results['gt_seg_map'])
         if labels.dtype.kind not in 'biu':
             raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: '
-                            'expected integers.')
+                            'expected integers; load it by LoadCheckedAnnotations.')
         known = labels
         if labels.dtype.itemsize > 4:  # uint32 would wrap 2**32 to 0
             known = np.where((labels < 0) | (labels > _STRAY), _STRAY, labels)
@@ -62,20 +62,20 @@ class HideClasses(BaseTransform):
 
     def _check_data_set(self, results: dict) -> None:
         if 'gt_seg_map' not in results:
-            raise UserError(f'HideClasses finds no mask for image {results.get("img_path")!r}: load the labels before '
-                            'it, or take HideEverything to train without masks.')
+            raise UserError(f'HideClasses got no mask for image {results.get("img_path")!r}: load the labels before '
+                            'HideClasses, or use HideEverything to train without masks.')
         kept = set((results.get('label_map') or {}).values()) - {IGNORE}
         if kept and len(kept) != self.num_classes:
-            raise UserError(f'HideClasses has {self.num_classes} classes and its data set keeps {len(kept)}: let '
-                            "metainfo list all classes, seen and unseen, in HideClasses' order.")
+            raise UserError(f'HideClasses has {self.num_classes} classes, but its data set keeps {len(kept)}: list '
+                            'all classes, seen and unseen, in metainfo in the order of HideClasses.')
 
     def _stray(self, label: int, results: dict) -> str:
-        what = f'Mask {results.get("seg_map_path", results.get("img_path"))!r} holds the label {label}'
+        what = f'Mask {results.get("seg_map_path", results.get("img_path"))!r} has the label {label}'
         if label >= HIDDEN:
-            return (f'{what}, and labels from {HIDDEN} on are those of hidden classes: hide classes once, right after '
-                    'loading masks of 8 bits.')
-        return (f'{what}, and HideClasses has {self.num_classes} classes, 0 to {self.num_classes - 1}: give it all '
-                f'classes of the data set, and mark other pixels with {IGNORE}.')
+            return (f'{what}, but labels from {HIDDEN} are reserved for hidden classes: use HideClasses once, '
+                    'directly after the loading of 8-bit masks.')
+        return (f'{what}, but HideClasses has {self.num_classes} classes, 0 to {self.num_classes - 1}: list all '
+                f'classes of the data set, and set other pixels to {IGNORE}.')
 
 
 @TRANSFORMS.register_module()

@@ -53,8 +53,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
             raise
         except Exception as error:  # backends and decoders raise their own exceptions
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
-            raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy or take its '
-                            'name off the split file.') from error
+            raise UserError(f'Mask {path!r} cannot be read ({reason}): replace the file by an intact copy, or remove '
+                            'its name from the split file.') from error
         results['gt_seg_map'] = cv2.LUT(mask, self._label_table(results))
         results['seg_fields'].append('gt_seg_map')
         self._check_size(results)
@@ -68,8 +68,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
         """Return labels (256,) uint8 of all file values: mmseg's ``reduce_zero_label``, then its ``label_map``."""
         reduce_zero_label = results['reduce_zero_label']
         if self.reduce_zero_label not in (None, reduce_zero_label):
-            raise UserError(f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its data set '
-                            f'{reduce_zero_label}: leave it to the data set.')
+            raise UserError(f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label}, but its data set '
+                            f'has {reduce_zero_label}: set it in the data set only.')
         labels = np.arange(256, dtype=np.uint8)
         if reduce_zero_label:
             labels = np.roll(labels, 1)  # 0 becomes 255, 1 becomes 0
@@ -90,8 +90,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
     def _check_size(self, results: dict) -> None:
         found, expected = results['gt_seg_map'].shape, results['ori_shape']
         if tuple(found) != tuple(expected):
-            raise UserError(f'Mask {results["seg_map_path"]!r} is {found[1]} x {found[0]} pixels and its image '
-                            f'{expected[1]} x {expected[0]}: a mask must have the size of its image.')
+            raise UserError(f'Mask {results["seg_map_path"]!r} is {found[1]} x {found[0]} pixels but its image is '
+                            f'{expected[1]} x {expected[0]}: use a mask of the same size.')
 
     def _check_values(self, results: dict) -> None:
         # label_map changes only values below num_classes.
@@ -100,6 +100,6 @@ class LoadCheckedAnnotations(LoadAnnotations):
         if present.any():
             shift = int(results['reduce_zero_label'])
             value = int(present.argmax()) + shift
-            raise UserError(f'Mask {results["seg_map_path"]!r} holds the label value {value}, and the data set has '
+            raise UserError(f'Mask {results["seg_map_path"]!r} has the label value {value}, but the data set has '
                             f'{self.num_classes} classes, values {shift} to {self.num_classes - 1 + shift}: convert '
-                            'the masks as the data set is documented, or mark other pixels with 255.')
+                            'the masks as documented for the data set, or set other pixels to 255.')

@@ -33,7 +33,7 @@ class LoadCheckedImage(LoadImageFromFile):
         except Exception as error:  # backends and decoders raise their own exceptions
             reason = str(error).partition('\n')[0].partition(' <_io')[0] or type(error).__name__
             raise UserError(f'Image {results["img_path"]!r} cannot be read ({reason}): replace the file by an intact '
-                            'copy or take its name off the split file.') from error
+                            'copy, or remove its name from the split file.') from error
         if results is not None and results['img'].strides[-1] < 0:
             # A reversed view of RGB slows down all later steps, so convert it to contiguous BGR.
             results['img'] = cv2.cvtColor(results['img'][..., ::-1], cv2.COLOR_RGB2BGR)

@@ -34,7 +34,7 @@ class PackVocabulary(PackSegInputs):
             UserError: If the list is missing or cannot be read.
         """
         if self.vocabulary is None and 'vocabulary' not in results:
-            raise UserError(f"{results.get('img_path', 'A sample')} comes without a vocabulary: give PackVocabulary "
+            raise UserError(f"{results.get('img_path', 'A sample')} has no vocabulary: give PackVocabulary "
                             "the classes of the data set, such as classes='ade20k'.")
         packed = super().transform(results)
         vocabulary = self.vocabulary or load_vocabulary(results['vocabulary'])

@@ -1,6 +1,5 @@
-"""Captions of the toy world: true of their pictures."""
+"""Captions of toy scenes, and their truth."""
 import numpy as np
-import pytest
 
 from mmseg_mvp.datasets.toy.captions import (
     FRAMES,
@@ -14,14 +13,11 @@ from mmseg_mvp.datasets.toy.captions import (
 )
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, draw_scene
 
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
-
 TEMPLATES = ('a photo of a {}.', 'the {} in the scene.')
 
 
 def names_in(text):
-    """Class names in a caption, by plain search for whole words."""
+    """Find class names in a caption by a search for whole words."""
     padded = f' {text.replace(".", " ").replace(",", " ")} '
     return {name for name in CLASSES if f' {name} ' in padded}
 

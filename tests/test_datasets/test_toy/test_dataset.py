@@ -1,4 +1,4 @@
-"""Data set of the toy world."""
+"""The toy world as a data set of mmseg."""
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,6 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.vocabularies import UNSEEN, class_names, load_vocabulary
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
-
-
 PIPELINE = [dict(type='DrawToyScene')]
 
 

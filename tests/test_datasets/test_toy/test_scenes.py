@@ -1,4 +1,4 @@
-"""Scenes of the toy world: pictures and labels agree."""
+"""Images and labels of the toy world."""
 import time
 
 import numpy as np
@@ -6,13 +6,12 @@ import pytest
 from matplotlib.path import Path as Outline
 
 from mmseg_mvp.datasets.toy.scenes import CLASSES, IGNORE, draw_scene
+from mmseg_mvp.datasets.toy.shapes import OPTIONAL_PARTS, part_names
 from mmseg_mvp.errors import UserError
-
-pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 def brute_force_labels(scene, size):
-    """Label of each pixel: the last polygon that holds its middle, by matplotlib's point-in-polygon test."""
+    """Label each pixel by the last polygon around its centre, by the point-in-polygon test of matplotlib."""
     y, x = np.mgrid[:size, :size] + .5
     labels = np.full(size * size, IGNORE)
     for thing in scene.objects:
@@ -36,12 +35,12 @@ def test_labels_agree_with_an_independent_rasteriser():
         expected = brute_force_labels(scene, 64)
         object_pixels = (expected != IGNORE) | (scene.labels != IGNORE)
         agreement.append((expected == scene.labels)[object_pixels].mean())
-    # Rasterisers differ along outlines only, and parts are a few pixels wide. Pillow's own changes with its version.
+    # Rasterisers differ along outlines only, but parts are a few pixels wide. Pillow differs between versions.
     assert np.mean(agreement) > .84
 
 
 def test_image_changes_where_labels_say_so():
-    """Two pictures of one composition in two sizes: labels must fall on the same places."""
+    """Images of one scene in two sizes have labels at the same places."""
     small, large = draw_scene(3, 'train', 64), draw_scene(3, 'train', 256)
     assert [thing.name for thing in small.objects] == [thing.name for thing in large.objects]
     disagreement = (small.labels != large.labels[2::4, 2::4]).mean()
@@ -70,5 +69,17 @@ def test_drawing_is_fast():
 
 
 def test_unknown_split_is_a_user_error():
-    with pytest.raises(UserError, match="no split 'tset': choose one of pretrain, train, val, test"):
+    with pytest.raises(UserError, match="split of draw_scene is 'tset': expected one of pretrain, train, val, test"):
         draw_scene(0, 'tset')
+
+
+def test_a_lost_part_is_neither_drawn_nor_told():
+    things = [thing for index in range(300) for thing in draw_scene(index, 'train').objects]
+    lost = [set(part_names(thing.name)) - {part for part, _ in thing.polygons} for thing in things]
+    assert all(parts <= OPTIONAL_PARTS and len(parts) <= 1 for parts in lost)
+    assert .2 < np.mean([len(parts) for parts in lost]) < .4
+    assert all(not parts & set(thing.colours) for thing, parts in zip(things, lost))
+    cars = [thing for thing in things if thing.name == 'car']
+    without = [thing for thing in cars if 'wheels' not in thing.colours]
+    assert {len(thing.polygons) for thing in cars if len(thing.colours) == 3} == {8}
+    assert without and {len(thing.polygons) for thing in without} == {4}  # hub caps are removed with the wheels

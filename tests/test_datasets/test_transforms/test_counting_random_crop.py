@@ -1,7 +1,11 @@
-"""CountingRandomCrop: the crops of mmseg, also with hidden classes."""
+"""Crops equal to those of mmseg, and hidden classes as one category."""
+import math
+
 import numpy as np
 import pytest
+from fixtures.refusals import refused
 from mmseg.datasets.transforms import RandomCrop
+from mmseg.registry import TRANSFORMS
 
 from mmseg_mvp.datasets import CountingRandomCrop
 from mmseg_mvp.labels import HIDDEN, UNKNOWN
@@ -12,7 +16,7 @@ from mmseg_mvp.labels import HIDDEN, UNKNOWN
 def test_crops_are_those_of_mmseg(ratio, size):
     rng = np.random.default_rng(0)
     for seed in range(40):
-        # Blocks of few classes, so that many crops are drawn again; some images hold one class or none.
+        # Blocks of few classes cause many repeated draws. Some images have one class or none.
         blocks = rng.choice([0, 1, 255], p=[0.5, 0.2, 0.3] if seed % 4 else [0, 1, 0], size=(4, 5)).astype(np.uint8)
         labels = np.kron(blocks, np.ones((20, 20), np.uint8))
         image = rng.integers(0, 255, (*labels.shape, 3), dtype=np.uint8)
@@ -32,7 +36,7 @@ def bbox(crop, labels, seed):
 
 
 def test_hidden_classes_are_one_category_to_the_crop():
-    """The crop is the one that mmseg draws when every hidden pixel has the same ordinary label."""
+    """The crop is equal to that of mmseg with one ordinary label for all hidden pixels."""
     rng = np.random.default_rng(0)
     chosen, told_apart = [], []
     for seed in range(60):
@@ -43,4 +47,12 @@ def test_hidden_classes_are_one_category_to_the_crop():
         assert bbox(CountingRandomCrop((40, 40), 0.75), labels, seed) == expected
         chosen.append(expected)
         told_apart.append(bbox(RandomCrop((40, 40), 0.75), labels, seed))
-    assert sum(one != other for one, other in zip(chosen, told_apart)) > 10, 'these maps would not show a leak'
+    assert sum(one != other for one, other in zip(chosen, told_apart)) > 10, 'these maps cannot detect a leak'
+
+
+@pytest.mark.parametrize('settings', [
+    *[dict(crop_size=value) for value in (0, -1, (0, 4), 'a', None, (3, 4, 5), (1.5, 2))],
+    *[dict(crop_size=4, cat_max_ratio=value) for value in ('a', None, math.nan, -1, 0, 2)],
+    *[dict(crop_size=4, ignore_index=value) for value in ('x', None, -1, 256)]])
+def test_invalid_settings(settings):
+    refused(lambda: TRANSFORMS.build(dict(settings, type='CountingRandomCrop')))

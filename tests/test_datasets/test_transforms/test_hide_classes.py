@@ -1,5 +1,4 @@
-"""Hidden labels on every data set that the project supports, against a loop over the pixels of the file."""
-import math
+"""Hidden labels of all supported data sets, compared with a loop over pixels."""
 import random
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from fixtures.refusals import refused
 from fixtures.trees import HEIGHT, WIDTH, write_image, write_mask
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mmseg_mvp.datasets import HideClasses, HideEverything
@@ -28,8 +27,8 @@ STARTS_AT_0 = ('context60', 'coco_stuff')  # the others come with reduce_zero_la
 LOADING = [dict(type='LoadCheckedImage'), dict(type='LoadCheckedAnnotations', num_classes=0)]
 
 
-def build(label_set, folder, reduce_zero_label, pipeline):
-    """The data set over new files; in their masks each unseen class stands beside a seen one, and ignored values do."""
+def write_dataset(label_set, folder, reduce_zero_label, pipeline):
+    """Write files and build a data set. Masks have each unseen class next to a seen one, and ignored values."""
     kind = DATASETS.get(SETS[label_set])
     suffix = '_labelTrainIds.png' if label_set == 'coco_stuff' else '.png'
     unseen = [kind.METAINFO['classes'].index(name) + reduce_zero_label for name in UNSEEN[label_set]]
@@ -52,7 +51,7 @@ def hide(label_set):
 
 
 def naive(mask_path, classes, unseen, reduce_zero_label):
-    """Each pixel of a mask file by itself, (H, W) lists."""
+    """Compute the expected labels pixel by pixel, as lists (H, W)."""
     def label(value):
         if value == 255 or (value == 0 and reduce_zero_label):
             return 255
@@ -64,7 +63,7 @@ def naive(mask_path, classes, unseen, reduce_zero_label):
 @pytest.mark.parametrize('reduce_zero_label', [True, False])
 @pytest.mark.parametrize('label_set', SETS)
 def test_every_pixel_is_what_a_loop_makes_of_it(label_set, reduce_zero_label, tmp_path):
-    dataset = build(label_set, tmp_path, reduce_zero_label, [*loading(label_set), hide(label_set)])
+    dataset = write_dataset(label_set, tmp_path, reduce_zero_label, [*loading(label_set), hide(label_set)])
     for item in dataset:
         expected = naive(item['seg_map_path'], dataset.METAINFO['classes'], UNSEEN[label_set], reduce_zero_label)
         assert item['gt_seg_map'].dtype == np.uint16 and item['seg_fields'] == ['gt_seg_map']
@@ -92,10 +91,10 @@ def seeded(item_of, index=0):
 
 @pytest.mark.parametrize('label_set', SETS)
 def test_the_whole_pipeline_keeps_labels_and_hidden_truth(label_set, tmp_path):
-    """Under the same random numbers, hiding changes nothing but the labels of unseen classes: no pixel, no crop."""
+    """For equal random numbers, only labels of unseen classes change; images and crops are equal."""
     steps = [dict(step) for step in Config.fromfile(CONFIGS / f'{label_set}_transductive.py').train_pipeline]
     assert steps[2] == hide(label_set) and steps[4].pop('cat_max_ratio') == 0.75
-    shown, hidden = (build(label_set, tmp_path, label_set not in STARTS_AT_0, pipeline)
+    shown, hidden = (write_dataset(label_set, tmp_path, label_set not in STARTS_AT_0, pipeline)
                      for pipeline in ([*steps[:2], *steps[3:]], steps))  # without a ratio, no label chooses a crop
     unseen = [hidden.METAINFO['classes'].index(name) for name in UNSEEN[label_set]]
     for index in range(2):
@@ -108,10 +107,10 @@ def test_the_whole_pipeline_keeps_labels_and_hidden_truth(label_set, tmp_path):
 
 @pytest.mark.parametrize('label_set', ['voc20', 'coco_stuff'])
 def test_a_batch_holds_expected_values_only(label_set, tmp_path):
-    """As shipped, the choice of crops included, padded to one size by the preprocessor."""
+    """Shipped pipeline with its choice of crops, padded to one size by the preprocessor."""
     cfg = Config.fromfile(CONFIGS / f'{label_set}_transductive.py')
     reduce_zero_label = label_set not in STARTS_AT_0
-    dataset = build(label_set, tmp_path, reduce_zero_label, cfg.train_pipeline)
+    dataset = write_dataset(label_set, tmp_path, reduce_zero_label, cfg.train_pipeline)
     samples = [seeded(dataset.__getitem__, index) for index in range(2)]
     size = tuple(side + 32 for side in cfg.crop_size)  # beyond the crop, so that each image is padded
     pad = MODELS.build(dict(type='mmseg.SegDataPreProcessor', mean=[0.] * 3, std=[1.] * 3, size=size, seg_pad_val=255))
@@ -132,33 +131,33 @@ def test_masks_of_any_width_and_lists_of_names(dtype):
     labels = np.array([[0, 1, 2, 255]], dtype)
     results = HideClasses(['cat', 'dog', 'cow'], ['dog']).transform(results_of(labels, label_map={0: 2, 1: 1, 2: 0}))
     assert results['gt_seg_map'].tolist() == [[0, HIDDEN + 1, 2, 255]] and results['gt_seg_map'].dtype == np.uint16
-    assert labels.tolist() == [[0, 1, 2, 255]], 'the mask that was handed in'
+    assert labels.tolist() == [[0, 1, 2, 255]], 'the input mask must stay unchanged'
 
 
 @pytest.mark.parametrize('unseen', [[], None, ''])
 def test_nothing_to_hide(unseen):
-    with pytest.raises(UserError, match="no unseen class: name those to hide"):
+    with pytest.raises(UserError, match="no unseen class: set it to the classes to hide"):
         HideClasses('voc20', unseen)
 
 
-def test_strangers_and_too_many_classes():
+def test_unknown_and_too_many_classes():
     with pytest.raises(UserError, match=r"\['zebra'\] are not among the 20 classes of HideClasses"):
         HideClasses('voc20', ['sofa', 'zebra'])
     names = [f'class {index}' for index in range(256)]
     assert HideClasses(names[:255], names[254:255]).num_classes == 255
-    with pytest.raises(UserError, match='256 classes: give it at most 255'):
+    with pytest.raises(UserError, match='256 classes: expected at most 255'):
         HideClasses(names, names[:1])
 
 
 @pytest.mark.parametrize('value, dtype, reason', [
-    (20, np.uint8, '20, and HideClasses has 20 classes, 0 to 19'), (254, np.uint8, '254, and HideClasses has 20'),
-    (300, np.uint16, '300, and HideClasses has'), (-1, np.int16, '-1, and HideClasses has'),
-    (HIDDEN + 15, np.uint16, '32783, and labels from 32768 on .* hide classes once'),
-    (HIDDEN, np.int32, '32768, and labels from'), (2**16 - 1, np.uint16, '65535, and labels from'),
-    (2**16 + 3, np.int64, '65539, and labels from')])
-def test_a_label_that_is_none_is_named(value, dtype, reason):
+    (20, np.uint8, '20, but HideClasses has 20 classes, 0 to 19'), (254, np.uint8, '254, but HideClasses has 20'),
+    (300, np.uint16, '300, but HideClasses has'), (-1, np.int16, '-1, but HideClasses has'),
+    (HIDDEN + 15, np.uint16, '32783, but labels from 32768 are .* use HideClasses once'),
+    (HIDDEN, np.int32, '32768, but labels from'), (2**16 - 1, np.uint16, '65535, but labels from'),
+    (2**16 + 3, np.int64, '65539, but labels from')])
+def test_invalid_labels_are_named(value, dtype, reason):
     labels = np.array([[0, 19, 255, value]], dtype)
-    with pytest.raises(UserError, match=f"Mask 'a/mask.png' holds the label {reason}") as error:
+    with pytest.raises(UserError, match=f"Mask 'a/mask.png' has the label {reason}") as error:
         HideClasses('voc20', 'voc20:unseen').transform(results_of(labels))
     assert '\n' not in str(error.value)
 
@@ -169,13 +168,13 @@ def test_no_mask_and_an_inductive_data_set(tmp_path):
     seen = class_names('toy:seen')
     dataset = DATASETS.build(dict(type='ToySceneDataset', num_images=1, metainfo=dict(classes=seen),
                                   pipeline=[dict(type='DrawToyScene'), hide('toy')]))
-    with pytest.raises(UserError, match='has 20 classes and its data set keeps 15'):
+    with pytest.raises(UserError, match='has 20 classes, but its data set keeps 15'):
         dataset[0]
 
 
 @pytest.mark.parametrize('label_set', SETS)
 def test_everything_hidden_with_the_truth_of_the_file(label_set, tmp_path):
-    dataset = build(label_set, tmp_path, True, [*loading(label_set), dict(type='HideEverything')])
+    dataset = write_dataset(label_set, tmp_path, True, [*loading(label_set), dict(type='HideEverything')])
     for item in dataset:
         values = np.array(Image.open(item['seg_map_path'])).tolist()
         truth = [[UNKNOWN if value in (0, 255) else value - 1 for value in row] for row in values]
@@ -196,18 +195,22 @@ def test_hidden_twice_is_hidden_once():
     labels = np.array([[0, HIDDEN + 3, HIDDEN + UNKNOWN, 255]], np.uint16)
     once = HideEverything().transform(results_of(labels))['gt_seg_map']
     assert once.tolist() == [[HIDDEN, HIDDEN + 3, HIDDEN + UNKNOWN, HIDDEN + UNKNOWN]]
-    assert labels.tolist() == [[0, HIDDEN + 3, HIDDEN + UNKNOWN, 255]], 'the mask that was handed in'
+    assert labels.tolist() == [[0, HIDDEN + 3, HIDDEN + UNKNOWN, 255]], 'the input mask must stay unchanged'
     assert np.array_equal(HideEverything().transform(results_of(once))['gt_seg_map'], once)
 
 
-NAN, INF = math.nan, math.inf
+@pytest.mark.parametrize('settings', [
+    dict(classes=None, unseen='voc20:unseen'), dict(classes='voc20', unseen=3),
+    dict(classes='voc20', unseen=['dragon'])])
+def test_invalid_settings(settings):
+    refused(lambda: HideClasses(**settings))
 
 
-IMAGE, LABELS = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.int64)
+LABELS = np.zeros((20, 30), np.int64)
 
 
-@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * NAN, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32,
+@pytest.mark.parametrize('mask', [LABELS / 2, LABELS * np.nan, 'x', LABELS + 77, LABELS - 1, LABELS + 2**32,
                                   LABELS - 2**32, LABELS.astype(np.uint64) + 2**63])
-def test_hidden_masks(mask):
-    hide = TRANSFORMS.build(dict(type='HideClasses', classes='voc20', unseen='voc20:unseen'))
+def test_invalid_masks(mask):
+    hide = HideClasses(classes='voc20', unseen='voc20:unseen')
     refused(lambda: hide(dict(gt_seg_map=mask, img_path='x.jpg')), 'x.jpg')

@@ -1,8 +1,10 @@
-"""LoadCheckedAnnotations: the labels of mmseg, and names of broken masks."""
+"""Loading of masks, with errors that name broken masks and invalid labels."""
 import numpy as np
 import pytest
+from fixtures.refusals import refused
 from fixtures.trees import HEIGHT, WIDTH, write_mask
 from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import TRANSFORMS
 from PIL import Image
 
 from mmseg_mvp.datasets import LoadCheckedAnnotations
@@ -87,5 +89,10 @@ def test_reduce_zero_label_must_be_the_data_sets(tmp_path):
     write_mask(tmp_path / 'mask.png', [1])
     results = dict(seg_map_path=str(tmp_path / 'mask.png'), ori_shape=(HEIGHT, WIDTH), reduce_zero_label=True,
                    seg_fields=[])
-    with pytest.raises(UserError, match='reduce_zero_label=False and its data set True: leave it to the data set'):
+    with pytest.raises(UserError, match='reduce_zero_label=False, but its data set has True: set it in the data'):
         LoadCheckedAnnotations(20, reduce_zero_label=False).transform(results)
+
+
+@pytest.mark.parametrize('num_classes', ['a', None, 0, -1, 1.5, 257])
+def test_invalid_numbers_of_classes(num_classes):
+    refused(lambda: TRANSFORMS.build(dict(type='LoadCheckedAnnotations', num_classes=num_classes)))

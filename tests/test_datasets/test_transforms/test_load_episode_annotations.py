@@ -1,4 +1,4 @@
-"""Masks of episodes, value by value."""
+"""Loading of episode masks, compared value by value."""
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,7 +57,7 @@ def test_values_that_the_data_set_lacks(tmp_path):
 
 
 def nearest(size, target):
-    """Source of each target pixel: torch's 'nearest', spelled out in float32."""
+    """Compute the source of each target pixel, as mode 'nearest' of torch in float32."""
     scale = np.float32(size) / np.float32(target)
     return [min(int(np.float32(place) * scale), size - 1) for place in range(target)]
 

@@ -1,4 +1,4 @@
-"""LoadCheckedImage: the pixels of OpenCV, and names of broken files."""
+"""Loading of images, with errors that name broken files."""
 
 import cv2
 import numpy as np

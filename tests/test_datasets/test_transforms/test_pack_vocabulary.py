@@ -1,6 +1,7 @@
-"""Samples that name their labels: what is packed, and what is refused."""
+"""Packing of label lists, and invalid lists."""
 import numpy as np
 import pytest
+from fixtures.refusals import refused
 from mmseg.registry import TRANSFORMS
 
 from mmseg_mvp.errors import UserError
@@ -32,7 +33,12 @@ def test_an_entry_names_its_own():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(UserError, match="a.jpg comes without a vocabulary.*PackVocabulary"):
+    with pytest.raises(UserError, match="a.jpg has no vocabulary.*PackVocabulary"):
         pack()(results())
     with pytest.raises(UserError, match='stand more than once'):
         pack()(results(vocabulary=['cat', 'cat']))
+
+
+@pytest.mark.parametrize('classes', [3, [], '', [None]])
+def test_invalid_classes(classes):
+    refused(lambda: pack(classes=classes))
