@@ -1,12 +1,13 @@
 """Processes of torchrun."""
 import gc
 import os
+from datetime import timedelta
 from typing import Any
 
-from mmengine.dist import all_gather_object, init_dist
+from mmengine.dist import all_gather_object
 from torch import distributed
 
-THIRTY_DAYS = 30 * 24 * 3600  # seconds; processes may differ much in run time
+TIMEOUT = timedelta(days=30)  # processes may differ much in run time
 
 
 def gather(value: Any) -> list:
@@ -23,7 +24,7 @@ def gather(value: Any) -> list:
     """
     if 'TORCHELASTIC_RUN_ID' not in os.environ:
         return [value]
-    init_dist('pytorch', backend='gloo', timeout=THIRTY_DAYS)
+    distributed.init_process_group('gloo', timeout=TIMEOUT)  # mmengine's init_dist needs a GPU per process
     values = all_gather_object(value)
     disconnect()
     return values

@@ -197,11 +197,6 @@ class TestSharing:
         assert len(list(Path('segmented').glob('*_seg.png'))) == 22
 
 
-def test_gather_alone_is_oneself(monkeypatch):
-    monkeypatch.delenv('TORCHELASTIC_RUN_ID', raising=False)
-    assert app.gather({'a': 1}) == [{'a': 1}]
-
-
 def test_names_that_differ_in_their_endings_alone(run):
     for name in ('a.jpg', 'a.png.bmp'):
         Image.fromarray(draw_scene(5, 'test', 64).image).save(f'photos/{name}')
