@@ -71,7 +71,7 @@ class _Writer:
 
     def _below(self, value: Any, place: tuple) -> Any:
         if id(value) in self.above or len(place) > _MAX_DEPTH:
-            raise ValueError('a value that holds itself, or is nested too deep')
+            raise ValueError('a value that contains itself or is nested too deeply')
         self.above.add(id(value))
         try:
             return self._plain(value, place)
@@ -118,7 +118,7 @@ class _Writer:
     def _pairs(self, value: dict, place: tuple) -> list:
         pairs = []
         if len(place) == _MAX_DEPTH:
-            raise ValueError('pairs that are nested too deep')
+            raise ValueError('pairs that are nested too deeply')
         for pair in value.items():
             noted = len(self.types)
             parts = [self.plain(part, (*place, len(pairs), side)) for side, part in enumerate(pair)]
@@ -163,7 +163,7 @@ def from_plain(checkpoint: dict) -> dict:
         return _Reader().restored(checkpoint, notes)
     except Exception as error:  # types in an untrusted file can be wrong in many ways
         raise UserError(f'The objects of a checkpoint can\'t be restored ({type(error).__name__}: '
-                        f'{short(str(error))}): its {TYPES} don\'t fit its values; copy the file again.') from error
+                        f'{short(str(error))}): its {TYPES} do not fit its values; copy the file again.') from error
 
 
 class _Notes:
@@ -181,12 +181,12 @@ class _Notes:
     def add(self, name: str, place: list) -> None:
         notes = self
         if len(of_type(place, list)) > _MAX_DEPTH:
-            raise ValueError('a value that is nested too deep')
+            raise ValueError('a value that is nested too deeply')
         for part in place:
             part = key(of_type(part, str, int, bool, type(None)))
             notes = notes.parts.setdefault(part, _Notes())
         if notes.names and (len(notes.names) > 1 or name not in PAIRS):
-            raise ValueError('a value of two types')
+            raise ValueError('two types for one value')
         notes.names.append(name)
 
 

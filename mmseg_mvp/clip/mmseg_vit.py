@@ -28,8 +28,8 @@ def vit_config(tower: ViTTower) -> dict:
              f'an MLP of {hidden} units on a width of {width}' if hidden % width or hidden < 2 * width else
              'no norm before its blocks' if not isinstance(visual.ln_pre, nn.LayerNorm) else None)
     if wrong:
-        raise UserError(f'mmseg\'s VisionTransformer can\'t hold this CLIP image tower, since it has {wrong}: export '
-                        f'it as ONNX')
+        raise UserError(f'mmseg\'s VisionTransformer can\'t represent this CLIP image tower, since it has {wrong}: '
+                        f'export the model as ONNX')
     return dict(
         type='VisionTransformer', img_size=tuple(side * tower.stride for side in visual.grid_size),
         patch_size=tower.stride, patch_bias=False, embed_dims=width, num_layers=len(tower.channels) + 1,

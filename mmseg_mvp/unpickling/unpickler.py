@@ -85,14 +85,14 @@ class DataUnpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if len(module) + len(name) > _MAX_NAME:
-            raise pickle.UnpicklingError('a name of too many letters')
+            raise pickle.UnpicklingError('a name that is too long')
         value = self.values.get((module, name))
         return Reference(module, name) if value is None or callable(value) else value
 
     def make(self, reference: Any, args: Any) -> Any:
         """Make the value that a call of a name returns: a value from the table or a stand-in."""
         if type(reference) is not Reference or type(args) is not tuple:
-            raise pickle.UnpicklingError('a call of what is no name')
+            raise pickle.UnpicklingError('a call of an object that is not a name')
         self.budget.spend(128)
         self.budget.copy(args)
         if known := self.values.get((reference.module, reference.name)):
@@ -106,7 +106,7 @@ class DataUnpickler(pickle._Unpickler):
         """Limit the number of deques and defaultdicts: Python frees them by recursion, so a long chain can crash."""
         self.recursive += type(value) in (deque, defaultdict)
         if self.recursive > MAX_RECURSIVE:
-            raise pickle.UnpicklingError(f'more than {MAX_RECURSIVE} containers of a rare kind')
+            raise pickle.UnpicklingError(f'more than {MAX_RECURSIVE} deques and defaultdicts')
         return value
 
     def load_reduce(self) -> None:

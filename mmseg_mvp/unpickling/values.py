@@ -48,7 +48,7 @@ class NumberType(StandIn):
             parts, dtype = [], _dtype(*self.args, *state[8:9]).newbyteorder(order if order in ('<', '>') else '=')
         self.dtype, self.count = dtype, 1 + sum(part.count for part in parts)
         if self.count > _MAX_FIELDS:
-            raise pickle.UnpicklingError('a type of too many fields')
+            raise pickle.UnpicklingError('a NumPy type with too many fields')
 
 
 def _dtype(code: str, extra: tuple | None = None) -> np.dtype:
@@ -57,7 +57,7 @@ def _dtype(code: str, extra: tuple | None = None) -> np.dtype:
         unit, step, *_ = of_type(of_type(extra, tuple)[1], tuple)
         code = f'{code}[{of_type(step, int)}{unit if type(unit) is str else of_type(unit, bytes).decode()}]'
     if not _CODE.fullmatch(code):
-        raise pickle.UnpicklingError(f'the NumPy type {short(code)}')
+        raise pickle.UnpicklingError(f'unknown NumPy type {short(code)}')
     return np.dtype(code)
 
 
@@ -74,7 +74,7 @@ def _fill(array: np.ndarray, state: tuple) -> None:
     if math.prod(sizes(shape)) > held or max(shape, default=0) > max(held, _MAX_RANGE):
         raise pickle.UnpicklingError('an array that is larger than its bytes')
     if array.dtype != _UNFILLED or dtype.hasobject and any(map(_recursive, data)):
-        raise pickle.UnpicklingError('an array in an array, or one that is filled twice')
+        raise pickle.UnpicklingError('an array in an array, or an array that is filled twice')
     array.__setstate__((version, shape, dtype, fortran is True, data if type(data) is list else bytes(data)))
 
 

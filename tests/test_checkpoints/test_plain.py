@@ -513,7 +513,7 @@ class TestHostile:
         del value, notes
         tracemalloc.start()
         begin = time.perf_counter()
-        with pytest.raises(UserError, match=f"can't be restored .*{TYPES} don't fit") as error:
+        with pytest.raises(UserError, match=f"can't be restored .*{TYPES} do not fit") as error:
             from_plain(checkpoint)
         seconds, (_, peak) = time.perf_counter() - begin, tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -158,7 +158,7 @@ def test_unused_and_missing_keys_are_told(run, tmp_path):
         'Not used: epoch', 'Not used: clip_pretrained.* (2 keys)', 'Not used: pretrained.model.norm.* (2 keys)',
         'Not used: pretrained.model.head.* (2 keys)', 'Not used: scratch.refinenet4.resConfUnit1.* (12 keys)',
         'Not used: scratch.output_conv.2.weight']
-    assert told[0] == 'Not used: epoch, global_step, optimizer_states, which are no weights.'
+    assert told[0] == 'Not used: epoch, global_step, optimizer_states, which are not weights.'
     assert [line.split(',')[0] for line in lines if line.startswith('MISSING')] == [
         'MISSING: pretrained.model.blocks.3.attn.qkv.bias -> backbone.layers.3.attn.attn.in_proj_bias',
         'MISSING: scratch.layer2_rn.weight -> decode_head.convs.1.conv.weight']
@@ -251,7 +251,7 @@ class TestRefused:
     def test_shapes_that_do_not_fit(self, name, shape, said, refuse, tmp_path):
         state = dict(random_state('vit_l16', EMBED_DIM), **{name: torch.zeros(shape)})
         sentence = refuse(save(tmp_path / 'official.ckpt', state))
-        assert f'1 weights do not fit the others in shape, such as {name} {said}' in sentence
+        assert f'1 weights have a wrong shape, such as {name} {said}' in sentence
 
     @pytest.mark.parametrize('zipped', [True, False])
     def test_code_in_the_file_never_runs(self, zipped, refuse, tmp_path):
