@@ -28,11 +28,11 @@ _MAX_SAME = 100  # largest number of keys with equal hashes
 class Kind(NamedTuple):
     """Object type with its conversions to plain values and back.
 
-    A file may name any type for any value, so ``restore`` must accept only values that ``plain`` can return.
+    A file may name any type for any value, so ``decode`` must accept only values that ``encode`` can return.
     """
     type: type
-    plain: Callable[[Any], Any]
-    restore: Callable[[Any], Any]
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
 
 
 def _from(kind: type, function: Callable) -> Callable:
@@ -151,7 +151,7 @@ def _named(kind: type) -> Callable:
     return lambda value: of_type(vars(torch)[of_type(value, str).removeprefix('torch.')], kind)
 
 
-# The first entry whose type matches an object is used. The values that `plain` returns may contain objects again.
+# The first entry whose type matches an object is used. The values that `encode` returns may contain objects again.
 KINDS = {
     'number': Kind(np.generic, lambda value: _array(np.asarray(value)), _from_number),
     'log': Kind(HistoryBuffer, _log, _from(dict, _from_log)),

@@ -20,7 +20,7 @@ from torch import Tensor
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, MapLocation, NumberType, Reference, StandIn, read_archive
 
-from .plain import from_plain
+from .encoding import decode_checkpoint
 
 _FOREIGN = StandIn, Reference, NumberType
 _TRUSTED = ContextVar('trusted checkpoints', default=False)
@@ -102,7 +102,7 @@ def _as_data(loader: Callable) -> Callable:
         if not _TRUSTED.get():
             return data_loader(filename, map_location)
         print_log(f'{filename} is trusted: mmengine reads it, and code in it can run.', 'current', level=30)
-        return from_plain(loader(filename, map_location))
+        return decode_checkpoint(loader(filename, map_location))
 
     load.__name__ = loader.__name__  # mmengine logs it as the backend
     return load
@@ -132,7 +132,7 @@ def _read(file: str | BinaryIO, map_location: MapLocation = None, **_) -> dict:
     if left_out:
         print_log(f'{name} holds objects that are neither tensors nor plain values. They are omitted: '
                   f'{", ".join(left_out[:5])}{", ..." * (len(left_out) > 5)}.', 'current')
-    return from_plain(content)
+    return decode_checkpoint(content)
 
 
 def _has_tensors(value: Any) -> bool:

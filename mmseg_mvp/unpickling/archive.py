@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from .limits import Budget, check_tree, of_type, short, sizes
+from .limits import Budget, check_sizes, check_tree, of_type, short
 from .tensors import Storage, storage_type, tensor_values
 from .unpickler import DataUnpickler, ForeignError, Reference, StandIn
 
@@ -53,7 +53,7 @@ class ArchiveUnpickler(DataUnpickler):
         kind, key, location, count = pid[1:5]
         dtype = storage_type(kind)
         if of_type(key, str) not in self.storages:
-            size, = sizes((count, ))
+            size, = check_sizes((count, ))
             self.storages[key] = self.storage(key, dtype, size * dtype.itemsize, of_type(location, str))
         return Storage(self.storages[key].memory, dtype)
 

@@ -47,7 +47,7 @@ class Budget:
                        if isinstance(value, (str, bytes, bytearray, list, tuple, dict, set, frozenset))))
 
 
-def keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
+def check_keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
     """Return dict keys or set entries; refuse many keys that may share a hash, since comparing them takes hours.
 
     Args:
@@ -63,7 +63,7 @@ def keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
     return values
 
 
-def key(value: Any) -> Any:
+def check_key(value: Any) -> Any:
     """Return a key; refuse keys for which a file can choose many others with the same hash."""
     if _bits(value) > _HASH_BITS:
         raise pickle.UnpicklingError('a key whose hash a file can choose')
@@ -84,7 +84,7 @@ def _bits(value: Any) -> int:
     return bits
 
 
-def sizes(numbers: Any) -> tuple[int, ...]:
+def check_sizes(numbers: Any) -> tuple[int, ...]:
     """Check the sizes or strides of a tensor or an array: at most 64 integers from 0 to 2**63 - 1."""
     if not isinstance(numbers, (tuple, list)) or len(numbers) > 64 or not all(
             type(number) is int and 0 <= number < 2 ** 63 for number in numbers):

@@ -33,7 +33,7 @@ from mmengine.utils import digit_version
 from torch import nn
 
 import mmseg_mvp  # noqa: F401
-from mmseg_mvp.checkpoints import (checkpoints_as_data, loading, read_checkpoint, read_file, to_plain,
+from mmseg_mvp.checkpoints import (checkpoints_as_data, encode_checkpoint, loading, read_checkpoint, read_file,
                                    trusted_checkpoints)
 from mmseg_mvp.errors import UserError
 
@@ -158,14 +158,14 @@ class TestBesideWeights:
     @pytest.mark.parametrize('name', FOREIGN)
     def test_objects_in_a_plain_checkpoint_of_ours(self, saved, name):
         state = weights()
-        plain, _ = to_plain(dict(state_dict=state, meta=dict(object=FOREIGN[name])))
+        plain, _ = encode_checkpoint(dict(state_dict=state, meta=dict(object=FOREIGN[name])))
         path = saved(plain)
         for way in WAYS:
             assert_weights(read(way, path), state)
 
     def test_our_objects_are_restored(self, saved):
         meta = dict(folder=Path('x'), counts=collections.Counter('aab'))
-        path = saved(to_plain(dict(state_dict=weights(), meta=meta))[0])
+        path = saved(encode_checkpoint(dict(state_dict=weights(), meta=meta))[0])
         assert read_checkpoint(path)['meta'] == meta
         with trusted_checkpoints():
             assert read_checkpoint(path)['meta'] == meta
