@@ -7,7 +7,6 @@ from fixtures.refusals import refused
 from fixtures.text_models import batch, build_segmentor, head_config
 from mmseg.registry import MODELS
 
-from mmseg_mvp.clip import check_clip, resolve_templates
 from mmseg_mvp.models.text import nearest_words
 
 NAN, INF = math.nan, math.inf
@@ -24,7 +23,6 @@ PROMPTS = [dict(LEARNED, **{key: value}) for key, values in [
     ('num_prompts', [0, -1, 1.5, '3', None, True]), ('context_length', [0, 1.5, '3', None]),
     ('std', ['a', None, NAN, INF, -1]), ('global_prompt', ['x', 3, None]), ('init', [3, [3, 4, 5, 6], ['a'], b'a'])]
     for value in values]
-TEMPLATES = [3, None, [], [3], [None], ['no place'], ['{} {}'], ['{} {x}'], ['{}{'], ['{} {0}'], 'unknown']
 
 
 @pytest.fixture(scope='module')
@@ -41,15 +39,6 @@ def test_head_built_with(tiny_rn, key, value):
 @pytest.mark.parametrize('prompts', PROMPTS)
 def test_prompts_built_with(head, prompts):
     refused(lambda: MODELS.build(dict(prompts, tower=head.classifier.tower)), 'LearnedPrompts.')
-
-
-@pytest.mark.parametrize('templates', TEMPLATES)
-def test_templates(templates):
-    refused(lambda: resolve_templates(templates), 'template')
-
-
-def test_clip_may_be_a_path(tmp_path):
-    assert check_clip(dict(model=tmp_path, weights=None)) == dict(model=str(tmp_path), weights=None)
 
 
 @pytest.mark.parametrize('features', [

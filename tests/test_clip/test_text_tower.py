@@ -8,8 +8,7 @@ import open_clip
 import pytest
 import torch
 
-from mmseg_mvp.clip import (Frozen, TextTower, encode_prompts, encode_sentences, load_clip,
-                            resolve_templates)
+from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, encode_sentences, load_clip
 from mmseg_mvp.errors import UserError
 
 NAMES = ['cat', 'traffic light', 'television receiver']
@@ -103,29 +102,6 @@ def test_a_custom_text_clip_is_understood_as_well(tiny_rn):
     assert torch.allclose(ours[0], model.encode_text(clip.tokenizer(['a cat'])), atol=1e-5)
 
 
-def test_templates():
-    maskclip = resolve_templates('maskclip')
-    assert len(maskclip) == len(set(maskclip)) == 85
-    assert sum(template.endswith('in the scene.') for template in maskclip) == 5
-    assert 'a bad photo of a {}.' in maskclip
-    assert resolve_templates(['my {}']) == ('my {}', )
-    for wrong in ('best', [], ['no place for the name']):
-        with pytest.raises(UserError):
-            resolve_templates(wrong)
-
-
-def test_frozen_hides_its_module_and_moves_a_copy():
-    linear = torch.nn.Linear(2, 2)
-    outer = torch.nn.Sequential(Frozen(linear), torch.nn.Linear(2, 1))
-    outer.train().double()
-    assert [name for name, _ in outer.named_parameters()] == ['1.weight', '1.bias'] == list(outer.state_dict())
-    assert not outer[0].module.training and not outer[0].module.weight.requires_grad
-    assert outer[0].module.weight.dtype is torch.float64 and linear.weight.dtype is torch.float32
-    x = torch.randn(1, 2, dtype=torch.float64, requires_grad=True)
-    outer(x).sum().backward()
-    assert x.grad is not None and outer[0].module.weight.grad is None
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('name, shared, image', [
     ('ViT-S-16-alt', True, True), ('MobileCLIP2-S0', False, False), ('coca_ViT-B-32', False, False),
@@ -142,12 +118,3 @@ def test_open_clips_own_architectures_are_told_apart(name, shared, image):
     else:
         with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
             clip.dense_tower()
-
-
-def test_a_deep_copy_of_a_model_shares_what_is_frozen():
-    frozen = Frozen(torch.nn.Linear(2, 2))
-    model = torch.nn.ModuleDict(dict(a=frozen, b=frozen, learned=torch.nn.Linear(2, 2)))
-    twin = copy.deepcopy(model)  # what an EMA does
-    assert twin['a'] is twin['b'] and twin['a'] is not frozen and twin['a'].module is frozen.module
-    twin.double()
-    assert twin['a'].module.weight.dtype is torch.float64 and frozen.module.weight.dtype is torch.float32
