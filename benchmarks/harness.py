@@ -39,11 +39,11 @@ def arguments(description: str | None = None) -> argparse.Namespace:
         description (str, optional): Docstring of the script.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--device', default='cpu', help='device of the variants, such as cpu or cuda')
     parser.add_argument('--dtype', default='float32', choices=('float32', 'float64', 'bfloat16', 'float16'))
     parser.add_argument('--repeats', type=int, default=5, help='timed runs of each variant, after one warm-up')
-    parser.add_argument('--threads', type=int, default=2)
-    parser.add_argument('--quick', action='store_true', help='small sizes: a smoke test, no figures')
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
+    parser.add_argument('--quick', action='store_true', help='small sizes, for a quick check without figures')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder of the CSV')
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -212,6 +212,7 @@ def _ratio(above: float | None, below: float | None) -> float | None:
 
 
 def environment(device: str) -> dict[str, str]:
+    """Return machine, versions and date."""
     return dict(machine=_machine(device), python=platform.python_version(), torch=torch.__version__,
                 mmseg=mmseg.__version__, open_clip=open_clip.__version__, date=datetime.date.today().isoformat())
 

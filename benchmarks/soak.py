@@ -83,9 +83,9 @@ def infer(inferences: int) -> tuple[list[float], int]:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--iterations', type=int, default=2000, help='of training (default: %(default)s)')
+    parser.add_argument('--iterations', type=int, default=2000, help='training iterations (default: %(default)s)')
     parser.add_argument('--inferences', type=int, default=1000, help='with changing class lists (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--threads', type=int, default=2, help='CPU threads')
     parser.add_argument('--out', type=Path, default=harness.RESULTS / 'reliability', help='folder of soak.csv')
     return parser.parse_args()
 

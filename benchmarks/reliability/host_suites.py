@@ -165,15 +165,16 @@ def versions() -> dict[str, str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('checkouts', nargs='+', type=Path, metavar='CHECKOUT')
-    parser.add_argument('--k', metavar='EXPR', help='which tests, as for pytest -k')
-    parser.add_argument('--jobs', type=int, default=1, help='processes; one keeps the order of the tests')
-    parser.add_argument('--limit', type=int, default=120, help='seconds that a test may take')
-    parser.add_argument('--repeats', type=int, default=2, help='runs of the tests that differ')
-    parser.add_argument('--module', default='mmseg_mvp', help='what to import')
+    parser.add_argument('checkouts', nargs='+', type=Path, metavar='CHECKOUT',
+                        help='folder with the sources and tests of mmengine or mmsegmentation')
+    parser.add_argument('--k', metavar='EXPR', help='expression that selects tests, as in pytest -k')
+    parser.add_argument('--jobs', type=int, default=1, help='number of processes; 1 keeps the order of the tests')
+    parser.add_argument('--limit', type=int, default=120, help='time limit of a test in seconds')
+    parser.add_argument('--repeats', type=int, default=2, help='further runs of the tests that differ')
+    parser.add_argument('--module', default='mmseg_mvp', help='module to import')
     args = parser.parse_args()
     if missing := [str(path) for path in args.checkouts if not (path / 'tests').is_dir()]:
-        parser.error(f'no folder tests in {", ".join(missing)}')
+        parser.error(f'{", ".join(missing)}: expected a folder tests; give checkouts of mmengine or mmsegmentation')
     return args
 
 

@@ -8,10 +8,8 @@ average, optimizer and schedule are compared bit for bit with those of an uninte
 import argparse
 import builtins
 import csv
-import datetime
 import json
 import os
-import platform
 import random
 import re
 import signal
@@ -24,6 +22,10 @@ from pathlib import Path
 import mmengine
 import torch
 from mmengine.hooks import Hook
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from harness import environment  # noqa: E402  (one folder up)
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / 'benchmarks' / 'results' / 'reliability'
@@ -206,19 +208,11 @@ def moments(trials: int, seconds: dict[str, float], seed: int) -> Iterator[tuple
             generator.randrange(INTERVAL, ITERATIONS, INTERVAL))
 
 
-def environment() -> dict[str, str]:
-    """Return machine and versions."""
-    info = Path('/proc/cpuinfo')
-    names = re.findall(r'model name\s*: (.*)', info.read_text()) if info.exists() else []
-    return dict(machine=names[0] if names else platform.machine(), python=platform.python_version(),
-                torch=torch.__version__, mmengine=mmengine.__version__, date=datetime.date.today().isoformat())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--trials', type=int, default=20)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/kill_trials'), help='a new folder')
+    parser.add_argument('--trials', type=int, default=20, help='number of killed runs')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the times of the kills')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/kill_trials'), help='new folder for the runs')
     parser.add_argument('--out', type=Path, default=RESULTS, help='folder of the CSV')
     args = parser.parse_args()
     args.work_dir.mkdir(parents=True)
@@ -234,7 +228,8 @@ def main() -> None:
         common = compare(folder / method, folder / str(trial))
         rows.append({'trial': trial, 'method': method, 'workers': METHODS[method][1],
                      'killed in': place if killed else 'not killed', 'at': when, 'resumed from': start,
-                     **{name: 'equal' if equal else 'DIFFER' for name, equal in common.items()}, **environment()})
+                     **{name: 'equal' if equal else 'DIFFER' for name, equal in common.items()},
+                     **environment('cpu'), 'mmengine': mmengine.__version__})
         print(*list(rows[-1].values())[:10], sep='\t', flush=True)
     args.out.mkdir(parents=True, exist_ok=True)
     with open(args.out / 'kill_trials.csv', 'w', newline='') as file:

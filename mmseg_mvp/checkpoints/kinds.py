@@ -28,11 +28,11 @@ _MAX_SAME = 100  # largest number of keys with equal hashes
 class Kind(NamedTuple):
     """Object type with its conversions to plain values and back.
 
-    A file may name any type for any value, so ``restore`` must accept only values that ``plain`` can return.
+    A file may name any type for any value, so ``decode`` must accept only values that ``encode`` can return.
     """
     type: type
-    plain: Callable[[Any], Any]
-    restore: Callable[[Any], Any]
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
 
 
 def _from(kind: type, function: Callable) -> Callable:
@@ -58,7 +58,7 @@ def _hashed(keys: list) -> list:
     """Return the keys of a dict or entries of a set; refuse many equal hashes, since comparing them takes hours."""
     counts = collections.Counter(map(hash, keys))
     if max(counts.values(), default=0) > _MAX_SAME:
-        raise ValueError('keys that share a hash')
+        raise ValueError('too many keys with equal hashes')
     return keys
 
 
@@ -80,7 +80,7 @@ def _array(value: np.ndarray) -> dict:
         return dict(shape=list(value.shape), items=list(value.flat))
     kind = dtype_to_descr(value.dtype)
     if value.dtype.hasobject or descr_to_dtype(kind) != value.dtype or isinstance(value, np.ma.MaskedArray):
-        raise ValueError('an array that is more than its bytes')
+        raise ValueError('an array that its bytes do not determine')
     order = 'F' if value.flags.fnc else 'C'
     data = bytearray(value.tobytes(order))
     data = torch.frombuffer(data, dtype=torch.uint8) if data else torch.empty(0, dtype=torch.uint8)
@@ -94,9 +94,9 @@ def _from_array(value: dict) -> np.ndarray:
     kind, data = descr_to_dtype(value['dtype']), of_type(value['bytes'], Tensor).cpu().numpy()
     size = math.prod(shape)
     if kind.hasobject or data.nbytes != size * kind.itemsize:
-        raise ValueError('an array that is not its bytes')
+        raise ValueError('an array whose size differs from that of its bytes')
     if max([size, *shape]) > max(_MAX_SIZE, data.nbytes):
-        raise ValueError('an array of too many parts without bytes')
+        raise ValueError('an array with too many elements and no bytes')
     return np.ndarray(shape, kind, data, order=value['order'])
 
 
@@ -109,7 +109,7 @@ def _objects(items: list, shape: list[int]) -> np.ndarray:
 
 def _from_number(value: dict) -> np.generic:
     if of_type(value, dict)['shape'] or 'items' in value:
-        raise ValueError('a number that is none')
+        raise ValueError('a number with the contents of an array')
     return _from_array(value)[()]
 
 
@@ -121,14 +121,14 @@ def _log(value: HistoryBuffer) -> dict:
 def _from_log(value: dict) -> HistoryBuffer:
     logs, counts = (value[name] for name in ('logs', 'counts'))
     if not (isinstance(logs, np.ndarray) and isinstance(counts, np.ndarray)):
-        raise ValueError('a log of other values than arrays')
+        raise ValueError('a log whose values are not arrays')
     return HistoryBuffer(logs, counts, of_type(value['max_length'], int))
 
 
 def _default_dict(value: collections.defaultdict) -> list:
     name = getattr(value.default_factory, '__name__', None)
     if value.default_factory is not _FACTORIES.get(name):
-        raise ValueError('a dict whose missing entries a function makes')
+        raise ValueError('a defaultdict with an unknown default_factory')
     return [name, dict(value)]
 
 
@@ -151,7 +151,7 @@ def _named(kind: type) -> Callable:
     return lambda value: of_type(vars(torch)[of_type(value, str).removeprefix('torch.')], kind)
 
 
-# The first entry whose type matches an object is used. The values that `plain` returns may contain objects again.
+# The first entry whose type matches an object is used. The values that `encode` returns may contain objects again.
 KINDS = {
     'number': Kind(np.generic, lambda value: _array(np.asarray(value)), _from_number),
     'log': Kind(HistoryBuffer, _log, _from(dict, _from_log)),

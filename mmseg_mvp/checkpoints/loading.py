@@ -21,7 +21,7 @@ from torch import Tensor
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, MapLocation, NumberType, Reference, StandIn, is_checkpoint, read_archive
 
-from .plain import from_plain
+from .encoding import decode_checkpoint
 
 _FOREIGN = StandIn, Reference, NumberType
 _TRUSTED = ContextVar('trusted checkpoints', default=False)
@@ -66,7 +66,7 @@ def read_file(path: str) -> Any:
     """
     if not _TRUSTED.get():
         return read_archive(path)
-    print_log(f'{path} is trusted: torch.load reads it, and code in it runs.', 'current', level=30)
+    print_log(f'{path} is trusted: torch.load reads it, and code in it can run.', 'current', level=30)
     return torch.load(path, 'cpu', weights_only=False)
 
 
@@ -102,8 +102,8 @@ def _as_data(loader: Callable) -> Callable:
     def load(filename: str, map_location: MapLocation = None) -> dict:
         if not _TRUSTED.get():
             return data_loader(filename, map_location)
-        print_log(f'{filename} is trusted: mmengine reads it, and code in it runs.', 'current', level=30)
-        return from_plain(loader(filename, map_location))
+        print_log(f'{filename} is trusted: mmengine reads it, and code in it can run.', 'current', level=30)
+        return decode_checkpoint(loader(filename, map_location))
 
     load.__name__ = loader.__name__  # mmengine logs it as the backend
     return load
@@ -120,20 +120,20 @@ def _read(file: str | BinaryIO, map_location: MapLocation = None, **_) -> dict:
     name = file if isinstance(file, str) else 'The checkpoint'
     if not isinstance(content, dict):
         found = str(content) if isinstance(content, _FOREIGN) else type(content).__name__
-        raise UserError(f'{name} holds a {found}, but a dict with a state_dict is expected: save the state_dict() '
-                        f'alone, or, {TRUST}.')
+        raise UserError(f'{name} holds an object of type {found}: expected a dict with a state_dict; save the '
+                        f'state_dict() alone, or, {TRUST}.')
     state = content.get('state_dict', {})
     for key, value in state.items() if isinstance(state, dict) else [('state_dict', state)]:
         if isinstance(value, _FOREIGN):
-            raise UserError(f'{key} of {name} is a {value}, but a tensor is expected: save it as one, or, {TRUST}.')
+            raise UserError(f'{key} of {name} is a {value}: expected a tensor; save it as one, or, {TRUST}.')
     content, left_out = _without_stand_ins(content)
     if left_out and not _has_tensors(content):
-        raise UserError(f'{name} holds no tensors but {", ".join(left_out[:5])}: save the state_dict() alone, or, '
-                        f'{TRUST}.')
+        raise UserError(f'{name} holds {", ".join(left_out[:5])} and no tensors: expected weights; save the '
+                        f'state_dict() alone, or, {TRUST}.')
     if left_out:
-        print_log(f'{name} holds other objects than tensors and plain values, which are left out: '
+        print_log(f'{name} holds objects that are neither tensors nor plain values. They are omitted: '
                   f'{", ".join(left_out[:5])}{", ..." * (len(left_out) > 5)}.', 'current')
-    return from_plain(content)
+    return decode_checkpoint(content)
 
 
 def _has_tensors(value: Any) -> bool:
@@ -183,8 +183,8 @@ def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation 
         try:
             torch.hub.download_url_to_file(url, path, progress=progress)
         except OSError as error:  # includes urllib's errors
-            raise UserError(f'{url} can\'t be fetched ({" ".join(str(error).split())[:100]}): check the network, or '
-                            f'fetch the file elsewhere and give its path.') from error
+            raise UserError(f'{url} can\'t be downloaded ({" ".join(str(error).split())[:100]}): check the network, or '
+                            f'download the file elsewhere and give its path.') from error
     return _read(path, map_location)
 
 

@@ -168,9 +168,10 @@ def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this 
     if (isinstance(visual, VisionTransformer) and visual.attn_pool is None and visual.pool_type == 'tok'
             and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)):
         return ViTTower(visual, variant)
-    raise UserError(f"The image tower of CLIP '{name}' ({type(visual).__name__}) can't give dense features: this works "
-                    f'for open_clip towers that pool by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or by a '
-                    f'class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14).')
+    raise UserError(f"The image tower of CLIP '{name}' is a {type(visual).__name__}, which can't give dense features: "
+                    f'expected a tower of open_clip that pools by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or '
+                    f'by a class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14); choose one '
+                    f'of these models.')
 
 
 def fold_batch_norm(tower: ResNetTower | ViTTower) -> ResNetTower | ViTTower:

@@ -102,8 +102,8 @@ def _config_file(model: str) -> Path | None:
     if not model.endswith('.json'):
         return None
     if not os.path.isfile(model):
-        raise UserError(f"The CLIP model config '{model}' does not exist: clip.model takes an open_clip name or the "
-                        f'path of a JSON file.')
+        raise UserError(f"The CLIP model config '{model}' does not exist: set clip.model to an open_clip name or "
+                        f'to the path of a JSON file.')
     return Path(model)
 
 
@@ -133,8 +133,8 @@ def _download(model: str, tag: str) -> nn.Module:
         return open_clip.create_model(model, pretrained=tag)
     except Exception as error:  # the hub client raises various exceptions
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"The weights '{tag}' of CLIP '{model}' could not be fetched ({reason}): check the network, or "
-                        f'download the file elsewhere and give its path as clip.weights.') from error
+        raise UserError(f"The weights '{tag}' of CLIP '{model}' could not be downloaded ({reason}): check the network, "
+                        f'or download the file elsewhere and set clip.weights to its path.') from error
 
 
 def _load_file(clip: nn.Module, model: str, path: str) -> None:
@@ -148,8 +148,8 @@ def _load_file(clip: nn.Module, model: str, path: str) -> None:
     except RuntimeError as error:
         found = len(state.keys() & clip.state_dict().keys())
         raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {found} of its {len(state)} tensors "
-                        f'have a name that this architecture knows, and names or shapes differ; name the model that '
-                        f'the file was saved from.') from error
+                        f'have names of this architecture, and names or shapes differ; set clip.model to the model '
+                        f'that the file was saved from.') from error
 
 
 def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
@@ -162,8 +162,8 @@ def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
     except UserError:
         raise
     except Exception as error:  # each format raises its own exceptions
-        raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or no "
-                        f'safetensors, PyTorch state dict or TorchScript archive; fetch it again.') from error
+        raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or not "
+                        f'a safetensors file, PyTorch state dict or TorchScript archive; download it again.') from error
 
 
 def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
@@ -178,8 +178,8 @@ def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
         return dict(module_tensors(content))
     if not isinstance(content, dict):
         found = content if isinstance(content, StandIn) else type(content).__name__
-        raise UserError(f"The weights file '{path}' holds a {found}, but a state dict is expected: save the "
-                        f'state_dict() alone, or, {TRUST}.')
+        raise UserError(f"The weights file '{path}' holds an object of type {found}: expected a state dict; "
+                        f'save the state_dict() alone, or, {TRUST}.')
     return content.get('state_dict', content)
 
 
@@ -196,9 +196,9 @@ def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, to
 def _check_name(model: str) -> None:
     if model not in open_clip.list_models():
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
-        raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (near it: {', '.join(near)}), "
+        raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (similar: {', '.join(near)}), "
                         f"'toy-rn', or the path of a JSON model config.")
     if open_clip.get_model_config(model)['text_cfg'].get('hf_tokenizer_name') or 'siglip' in model.lower():
-        raise UserError(f"The text tower of CLIP '{model}' has a tokenizer of its own, not CLIP's byte pair encoding: "
-                        f'prompts can be learned for open_clip models with a causal text tower, such as RN50, '
-                        f'ViT-B-16, ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
+        raise UserError(f"The text tower of CLIP '{model}' uses a tokenizer of its own: expected CLIP's byte pair "
+                        f'encoding; choose an open_clip model with a causal text tower, such as RN50, ViT-B-16 or '
+                        f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')

@@ -32,6 +32,6 @@ def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
     wrong = [template for template in templates if not isinstance(template, str) or template.count('{}') != 1
              or {*'{}'} & {*template.replace('{}', '')}]  # str.format would interpret single braces
     if wrong or not templates:
-        raise UserError(f"The templates {wrong or list(templates)} can't be used: each needs exactly one '{{}}' where "
-                        f'the class name goes, and at least one template is needed.')
+        raise UserError(f"The templates {wrong or list(templates)} can't be used: expected at least one sentence, each "
+                        f"with exactly one '{{}}' for the class name; correct them.")
     return tuple(templates)

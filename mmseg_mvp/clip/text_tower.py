@@ -47,8 +47,8 @@ class TextTower(nn.Module):
         self.model = _without_image(clip.model)
         text = getattr(clip.model, 'text', clip.model)
         if not hasattr(text, 'token_embedding'):
-            raise UserError(f"The text tower of CLIP '{clip.name}' has no table of word vectors that prompts could "
-                            f'stand beside: expected one of open_clip\'s own, not a Hugging Face text model.')
+            raise UserError(f"The text tower of CLIP '{clip.name}' has no table of word vectors, which prompts need: "
+                            f'expected a text tower of open_clip; choose a CLIP without a Hugging Face text model.')
         self.name = clip.name
         self.tokenizer = clip.tokenizer
         self.context_length = clip.tokenizer.context_length
@@ -58,8 +58,8 @@ class TextTower(nn.Module):
         reason = self._share(text)
         self.shared = reason is None
         if reason:
-            print_log(f"The text tower of CLIP '{clip.name}' {reason}: every sentence is encoded in full, which is "
-                      f'exact and many times slower than sharing the prefix.', 'current', level=30)
+            print_log(f"The text tower of CLIP '{clip.name}' {reason}, so each sentence is encoded in full. The "
+                      f'result is exact, but takes many times longer than with a shared prefix.', 'current', level=30)
 
     @torch.no_grad()
     def _share(self, text: nn.Module) -> str | None:
@@ -72,8 +72,8 @@ class TextTower(nn.Module):
         contexts = self.word_vectors.new_zeros(1, 0, self.width)
         theirs = encode_in_full(self, contexts, sentence)
         if not torch.isfinite(theirs).all():
-            raise UserError(f"The text tower of CLIP '{self.name}' gives no finite numbers, so its weights are "
-                            f'damaged: take an intact file (model.clip.weights).')
+            raise UserError(f"The text tower of CLIP '{self.name}' gives values that are not finite, so its weights "
+                            f'are damaged: set model.clip.weights to an intact file.')
         self.embed_dim = theirs.shape[-1]
         blocks = getattr(getattr(text, 'transformer', None), 'resblocks', [None])
         if any(type(block) is not ResidualAttentionBlock for block in blocks):
@@ -104,7 +104,7 @@ class TextTower(nn.Module):
         if len(ids) > room:
             shown = sentence if len(sentence) < 60 else f'{sentence[:60]}...'
             raise UserError(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
-                            f"'{self.name}' has room for {room} ({self.context_length} less start, end and {taken} "
+                            f"'{self.name}' has room for {room} ({self.context_length} minus start, end and {taken} "
                             f'learned context vectors): use a shorter name or fewer context vectors.')
         self._check_known(ids)
         return ids
@@ -114,7 +114,7 @@ class TextTower(nn.Module):
         unknown = [token for token in ids if token in self._without_vector]
         if unknown:
             raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
-                            f'knows the words of the captions that it was trained on; use those, or another CLIP.')
+                            f'knows the words of the captions that it was trained on; use such words or another CLIP.')
 
     def words(self) -> dict[int, str]:
         """Map each regular token with a word vector to its spelling; a final ``-`` marks an incomplete word."""

@@ -7,7 +7,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 from mmseg.registry import HOOKS
 
-from mmseg_mvp.checkpoints import from_plain, same_data, to_plain
+from mmseg_mvp.checkpoints import decode_checkpoint, encode_checkpoint, same_data
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.files import atomic_write
 
@@ -64,7 +64,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Convert objects to plain data; warn once about unsupported objects."""
-        plain, lost = to_plain(checkpoint)
+        plain, lost = encode_checkpoint(checkpoint)
         checkpoint.clear()
         checkpoint.update(plain)
         if new := set(lost) - self._told:
@@ -78,7 +78,7 @@ class AtomicCheckpointHook(CheckpointHook):
         mmengine compares pickles of the metainfo and warns of another data set if they differ. Pickles of equal values
         can differ (order of a set), so equal metainfo is replaced by the metainfo of the data set.
         """
-        restored = from_plain(checkpoint)
+        restored = decode_checkpoint(checkpoint)
         if restored is not checkpoint:
             checkpoint.clear()
             checkpoint.update(restored)

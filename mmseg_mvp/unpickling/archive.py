@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
-from .limits import Budget, check_tree, of_type, short, sizes
+from .limits import Budget, check_sizes, check_tree, of_type, short
 from .tensors import Storage, storage_type, tensor_values
 from .unpickler import DataUnpickler, ForeignError, Reference, StandIn
 
@@ -53,7 +53,7 @@ class ArchiveUnpickler(DataUnpickler):
         kind, key, location, count = pid[1:5]
         dtype = storage_type(kind)
         if of_type(key, str) not in self.storages:
-            size, = sizes((count, ))
+            size, = check_sizes((count, ))
             self.storages[key] = self.storage(key, dtype, size * dtype.itemsize, of_type(location, str))
         return Storage(self.storages[key].memory, dtype)
 
@@ -93,7 +93,7 @@ def read_archive(file: str | BinaryIO, map_location: MapLocation = 'cpu') -> Any
                         f'fetch it from its publisher, or, {TRUST}.') from error
     except Exception as error:  # a damaged file can raise many types of errors
         raise UserError(f'{path} can\'t be read ({type(error).__name__}: {short(str(error))}): it is truncated or was '
-                        f'not written by torch.save; copy or fetch it again.') from error
+                        f'not written by torch.save; copy or download it again.') from error
 
 
 def is_checkpoint(path: str) -> bool:
@@ -115,9 +115,9 @@ def _read_zip(file: BinaryIO, budget: Budget, place: Callable) -> Any:
         records = {info.filename: info for info in archive.infolist()}
         name = next((name for name in records if name.endswith('/data.pkl')), None)
         if name is None or len(records) < len(archive.infolist()):
-            raise zipfile.BadZipFile('no data.pkl in it, or a name twice')
+            raise zipfile.BadZipFile('no data.pkl in the archive, or two records of one name')
         if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in records.values()):
-            raise zipfile.BadZipFile('packed by another method than deflate')
+            raise zipfile.BadZipFile('a compression other than deflate')
         folder = os.path.dirname(name)
 
         def record(name: str) -> bytes:
@@ -140,11 +140,11 @@ def _read_zip(file: BinaryIO, budget: Budget, place: Callable) -> Any:
 def _read_old(file: BinaryIO, size: int, place: Callable) -> Any:
     """Read a file written before torch 1.6: several pickles, then the length and the bytes of each storage."""
     if not size:
-        raise EOFError('it is empty')
+        raise EOFError('the file is empty')
     # If asked for more bytes than the file has, both return the rest and allocate no more.
     data = file if isinstance(file, io.BytesIO) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     if DataUnpickler(data, Budget(0), {}).load() != _MAGIC:
-        raise ValueError('neither an archive nor a file of torch before 1.6')
+        raise ValueError('neither a zip archive nor a file of torch before 1.6')
     DataUnpickler(data, Budget(0), {}).load()  # version of the format
     order = 'little' if DataUnpickler(data, Budget(0), {}).load().get('little_endian', True) else 'big'
     start = data.tell()
@@ -168,7 +168,7 @@ def _old_storages(data: BinaryIO, size: int, order: str, place: Callable) -> dic
     for key in of_type(DataUnpickler(data, Budget(size), {}).load(), list):
         dtype, length, location = found.pop(of_type(key, str))
         if int.from_bytes(data.read(8), order) * dtype.itemsize != length:
-            raise pickle.UnpicklingError(f'storage {key} has two lengths')
+            raise pickle.UnpicklingError(f'storage {key} has two different lengths')
         content = data.read(length)
         if len(content) != length:
             raise EOFError(f'storage {key} is cut off')
@@ -181,7 +181,7 @@ def _old_storages(data: BinaryIO, size: int, order: str, place: Callable) -> dic
 def _storage(content: bytes, dtype: torch.dtype, order: str, place: Callable, location: str) -> Storage:
     """Create a storage from bytes in a byte order, on the device that ``place`` selects for a location."""
     if order not in ('little', 'big'):
-        raise ValueError(f'the byte order {short(order)}')
+        raise ValueError(f'unknown byte order {short(order)}')
     if not content:
         return Storage(place(torch.UntypedStorage(0), location), dtype)
     memory = torch.frombuffer(bytearray(content), dtype=torch.uint8)
@@ -210,7 +210,7 @@ def _to(memory: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
     try:
         return torch.serialization.default_restore_location(memory, location)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f'The tensors of a checkpoint can\'t be put on \'{short(location)}\' '
+        raise UserError(f'The tensors of a checkpoint can\'t be moved to \'{short(location)}\' '
                         f'({short(str(error))}): set map_location to \'cpu\'.') from error
 
 
@@ -232,7 +232,7 @@ def module_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
         for name, value in (module.state if isinstance(module.state, dict) else {}).items():
             name, count = prefix + of_type(name, str), count + 1
             if count > _MAX_ATTRIBUTES or len(name) > _MAX_NAME:
-                raise pickle.UnpicklingError('modules that hold each other')
+                raise pickle.UnpicklingError('modules that contain each other')
             if isinstance(value, Tensor):
                 yield name, value
             elif isinstance(value, StandIn):

@@ -37,7 +37,7 @@ class Budget:
         """
         self.left -= size
         if self.left < 0:
-            raise pickle.UnpicklingError('its contents take more memory than a file of this size should')
+            raise pickle.UnpicklingError('its contents need too much memory for a file of this size')
 
     def copy(self, values: Collection[Any]) -> None:
         """Subtract an upper bound of the memory for a copy of a container and of its direct entries."""
@@ -47,7 +47,7 @@ class Budget:
                        if isinstance(value, (str, bytes, bytearray, list, tuple, dict, set, frozenset))))
 
 
-def keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
+def check_keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
     """Return dict keys or set entries; refuse many keys that may share a hash, since comparing them takes hours.
 
     Args:
@@ -59,14 +59,14 @@ def keys(values: Collection[Any], others: int = 0) -> Collection[Any]:
     """
     loose = sum(_bits(value) > _HASH_BITS for value in values)
     if loose and loose + others > _MAX_LOOSE:
-        raise pickle.UnpicklingError('keys that are not names')
+        raise pickle.UnpicklingError('too many keys that may have equal hashes')
     return values
 
 
-def key(value: Any) -> Any:
+def check_key(value: Any) -> Any:
     """Return a key; refuse keys for which a file can choose many others with the same hash."""
     if _bits(value) > _HASH_BITS:
-        raise pickle.UnpicklingError('a key that is not a name')
+        raise pickle.UnpicklingError('a key whose hash a file can choose')
     return value
 
 
@@ -79,16 +79,16 @@ def _bits(value: Any) -> int:
         bits += max(8, part.bit_length()) if isinstance(part, int) else next(
             (number for kind, number in _BITS.items() if isinstance(part, kind)), 8)
         if len(parts) + len(inner) > _MAX_PARTS or length > _MAX_TEXT or bits > _MAX_BITS:
-            raise pickle.UnpicklingError('a key that is not a name')
+            raise pickle.UnpicklingError('a key that is too large')
         parts += inner
     return bits
 
 
-def sizes(numbers: Any) -> tuple[int, ...]:
+def check_sizes(numbers: Any) -> tuple[int, ...]:
     """Check the sizes or strides of a tensor or an array: at most 64 integers from 0 to 2**63 - 1."""
     if not isinstance(numbers, (tuple, list)) or len(numbers) > 64 or not all(
             type(number) is int and 0 <= number < 2 ** 63 for number in numbers):
-        raise pickle.UnpicklingError('sizes that are none')
+        raise pickle.UnpicklingError('sizes that are not integers from 0 to 2**63 - 1')
     return tuple(numbers)
 
 
@@ -113,11 +113,11 @@ def check_tree(value: Any, size: int) -> None:
             measured[id(part)] = 1 + sum(counts), 1 + max(depths)
         count, below = measured.get(id(part), (1, MAX_DEPTH))
         if depth + below > MAX_DEPTH:
-            raise pickle.UnpicklingError(f'containers are nested more than {MAX_DEPTH} deep')
+            raise pickle.UnpicklingError(f'containers that are nested more than {MAX_DEPTH} levels deep')
         return count, below
 
     if measure(value, 0)[0] > MAX_GROWTH * (size + 1000):
-        raise pickle.UnpicklingError('shared objects would fill the memory if they were written out')
+        raise pickle.UnpicklingError('shared objects whose copies would fill the memory')
 
 
 def children_of(part: Any) -> Iterable[Any]:

@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
-from .limits import Budget, of_type, sizes
+from .limits import Budget, check_sizes, of_type
 from .unpickler import Reference, StandIn
 from .values import PLAIN_VALUES
 
@@ -72,7 +72,7 @@ class Rebuild:
         return value.requires_grad_(True) if grad is True else value
 
     def _placed(self, empty: Tensor, storage: Storage, offset: int, size: tuple, stride: tuple) -> Tensor:
-        size, stride, (offset, ) = sizes(size), sizes(stride), sizes((offset, ))
+        size, stride, (offset, ) = check_sizes(size), check_sizes(stride), check_sizes((offset, ))
         number, width = math.prod(size), empty.element_size()
         last = offset + sum((one - 1) * step for one, step in zip(size, stride, strict=True)) if number else offset - 1
         if (last + 1) * width > storage.memory.nbytes():
@@ -88,7 +88,7 @@ class Rebuild:
             empty = torch._empty_affine_quantized([0], scale=scale, zero_point=zero, **about)
         else:
             scales, zeros, axis = settings
-            shape = [0] * len(sizes(size))
+            shape = [0] * len(check_sizes(size))
             shape[axis] = size[of_type(axis, int)]
             if [shape[axis]] != list(of_type(scales, Tensor).shape):
                 raise pickle.UnpicklingError('a quantized tensor with the scales of another')
@@ -103,13 +103,13 @@ class Rebuild:
         self.budget.spend(4 * sum(part.numel() * part.element_size() for part in tensors))  # the checks make copies
         if layout is torch.sparse_coo:
             size, *coalesced = data[2:]
-            value = torch.sparse_coo_tensor(*tensors, sizes(size), check_invariants=True)
+            value = torch.sparse_coo_tensor(*tensors, check_sizes(size), check_invariants=True)
             return value.coalesce() if coalesced == [True] else value
-        return torch.sparse_compressed_tensor(*tensors, sizes(data[3]), layout=layout, check_invariants=True)
+        return torch.sparse_compressed_tensor(*tensors, check_sizes(data[3]), layout=layout, check_invariants=True)
 
     def meta(self, dtype: torch.dtype, size: tuple, stride: tuple, grad: bool = False) -> Tensor:
-        self.budget.spend(math.prod(sizes(size)) * of_type(dtype, torch.dtype).itemsize)
-        return torch.empty_strided(size, sizes(stride), dtype=dtype, device='meta')
+        self.budget.spend(math.prod(check_sizes(size)) * of_type(dtype, torch.dtype).itemsize)
+        return torch.empty_strided(size, check_sizes(stride), dtype=dtype, device='meta')
 
     def typed(self, function: Reference, kind: Reference, args: tuple, *_) -> Tensor:
         """Build a tensor that has a subclass or attributes; both are omitted."""
@@ -146,7 +146,7 @@ def _fill(log: HistoryBuffer, state: dict) -> None:
 
 
 def _size(numbers: tuple = ()) -> torch.Size:
-    return torch.Size(sizes(numbers))
+    return torch.Size(check_sizes(numbers))
 
 
 def _device(kind: str, *index: int) -> torch.device:

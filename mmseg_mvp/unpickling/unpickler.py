@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from .limits import Budget, check_tree, key, keys, of_type, short
+from .limits import Budget, check_key, check_keys, check_tree, of_type, short
 
 MAX_RECURSIVE = 10 ** 4
 _MAX_NAME = 1000  # characters
@@ -85,7 +85,7 @@ class DataUnpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if len(module) + len(name) > _MAX_NAME:
-            raise pickle.UnpicklingError('a name of too many letters')
+            raise pickle.UnpicklingError('a name that is too long')
         value = self.values.get((module, name))
         return Reference(module, name) if value is None or callable(value) else value
 
@@ -106,7 +106,7 @@ class DataUnpickler(pickle._Unpickler):
         """Limit the number of deques and defaultdicts: Python frees them by recursion, so a long chain can crash."""
         self.recursive += type(value) in (deque, defaultdict)
         if self.recursive > MAX_RECURSIVE:
-            raise pickle.UnpicklingError(f'more than {MAX_RECURSIVE} containers of a rare kind')
+            raise pickle.UnpicklingError(f'more than {MAX_RECURSIVE} deques and defaultdicts')
         return value
 
     def load_reduce(self) -> None:
@@ -138,7 +138,7 @@ class DataUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError(f'a state for a {type(value).__name__}')
 
     def load_put(self) -> None:
-        self.memo[key(int(self.readline()[:-1]))] = self.stack[-1]
+        self.memo[check_key(int(self.readline()[:-1]))] = self.stack[-1]
 
     def load_bytearray8(self) -> None:
         self.append(bytearray(self.read(int.from_bytes(self.read(8), 'little'))))
@@ -166,7 +166,7 @@ class DataUnpickler(pickle._Unpickler):
 
     def _set(self, names: list, values: list) -> None:
         target = _entries(self.stack[-1], dict, OrderedDict, Counter, defaultdict)
-        pairs = zip(keys(names, len(target)), values, strict=True)
+        pairs = zip(check_keys(names, len(target)), values, strict=True)
         if type(target) is list:
             return target.extend(pairs)
         for name, value in pairs:  # Counter.update() would add the counts
@@ -175,10 +175,10 @@ class DataUnpickler(pickle._Unpickler):
     def load_additems(self) -> None:
         entries = self.pop_mark()
         target = _entries(self.stack[-1], set)
-        target.extend(entries) if type(target) is list else target.update(keys(entries, len(target)))
+        target.extend(entries) if type(target) is list else target.update(check_keys(entries, len(target)))
 
     def load_frozenset(self) -> None:
-        self.append(frozenset(keys(self.pop_mark())))
+        self.append(frozenset(check_keys(self.pop_mark())))
 
     dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if bytes([code]) not in _REMOVED}
     dispatch.update({

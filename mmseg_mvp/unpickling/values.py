@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .limits import keys, of_type, short, sizes
+from .limits import check_keys, check_sizes, of_type, short
 from .unpickler import ForeignError, StandIn
 
 _MAX_RANGE = 2 ** 20
@@ -38,7 +38,7 @@ class NumberType(StandIn):
         order, base, names, fields, size = (*of_type(state, tuple)[1:6], *[None] * 5)[:5]
         if base is not None:
             parts = [of_type(base, tuple)[0]]
-            dtype = np.dtype((of_type(parts[0], NumberType).dtype, sizes(base[1])))
+            dtype = np.dtype((of_type(parts[0], NumberType).dtype, check_sizes(base[1])))
         elif names is not None:
             fields = [of_type(of_type(fields, dict)[of_type(name, str)], tuple) for name in of_type(names, tuple)]
             parts = [of_type(field[0], NumberType) for field in fields]
@@ -48,7 +48,7 @@ class NumberType(StandIn):
             parts, dtype = [], _dtype(*self.args, *state[8:9]).newbyteorder(order if order in ('<', '>') else '=')
         self.dtype, self.count = dtype, 1 + sum(part.count for part in parts)
         if self.count > _MAX_FIELDS:
-            raise pickle.UnpicklingError('a type of too many fields')
+            raise pickle.UnpicklingError('a NumPy type with too many fields')
 
 
 def _dtype(code: str, extra: tuple | None = None) -> np.dtype:
@@ -57,7 +57,7 @@ def _dtype(code: str, extra: tuple | None = None) -> np.dtype:
         unit, step, *_ = of_type(of_type(extra, tuple)[1], tuple)
         code = f'{code}[{of_type(step, int)}{unit if type(unit) is str else of_type(unit, bytes).decode()}]'
     if not _CODE.fullmatch(code):
-        raise pickle.UnpicklingError(f'the NumPy type {short(code)}')
+        raise pickle.UnpicklingError(f'unknown NumPy type {short(code)}')
     return np.dtype(code)
 
 
@@ -71,10 +71,10 @@ def _fill(array: np.ndarray, state: tuple) -> None:
     dtype, held = of_type(number, NumberType).dtype, len(of_type(data, bytes, bytearray, list))
     if dtype.hasobject and (dtype != np.dtype('O') or type(data) is not list):  # NumPy would use raw bytes as addresses
         raise ForeignError(f'it asks for arrays of {short(str(dtype))}')
-    if math.prod(sizes(shape)) > held or max(shape, default=0) > max(held, _MAX_RANGE):
+    if math.prod(check_sizes(shape)) > held or max(shape, default=0) > max(held, _MAX_RANGE):
         raise pickle.UnpicklingError('an array that is larger than its bytes')
     if array.dtype != _UNFILLED or dtype.hasobject and any(map(_recursive, data)):
-        raise pickle.UnpicklingError('an array in an array, or one that is filled twice')
+        raise pickle.UnpicklingError('an array in an array, or an array that is filled twice')
     array.__setstate__((version, shape, dtype, fortran is True, data if type(data) is list else bytes(data)))
 
 
@@ -89,7 +89,7 @@ def _array_of(data: bytes, number: NumberType, shape: tuple, order: str, axes: t
     """Make an array from the form of pickle protocol 5."""
     array = _array()
     _fill(array, (1, shape, number, of_type(order, str) == 'F', data))
-    return array if axes is None else array.transpose(sizes(axes))
+    return array if axes is None else array.transpose(check_sizes(axes))
 
 
 def _number(number: NumberType, data: bytes) -> np.generic:
@@ -102,7 +102,7 @@ def _number(number: NumberType, data: bytes) -> np.generic:
 
 def _ordered(pairs: list = (), *_) -> OrderedDict:
     pairs = [of_type(pair, list, tuple) for pair in of_type(pairs, list, tuple)]
-    keys([name for name, _ in pairs])
+    check_keys([name for name, _ in pairs])
     return OrderedDict(pairs)
 
 
@@ -127,7 +127,7 @@ def _default_dict(*_) -> defaultdict:
 def _collection(kind: type) -> Callable:
     def collection(entries: Any = (), *_) -> Any:
         entries = of_type(entries, list, tuple, set, frozenset)
-        return kind(keys(entries) if kind in (set, frozenset) else entries)
+        return kind(check_keys(entries) if kind in (set, frozenset) else entries)
     return collection
 
 

@@ -36,4 +36,4 @@ def test_what_notices_an_import_is_named(tmp_path, module, code, told):
 
 def test_a_folder_without_tests_is_told(tmp_path):
     ran = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
-    assert ran.returncode == 2 and 'no folder tests' in ran.stderr
+    assert ran.returncode == 2 and 'expected a folder tests' in ran.stderr

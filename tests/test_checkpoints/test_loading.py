@@ -36,10 +36,10 @@ import mmseg_mvp  # noqa: F401
 from mmseg_mvp import app
 from mmseg_mvp.checkpoints import (
     checkpoints_as_data,
+    encode_checkpoint,
     loading,
     read_checkpoint,
     read_file,
-    to_plain,
     trusted_checkpoints,
 )
 from mmseg_mvp.errors import UserError
@@ -165,14 +165,14 @@ class TestBesideWeights:
     @pytest.mark.parametrize('name', FOREIGN)
     def test_objects_in_a_plain_checkpoint_of_ours(self, saved, name):
         state = weights()
-        plain, _ = to_plain(dict(state_dict=state, meta=dict(object=FOREIGN[name])))
+        plain, _ = encode_checkpoint(dict(state_dict=state, meta=dict(object=FOREIGN[name])))
         path = saved(plain)
         for way in WAYS:
             assert_weights(read(way, path), state)
 
     def test_our_objects_are_restored(self, saved):
         meta = dict(folder=Path('x'), counts=collections.Counter('aab'))
-        path = saved(to_plain(dict(state_dict=weights(), meta=meta))[0])
+        path = saved(encode_checkpoint(dict(state_dict=weights(), meta=meta))[0])
         assert read_checkpoint(path)['meta'] == meta
         with trusted_checkpoints():
             assert read_checkpoint(path)['meta'] == meta
@@ -209,7 +209,7 @@ class TestBesideWeights:
                              i=frozenset(), j=[[], [(None, )]], k={7: {8}})
         assert found['h'].maxlen == 6
         text, = logged
-        assert f'{path} holds other objects than tensors and plain values, which are left out: a (' in text
+        assert f'{path} holds objects that are neither tensors nor plain values. They are omitted: a (' in text
         assert 'Unknown), b.1 (' in text and text.endswith(', ....')
 
     def test_logs_of_mmengine(self, saved):
@@ -238,16 +238,17 @@ class TestPayloads:
 
 
 @pytest.mark.parametrize('content, said', [
-    (nn.Linear(2, 3), 'holds a torch.nn.modules.linear.Linear, but a dict'),
-    (Unknown(), r'holds a \S*Unknown, but a dict'),
-    (Unknown, r'holds a \S*Unknown, but a dict'),
-    ([torch.ones(1)], 'holds a list, but a dict'), (torch.ones(2), 'holds a Tensor, but a dict'),
-    (None, 'holds a NoneType'),
-    (dict(state_dict=nn.Linear(2, 3)), 'state_dict of .*a.pth is a torch.nn.modules.linear.Linear, but a tensor'),
+    (nn.Linear(2, 3), 'holds an object of type torch.nn.modules.linear.Linear: expected a dict'),
+    (Unknown(), r'holds an object of type \S*Unknown: expected a dict'),
+    (Unknown, r'holds an object of type \S*Unknown: expected a dict'),
+    ([torch.ones(1)], 'holds an object of type list: expected a dict'),
+    (torch.ones(2), 'holds an object of type Tensor: expected a dict'),
+    (None, 'holds an object of type NoneType'),
+    (dict(state_dict=nn.Linear(2, 3)), 'state_dict of .*a.pth is a torch.nn.modules.linear.Linear: expected a tensor'),
     (dict(state_dict=dict(weight=nn.Linear(2, 3), bias=torch.ones(3))),
      'weight of .*a.pth is a torch.nn.modules.linear.Linear'),
-    (dict(state_dict=dict(weight=Unknown())), r'weight of .*a.pth is a \S*Unknown, but a tensor'),
-    (dict(model=nn.Linear(2, 3), epoch=3), r'holds no tensors but model \(torch.nn.modules.linear.Linear\)')])
+    (dict(state_dict=dict(weight=Unknown())), r'weight of .*a.pth is a \S*Unknown: expected a tensor'),
+    (dict(model=nn.Linear(2, 3), epoch=3), r'holds model \(torch.nn.modules.linear.Linear\) and no tensors')])
 def test_what_holds_no_weights(saved, content, said):
     path = saved(content)
     for way in WAYS:
@@ -265,7 +266,7 @@ class TestTrusted:
         with trusted_checkpoints():
             found = read_checkpoint(path)
         assert isinstance(found['module'], nn.Linear) and found['options'] == Namespace(a=1)
-        assert logged == [f'{path} is trusted: mmengine reads it, and code in it runs.']
+        assert logged == [f'{path} is trusted: mmengine reads it, and code in it can run.']
         assert 'module' not in read_checkpoint(path)
 
     def test_a_module_on_top(self, saved):
@@ -363,7 +364,7 @@ class TestWhereFrom:
         with trusted_checkpoints():
             found = read_checkpoint(address)
         assert address.startswith('mmcls') or found['options'] == options
-        assert logged[0] == f'{address} is trusted: mmengine reads it, and code in it runs.'
+        assert logged[0] == f'{address} is trusted: mmengine reads it, and code in it can run.'
 
     @pytest.mark.parametrize('load', [read_checkpoint, CheckpointLoader.load_checkpoint])
     def test_a_missing_file_is_mmengines(self, tmp_path, load):
@@ -402,10 +403,10 @@ class TestWhereFrom:
         assert (tmp_path / 'hub' / 'checkpoints' / 'a.pth').is_file()
 
     def test_what_can_not_be_fetched(self, server, tmp_path):
-        with pytest.raises(UserError, match=r"/b.pth can't be fetched \(HTTP Error 404: Not Found\): check") as error:
+        with pytest.raises(UserError, match=r"/b.pth can't be downloaded \(HTTP Error 404: Not Found\)") as error:
             read_checkpoint(f'{server}/b.pth')
         assert '\n' not in str(error.value) and not list((tmp_path / 'hub').rglob('*.pth'))
-        with pytest.raises(UserError, match="can't be fetched"):
+        with pytest.raises(UserError, match="can't be downloaded"):
             read_checkpoint('http://127.0.0.1:9/b.pth')
 
 

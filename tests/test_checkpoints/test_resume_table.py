@@ -587,7 +587,7 @@ class TestCheckpointsOfMmengine:
         """Objects that the reader takes for no data are left out, so that mmengine finds another data set."""
         metainfo[name] = OBJECTS[name]
         log = says(self.check(tmp_path, log_level='INFO'))
-        assert 'dataset metainfo from the resumed' not in log or f'left out: meta.dataset_meta.{name}' in log or (
+        assert 'dataset metainfo from the resumed' not in log or f'omitted: meta.dataset_meta.{name}' in log or (
             name == 'by_name')
 
     @pytest.mark.slow

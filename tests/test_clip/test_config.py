@@ -1,6 +1,24 @@
-"""The clip entry of a config."""
+"""The entry ``clip`` of a config."""
+import re
+
+import pytest
+
 from mmseg_mvp.clip import check_clip
+from mmseg_mvp.errors import UserError
 
 
-def test_clip_may_be_a_path(tmp_path):
+@pytest.mark.parametrize('clip', [None, {}, 'RN50', dict(weights='openai'), dict(model='RN50', size=1)])
+def test_an_entry_with_missing_or_unknown_keys(clip):
+    with pytest.raises(UserError, match=f'entry clip of the config is {re.escape(repr(clip))}: expected dict.model='):
+        check_clip(clip)
+
+
+@pytest.mark.parametrize('key, clip', [('model', dict(model=3)), ('model', dict(model=None)), ('model', dict(model=[])),
+                                       ('weights', dict(model='RN50', weights=3))])
+def test_values_that_are_not_text(key, clip):
+    with pytest.raises(UserError, match=rf'clip\.{key} is .*: expected text'):
+        check_clip(clip)
+
+
+def test_paths_become_text(tmp_path):
     assert check_clip(dict(model=tmp_path, weights=None)) == dict(model=str(tmp_path), weights=None)

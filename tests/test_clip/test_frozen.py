@@ -1,11 +1,10 @@
-"""Frozen: a module that no optimizer, checkpoint or mode sees."""
+"""Frozen modules: excluded from training and checkpoints, moved with their parent, shared by copies."""
 import copy
 
 import torch
 
-from mmseg_mvp.clip import (
-    Frozen,
-)
+from mmseg_mvp.clip import Frozen
+from mmseg_mvp.clip.frozen import unwrap
 
 
 def test_frozen_hides_its_module_and_moves_a_copy():
@@ -27,3 +26,8 @@ def test_a_deep_copy_of_a_model_shares_what_is_frozen():
     assert twin['a'] is twin['b'] and twin['a'] is not frozen and twin['a'].module is frozen.module
     twin.double()
     assert twin['a'].module.weight.dtype is torch.float64 and frozen.module.weight.dtype is torch.float32
+
+
+def test_unwrap_returns_the_held_module_or_the_module_itself():
+    linear = torch.nn.Linear(2, 2)
+    assert unwrap(Frozen(linear)) is linear and unwrap(linear) is linear

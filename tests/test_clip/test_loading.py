@@ -137,7 +137,7 @@ class TestBadInput:
 
     def test_a_pickled_module_is_no_state_dict(self, tmp_path, tiny_rn, other):
         torch.save(other, tmp_path / 'whole.pt')
-        with pytest.raises(UserError, match='whole.pt.* holds a open_clip.model.CLIP.*--trust-checkpoint'):
+        with pytest.raises(UserError, match='whole.pt.* object of type open_clip.model.CLIP.*--trust-checkpoint'):
             load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
         with trusted_checkpoints():
             read = load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
@@ -154,7 +154,7 @@ class TestBadInput:
             raise RuntimeError('Failed to download')
 
         monkeypatch.setattr(open_clip, 'create_model', unreachable)
-        with pytest.raises(UserError, match="'openai'.*could not be fetched.*clip.weights"):
+        with pytest.raises(UserError, match="'openai'.*could not be downloaded.*clip.weights"):
             load_clip('RN50-quickgelu', 'openai')
 
     def test_tokenizer_of_its_own_is_refused(self):

@@ -1,11 +1,11 @@
-"""Sentence templates."""
+"""Template sets for class names, and templates that can't be used."""
 import pytest
 from fixtures.refusals import refused
 
-from mmseg_mvp.clip import (
-    resolve_templates,
-)
+from mmseg_mvp.clip import resolve_templates
 from mmseg_mvp.errors import UserError
+
+TEMPLATES = [3, None, [], [3], [None], ['no place'], ['{} {}'], ['{} {x}'], ['{}{'], ['{} {0}'], 'unknown']
 
 
 def test_templates():
@@ -19,9 +19,6 @@ def test_templates():
             resolve_templates(wrong)
 
 
-TEMPLATES = [3, None, [], [3], [None], ['no place'], ['{} {}'], ['{} {x}'], ['{}{'], ['{} {0}'], 'unknown']
-
-
 @pytest.mark.parametrize('templates', TEMPLATES)
-def test_refused_templates(templates):
+def test_wrong_templates(templates):
     refused(lambda: resolve_templates(templates), 'template')

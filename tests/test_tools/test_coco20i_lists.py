@@ -56,5 +56,5 @@ def test_nothing_is_overwritten(tmp_path, run):
 
 
 def test_a_folder_without_lists(tmp_path, run):
-    with pytest.raises(UserError, match='has no list: give the folder with trn/fold0.pkl'):
+    with pytest.raises(UserError, match='contains no .pkl file: expected lists such as trn/fold0.pkl'):
         run(tmp_path)

@@ -253,7 +253,7 @@ class TestRefused:
     def test_shapes_that_do_not_fit(self, name, shape, said, refuse, tmp_path):
         state = dict(random_state('vit_l16', EMBED_DIM), **{name: torch.zeros(shape)})
         sentence = refuse(save(tmp_path / 'official.ckpt', state))
-        assert f'1 weights do not fit the others in shape, such as {name} {said}' in sentence
+        assert f'1 weights have a wrong shape, such as {name} {said}' in sentence
 
     @pytest.mark.parametrize('zipped', [True, False])
     def test_code_in_the_file_never_runs(self, zipped, refuse, tmp_path):

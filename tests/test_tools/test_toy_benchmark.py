@@ -47,4 +47,4 @@ def test_demo_refuses_a_folder_that_holds_something(tmp_path, monkeypatch, capsy
     monkeypatch.setattr('sys.argv', ['demo.py', '--work-dir', str(tmp_path)])
     with pytest.raises(SystemExit):
         load_tool('toy/demo.py').main()
-    assert 'is not an empty folder: name a new one' in capsys.readouterr().err
+    assert 'is not an empty folder: name a new folder' in capsys.readouterr().err

@@ -78,6 +78,6 @@ def test_a_short_run_writes_weights_that_fit(tmp_path):
     run = subprocess.run([sys.executable, str(SCRIPT), '--out', str(out), '--steps', '3', '--dense-from', '1',
                           '--batch-size', '8', '--pictures', '16', '--threads', '1'], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert 'step 3/3' in run.stdout and 'to go' in run.stdout
+    assert 'step 3/3' in run.stdout and 'min left' in run.stdout
     model = build_from_config(SHIPPED / 'toy-rn.json')
     model.load_state_dict(expand_token_table(model, load_file(out)), strict=True)

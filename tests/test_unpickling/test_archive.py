@@ -131,8 +131,8 @@ class TestContents:
         read = read_archive(str(tmp_path / 'a.pth'), place)
         assert read.device.type == device and (device == 'meta' or read.tolist() == [0, 1, 2])
 
-    @pytest.mark.parametrize('place, said', [(3, 'map_location is 3'), ('cuda:99', "can't be put on 'cuda:99'"),
-                                             ('nowhere', "can't be put on 'nowhere'")])
+    @pytest.mark.parametrize('place, said', [(3, 'map_location is 3'), ('cuda:99', "can't be moved to 'cuda:99'"),
+                                             ('nowhere', "can't be moved to 'nowhere'")])
     def test_a_map_location_that_can_not_be_used(self, tmp_path, place, said):
         torch.save(torch.arange(3), tmp_path / 'a.pth')
         with pytest.raises(UserError, match=said):

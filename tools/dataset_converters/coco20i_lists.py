@@ -35,10 +35,10 @@ def find_lists(folder: Path) -> dict[Path, Path]:
     """
     jobs = {path: path.with_suffix('.json') for path in sorted(folder.rglob('*.pkl'))}
     if not jobs:
-        raise UserError(f'{folder} has no list: give the folder with trn/fold0.pkl and val/fold0.pkl, which is '
-                        f'data/splits/coco of the public HSNet code')
+        raise UserError(f'{folder} contains no .pkl file: expected lists such as trn/fold0.pkl and val/fold0.pkl; '
+                        f'give the folder data/splits/coco of the public HSNet code')
     if there := [str(path) for path in jobs.values() if path.exists()]:
-        raise UserError(f'{", ".join(there)} exists: delete or move it; nothing is overwritten')
+        raise UserError(f'{", ".join(there)} exists and is not overwritten: delete or move it')
     return jobs
 
 

@@ -45,7 +45,8 @@ def read_checkpoint(path: str) -> dict:
         raise UserError(f'{path} does not exist: give the .ckpt file of a released LSeg')
     content = read_file(path)
     if not isinstance(content, dict):
-        raise UserError(f'{path} holds a {type(content).__name__} instead of a dict with a state_dict')
+        raise UserError(f'{path} holds a {type(content).__name__} instead of a dict with a state_dict: give the '
+                        f'.ckpt file of a released LSeg')
     return content
 
 
@@ -80,8 +81,8 @@ def convert(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     layout = lseg_layout.layout(weights)
     wrong, sizes = lseg_layout.mismatches(layout, {name: tuple(value.shape) for name, value in weights.items()})
     if wrong:
-        raise UserError(f'{len(wrong)} weights do not fit the others in shape, such as {"; ".join(wrong[:3])}: the '
-                        f'file is none of the released models (ViT-L/16, ViT-B/32 or ResNet-101 with DPT\'s decoder)')
+        raise UserError(f'{len(wrong)} weights have a wrong shape, such as {"; ".join(wrong[:3])}: expected weights '
+                        f'of a released LSeg (ViT-L/16, ViT-B/32 or ResNet-101, with DPT); give its file')
     converted = {ours: weights[official] for official, ours, _ in layout if official in weights}
     missing = [f'{official} -> {ours}' for official, ours, _ in layout if official not in weights]
     unused = sorted(weights.keys() - {weight.official for weight in layout})
@@ -96,12 +97,12 @@ def _unused_lines(names: list[str]) -> Iterator[str]:
             yield f'Not used: {prefix}* ({len(known)} keys), {reason}.'
             names = [name for name in names if name not in known]
     for name in names:
-        yield f'Not used: {name}, which no released LSeg has.'
+        yield f'Not used: {name}, which is in no released LSeg.'
 
 
 def _missing_lines(names: list[str]) -> Iterator[str]:
     for name in names:
-        yield f'MISSING: {name}, which stays as the model is built.'
+        yield f'MISSING: {name}, which keeps its initial value.'
 
 
 def _advice(sizes: dict[str, int], regularized: bool) -> Iterator[str]:
@@ -109,11 +110,11 @@ def _advice(sizes: dict[str, int], regularized: bool) -> Iterator[str]:
     clip = CLIPS.get(sizes.get('D'))
     yield (f'The text embeddings have the size {sizes.get("D")}: model.clip must be '
            + (f"dict(model='{clip}', weights='openai')." if clip else 'the CLIP that LSeg was trained with.'))
-    yield ('When it is loaded, decode_head.conv_seg.classifier._extra_state is called missing: that is where our own '
-           'checkpoints name their CLIP, and this one does not say.')
+    yield ('On loading, decode_head.conv_seg.classifier._extra_state is reported as missing. Checkpoints of this '
+           'package store the name of their CLIP there, and this file does not contain it.')
     if regularized:
-        yield ('The file holds a spatial regularization, but not its kind: set decode_head.regularization to what it '
-               'was trained with (an official block_depth of 0 is a depth of 1 here).')
+        yield ('The file has weights of a spatial regularization, but does not name its kind: set '
+               'decode_head.regularization as in training (an official block_depth of 0 is a depth of 1 here).')
 
 
 def main() -> None:

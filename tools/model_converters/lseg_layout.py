@@ -10,10 +10,10 @@ from mmseg_mvp.errors import UserError
 
 # Prefix -> reason, for weights in released files that LSeg does not use.
 UNUSED = {
-    'clip_pretrained.': 'the frozen CLIP, which the config names',
-    'pretrained.model.norm.': 'the final norm, after the features that LSeg takes',
+    'clip_pretrained.': 'the frozen CLIP, which the config sets',
+    'pretrained.model.norm.': 'the final norm, which is after the features that LSeg uses',
     'pretrained.model.head.': 'the classifier of ImageNet',
-    'scratch.refinenet4.resConfUnit1.': 'never called: the deepest fusion block has no second input',
+    'scratch.refinenet4.resConfUnit1.': 'never used: the deepest fusion block has no second input',
 }
 # Patch size -> (map, kernel size) of the layers that resize. Kernel 3 is a convolution, the others are transposed.
 RESIZE = {16: ((1, 4), (2, 2), (4, 3)), 32: ((1, 8), (2, 4), (3, 2))}

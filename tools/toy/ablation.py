@@ -46,8 +46,8 @@ def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description='The ablation on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_ablation'))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_ablation'), help='folder of the runs')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
     args = parser.parse_args()
     # Templates are not trained, so all seeds give the same figures.

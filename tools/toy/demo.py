@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_demo') / time.strftime('%Y%m%d_%H%M%S'))
     work_dir = parser.parse_args().work_dir
     if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
-        parser.error(f'--work-dir {work_dir} exists and is not an empty folder: name a new one, nothing is overwritten')
+        parser.error(f'--work-dir {work_dir} exists and is not an empty folder: name a new folder')
     maskclip, mvp_seg = (ROOT / 'configs' / method / 'toy_zs.py' for method in ('maskclip', 'mvp_seg'))
 
     run_tool('test', maskclip, '--work-dir', work_dir / 'maskclip')

@@ -59,8 +59,8 @@ def write(rows: list[dict], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description='LSeg and its spatial regularization on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_lseg'))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_lseg'), help='folder of the runs')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table and the plot')
     args = parser.parse_args()
     statistics = []

@@ -32,14 +32,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--config', type=Path, default=SHIPPED / 'toy-rn.json', help='model config (JSON)')
     parser.add_argument('--out', type=Path, default=SHIPPED / 'toy-rn.safetensors', help='weights to write')
-    parser.add_argument('--overwrite', action='store_true', help='replace the weights if they exist')
-    parser.add_argument('--steps', type=int, default=1900)
-    parser.add_argument('--dense-from', type=int, default=200, help='first step of the loss on cells')
+    parser.add_argument('--overwrite', action='store_true', help='overwrite existing weights')
+    parser.add_argument('--steps', type=int, default=1900, help='training steps')
+    parser.add_argument('--dense-from', type=int, default=200, help='first step with the loss on cells')
     parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--pictures', type=int, default=16384, help='size of the pool of drawn pictures')
+    parser.add_argument('--pictures', type=int, default=16384, help='number of drawn images to train on')
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--threads', type=int, default=1, help='the shipped weights were made with one')
+    parser.add_argument('--threads', type=int, default=1, help='CPU threads (1 for the shipped weights)')
     return parser.parse_args()
 
 
@@ -152,20 +152,20 @@ def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
             spent = time.time() - start
             mean, scale = running / (step % 50 or 50), model.logit_scale.exp().item()
             print(f'step {step}/{args.steps}  loss {mean:.3f}  scale {scale:.1f}  '
-                  f'{spent / 60:.1f} min, {spent / step * (args.steps - step) / 60:.1f} min to go', flush=True)
+                  f'{spent / 60:.1f} min, {spent / step * (args.steps - step) / 60:.1f} min left', flush=True)
             running = 0.
 
 
 def draw_pool(count: int) -> list[Scene]:
     """Draw the scenes for training."""
-    print(f'drawing {count} pictures', flush=True)
+    print(f'drawing {count} images', flush=True)
     return [draw_scene(index, 'pretrain') for index in range(count)]
 
 
 def main() -> None:
     args = parse_args()
     if args.out.exists() and not args.overwrite:
-        sys.exit(f'error: {args.out} exists and would be replaced: name another file with --out, or add --overwrite.')
+        sys.exit(f'error: {args.out} exists and is not overwritten: name another file with --out, or add --overwrite.')
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     config = read_config(args.config)

@@ -77,8 +77,8 @@ def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description='MVP-SEG+ on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_transfer'))
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_transfer'), help='folder of the runs')
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
     args = parser.parse_args()
     # The row of phase 1 tests a checkpoint of the full run, so it is last. MaskCLIP needs one seed only.

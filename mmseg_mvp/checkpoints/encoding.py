@@ -1,10 +1,10 @@
 """Conversion of checkpoints to plain data (tensors, numbers, text, lists, dicts), readable by ``weights_only=True``.
 
-mmengine saves objects besides the weights: logs, counters of schedulers, the metainfo of data sets. :func:`to_plain`
-converts them to plain values (a ``Path`` to text, a ``Counter`` to a dict) and stores their types under :data:`TYPES`.
-:func:`from_plain` restores them from these types. An object of a subclass is restored as the base type in
-:data:`~mmseg_mvp.checkpoints.kinds.KINDS`. Functions and other objects are omitted; a resumed run uses those it was
-built with.
+mmengine saves objects besides the weights: logs, counters of schedulers, the metainfo of data sets.
+:func:`encode_checkpoint` converts them to plain values (a ``Path`` to text, a ``Counter`` to a dict) and stores their
+types under :data:`TYPES`. :func:`decode_checkpoint` restores them from these types. An object of a subclass is restored
+as the base type in :data:`~mmseg_mvp.checkpoints.kinds.KINDS`. Functions and other objects are omitted; a resumed run
+uses those it was built with.
 """
 import functools
 import inspect
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import of_type, short
-from mmseg_mvp.unpickling.limits import Budget, key
+from mmseg_mvp.unpickling.limits import Budget, check_key
 
 from .kinds import KINDS, PAIRS
 
@@ -26,7 +26,7 @@ _LEAVES = (type(None), bool, int, float, str, Tensor)
 _MAX_KEY, _MAX_NAME = 2 ** 60, 2 ** 12  # the reader accepts few larger keys, since they can share one hash
 
 
-def to_plain(checkpoint: dict) -> tuple[dict, list[str]]:
+def encode_checkpoint(checkpoint: dict) -> tuple[dict, list[str]]:
     """Convert a checkpoint to plain values.
 
     Args:
@@ -36,16 +36,16 @@ def to_plain(checkpoint: dict) -> tuple[dict, list[str]]:
         tuple[dict, list[str]]: Plain checkpoint with :data:`TYPES`, and the places of omitted objects other than
             functions and classes.
     """
-    writer = _Writer()
-    plain = writer.parts_of(checkpoint, ())
-    return {**plain, TYPES: writer.types}, writer.lost
+    encoder = _Encoder()
+    plain = encoder.parts_of(checkpoint, ())
+    return {**plain, TYPES: encoder.types}, encoder.lost
 
 
 class _Omitted:
     """Marker of a value that is not saved."""
 
 
-class _Writer:
+class _Encoder:
     """Converter of values to plain values.
 
     Attributes:
@@ -56,7 +56,7 @@ class _Writer:
     def __init__(self) -> None:
         self.types, self.lost, self.above = [], [], set()
 
-    def plain(self, value: Any, place: tuple, inner: bool = False) -> Any:
+    def encode(self, value: Any, place: tuple, inner: bool = False) -> Any:
         """Convert the value at a place. Inner values are parts of an object; an error in one omits the whole object."""
         if type(value) in _LEAVES:
             return value
@@ -71,18 +71,18 @@ class _Writer:
 
     def _below(self, value: Any, place: tuple) -> Any:
         if id(value) in self.above or len(place) > _MAX_DEPTH:
-            raise ValueError('a value that holds itself, or is nested too deep')
+            raise ValueError('a value that contains itself or is nested too deeply')
         self.above.add(id(value))
         try:
-            return self._plain(value, place)
+            return self._encode(value, place)
         finally:
             self.above.discard(id(value))
 
-    def _plain(self, value: Any, place: tuple) -> Any:
+    def _encode(self, value: Any, place: tuple) -> Any:
         name = next((name for name, kind in KINDS.items() if isinstance(value, kind.type)), None)
         if name:
-            value = KINDS[name].plain(value)
-            KINDS[name].restore(value)  # raises an error if the value can't be restored
+            value = KINDS[name].encode(value)
+            KINDS[name].decode(value)  # raises an error if the value can't be restored
             self.types.append([name, list(place)])
         if isinstance(value, (dict, list, tuple)):
             return self.parts_of(value, place, bool(name))
@@ -97,7 +97,7 @@ class _Writer:
         """Convert the parts of a container to plain values."""
         if isinstance(value, dict):
             return self._dict(value, place, inner)
-        parts = [self.plain(part, (*place, index), inner) for index, part in enumerate(value)]
+        parts = [self.encode(part, (*place, index), inner) for index, part in enumerate(value)]
         parts = [None if part is _Omitted else part for part in parts]
         return tuple(parts) if isinstance(value, tuple) else parts
 
@@ -106,22 +106,22 @@ class _Writer:
         if not all(map(_is_name, value)):
             self.types.append(['ordered pairs' if ordered else 'pairs', list(place)])
             return self._pairs(value, place)
-        parts = {name: self.plain(part, (*place, name), inner) for name, part in value.items()}
+        parts = {name: self.encode(part, (*place, name), inner) for name, part in value.items()}
         parts = {name: part for name, part in parts.items() if part is not _Omitted}
         if not ordered:
             return parts
         parts = OrderedDict(parts)
         if hasattr(value, '_metadata'):  # versions of a model's modules
-            parts._metadata = _Writer().parts_of(value._metadata, ())
+            parts._metadata = _Encoder().parts_of(value._metadata, ())
         return parts
 
     def _pairs(self, value: dict, place: tuple) -> list:
         pairs = []
         if len(place) == _MAX_DEPTH:
-            raise ValueError('pairs that are nested too deep')
+            raise ValueError('pairs that are nested too deeply')
         for pair in value.items():
             noted = len(self.types)
-            parts = [self.plain(part, (*place, len(pairs), side)) for side, part in enumerate(pair)]
+            parts = [self.encode(part, (*place, len(pairs), side)) for side, part in enumerate(pair)]
             if any(part is _Omitted for part in parts):
                 del self.types[noted:]
             else:
@@ -141,8 +141,8 @@ def _is_name(name: Any) -> bool:
     return type(name) in (bool, type(None)) or type(name) is str and len(name) < _MAX_NAME
 
 
-def from_plain(checkpoint: dict) -> dict:
-    """Restore the objects that :func:`to_plain` converted; return other checkpoints unchanged.
+def decode_checkpoint(checkpoint: dict) -> dict:
+    """Restore the objects that :func:`encode_checkpoint` converted; return other checkpoints unchanged.
 
     Args:
         checkpoint (dict): Checkpoint as read. Its lists and dicts are changed in place.
@@ -157,59 +157,59 @@ def from_plain(checkpoint: dict) -> dict:
         return checkpoint
     checkpoint = dict(checkpoint)
     try:
-        notes = _Notes()
+        types = _Types()
         for name, place in of_type(checkpoint.pop(TYPES), list):
-            notes.add(name, place)
-        return _Reader().restored(checkpoint, notes)
+            types.add(name, place)
+        return _Decoder().decode(checkpoint, types)
     except Exception as error:  # types in an untrusted file can be wrong in many ways
         raise UserError(f'The objects of a checkpoint can\'t be restored ({type(error).__name__}: '
-                        f'{short(str(error))}): its {TYPES} don\'t fit its values; copy the file again.') from error
+                        f'{short(str(error))}): its {TYPES} do not fit its values; copy the file again.') from error
 
 
-class _Notes:
+class _Types:
     """Stored types of a value and its parts.
 
     Attributes:
         names (list[str]): Kind of the value, and ``'pairs'`` or ``'ordered pairs'`` for a dict stored as pairs; the
             outer type is first.
-        parts (dict[Any, _Notes]): Stored types of the parts.
+        parts (dict[Any, _Types]): Stored types of the parts.
     """
 
     def __init__(self) -> None:
         self.names, self.parts = [], {}
 
     def add(self, name: str, place: list) -> None:
-        notes = self
+        types = self
         if len(of_type(place, list)) > _MAX_DEPTH:
-            raise ValueError('a value that is nested too deep')
+            raise ValueError('a value that is nested too deeply')
         for part in place:
-            part = key(of_type(part, str, int, bool, type(None)))
-            notes = notes.parts.setdefault(part, _Notes())
-        if notes.names and (len(notes.names) > 1 or name not in PAIRS):
-            raise ValueError('a value of two types')
-        notes.names.append(name)
+            part = check_key(of_type(part, str, int, bool, type(None)))
+            types = types.parts.setdefault(part, _Types())
+        if types.names and (len(types.names) > 1 or name not in PAIRS):
+            raise ValueError('two types for one value')
+        types.names.append(name)
 
 
-class _Reader:
+class _Decoder:
     """Converter of plain values to objects. A budget limits copies of text or bytes that several places share."""
 
     def __init__(self) -> None:
         self.budget, self.seen = Budget(0), {}
 
-    def restored(self, value: Any, notes: _Notes) -> Any:
-        """Restore a value and its parts to the types in the notes."""
-        if notes.parts:
-            value = self._with_parts(value, notes.parts)
-        for name in reversed(notes.names):
+    def decode(self, value: Any, types: _Types) -> Any:
+        """Restore a value and its parts to their stored types."""
+        if types.parts:
+            value = self._with_parts(value, types.parts)
+        for name in reversed(types.names):
             self._count(value)
-            value = (PAIRS[name] if name in PAIRS else KINDS[name].restore)(value)
+            value = (PAIRS[name] if name in PAIRS else KINDS[name].decode)(value)
         return value
 
-    def _with_parts(self, value: Any, notes: dict[Any, _Notes]) -> Any:
+    def _with_parts(self, value: Any, types: dict[Any, _Types]) -> Any:
         target = list(value) if type(value) is tuple else of_type(value, dict, OrderedDict, list)
-        for part, below in notes.items():
+        for part, below in types.items():
             if type(target) is list or part in target:
-                target[part] = self.restored(target[part], below)
+                target[part] = self.decode(target[part], below)
         return tuple(target) if type(value) is tuple else target
 
     def _count(self, value: Any) -> None:
@@ -221,8 +221,8 @@ class _Reader:
 
 
 def same_data(one: Any, other: Any) -> bool:
-    """True if :func:`to_plain` converts two values to equal values of equal types."""
-    return _equal(*(to_plain(dict(value=value))[0] for value in (one, other)))
+    """True if :func:`encode_checkpoint` converts two values to equal values of equal types."""
+    return _equal(*(encode_checkpoint(dict(value=value))[0] for value in (one, other)))
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -1,242 +1,45 @@
-"""Objects beside the weights: as plain data in the file, as themselves again after it; hostile notes on types."""
+"""Checkpoints as plain data: values that stay, objects that are restored or omitted, and hostile types."""
 import collections
 import copy
 import datetime
 import enum
 import functools
-import io
 import itertools
 import pathlib
-import pickle
 import random
 import time
 import tracemalloc
 from argparse import Namespace
 from types import SimpleNamespace
-from zoneinfo import ZoneInfo
 
-import addict
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from fixtures.plain_values import (
+    ARRAYS,
+    NUMBERS,
+    VALUES,
+    Callable,
+    Colour,
+    Name,
+    Point,
+    Subclass,
+    Unknown,
+    array,
+    assert_same,
+    restored,
+    written,
+)
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from torch import nn
 
-from mmseg_mvp.checkpoints import from_plain, same_data, to_plain
+from mmseg_mvp.checkpoints import decode_checkpoint, encode_checkpoint, same_data
+from mmseg_mvp.checkpoints.encoding import TYPES
 from mmseg_mvp.checkpoints.kinds import KINDS
-from mmseg_mvp.checkpoints.plain import TYPES
 from mmseg_mvp.engine import AtomicCheckpointHook
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import read_archive
-
-Point = collections.namedtuple('Point', 'x y')
-
-
-class Colour(enum.IntEnum):
-    RED = 3
-
-
-class Name(str):
-    pass
-
-
-class Unknown:
-    """No data."""
-
-
-class Callable:
-    """Not a function, but something that one can call."""
-
-    def __call__(self):
-        return 1
-
-
-class Subclass(torch.Tensor):
-    pass
-
-
-# Values of each kind; several of one are told apart by a number.
-VALUES = {
-    'log': HistoryBuffer([1., 2., 4.], [1, 1, 2], max_length=7),
-    'log 2': HistoryBuffer(),
-    'log 3': HistoryBuffer([1, 2], [3, 4]),
-    'config': ConfigDict(type='A', nested=dict(deep=[dict(path=pathlib.Path('/a'))], none=None)),
-    'config 2': ConfigDict(),
-    'config 3': ConfigDict(keys=1, items=[2], filename='x', update={3, 4}),
-    'config file': Config(dict(model=dict(type='A', steps=[1, (2, 'x')]))),
-    'addict': addict.Dict(a=dict(b={1: 2})),
-    'counter': collections.Counter({'a': 3, 4: -1, (1, 'b'): 2}),
-    'counter 2': collections.Counter([2, 3, 3]),
-    'default dict': collections.defaultdict(int, a=1),
-    'default dict 2': collections.defaultdict(None, {(1, 2): set()}),
-    'default dict 3': collections.defaultdict(list, {np.int64(1): [range(3)]}),
-    'default dict 4': collections.defaultdict(collections.Counter, a=collections.Counter('ab')),
-    'size': torch.Size([2, 3]),
-    'size 2': torch.Size(),
-    'set': {1, 'a', (2, 3), None, frozenset({4})},
-    'set 2': set(),
-    'set 3': {2 ** 61, 2 ** 64, -2 ** 70},
-    'frozenset': frozenset({'a', 2.5}),
-    'deque': collections.deque([1, {2}], maxlen=5),
-    'deque 2': collections.deque(),
-    'range': range(5, 1, -2),
-    'range 2': range(2 ** 20),
-    'slice': slice(1, None, 2),
-    'slice 2': slice('a', np.int64(3), (1, 2)),
-    'complex': complex(float('inf'), -0.0),
-    'bytes': bytes(range(256)),
-    'bytes 2': b'',
-    'bytearray': bytearray(b'\xff\0'),
-    'path': pathlib.Path('/a b/ü.png'),
-    'path 2': pathlib.Path(),
-    'path 3': pathlib.Path('/\udcff'),  # a name of a file that is no UTF-8
-    'pure path': pathlib.PurePosixPath('a/b'),
-    'datetime': datetime.datetime(2026, 1, 2, 3, 4, 5, 678),
-    'datetime 2': datetime.datetime(2026, 7, 2, tzinfo=ZoneInfo('Europe/Berlin')),
-    'datetime 3': datetime.datetime.min,
-    'date': datetime.date(2026, 1, 2),
-    'time': datetime.time(3, 4, 5, tzinfo=datetime.timezone(datetime.timedelta(hours=-5, minutes=-30))),
-    'timedelta': datetime.timedelta(-3, 4, 5),
-    'namespace': Namespace(a=1, b=Namespace(c=pathlib.Path('x')), **{'d e': (1, {2})}),
-    'simple namespace': SimpleNamespace(a=[SimpleNamespace()]),
-    'number': np.float32(0.1),
-    'number type': np.dtype('>i4'),
-    'number type 2': np.dtype([('a', 'f4', (2, 3)), ('b', [('c', 'U5')])]),
-    'number type 3': np.dtype('O'),
-    'array': np.arange(6.).reshape(2, 3),
-    'dtype': torch.bfloat16,
-    'layout': torch.sparse_coo,
-    'device': torch.device('cuda:3'),
-}
-NUMBERS = {
-    **{kind: np.dtype(kind).type(1) for kind in 'i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8 ?'.split()},
-    'complex': np.complex64(1 + 2j), 'double complex': np.complex128(-0.0 + 1j), 'long': np.longdouble('0.1'),
-    'text': np.str_('äb'), 'no text': np.str_(''), 'bytes': np.bytes_(b'\xff\0a'), 'no bytes': np.bytes_(),
-    'void': np.void(b'ab'), 'date': np.datetime64('2026-01-02'), 'no date': np.datetime64('NaT'),
-    'days': np.timedelta64(3, 'D'), 'nan': np.float64('nan'),
-    'record': np.array([(1, 'a')], dtype=[('x', 'i2'), ('y', 'U3')])[0],
-}
-ARRAYS = {
-    'scalar': np.array(2.5), 'empty': np.zeros((0, 3), 'f2'), 'fortran': np.asfortranarray(np.arange(6).reshape(2, 3)),
-    'turned': np.arange(24).reshape(2, 3, 4).transpose(1, 0, 2), 'part': np.arange(20)[::-3],
-    'big end': np.arange(3, dtype='>i4'),
-    'text': np.array([['ä', 'bcd']]), 'no text': np.array(['', '']), 'no bytes': np.ndarray(3, 'U0'),
-    'bytes': np.array([b'a', b'\0b']), 'void': np.array([b'ab'], 'V2'),
-    'dates': np.array(['2026-01-02', 'NaT'], 'M8[D]'), 'months': np.array([1], 'm8[3M]'),
-    'flags': np.array([True, False]), 'spread': np.broadcast_to(np.float32(1), (3, 2)),
-    'structured': np.array([(1, (2., b'x')), (3, (4., b''))], dtype=[('a', 'u1'), ('b', [('c', 'f8'), ('d', 'S2')])]),
-    'aligned': np.array([(1, 2.)], dtype=np.dtype([('a', 'i1'), ('b', 'f8')], align=True)),
-    'of arrays': np.array([(np.eye(2), 1)], dtype=[('a', 'f4', (2, 2)), ('b', 'i1')]),
-    'no fields': np.zeros(2, np.dtype([])),
-    'objects': np.array([None, 'a', {1}, pathlib.Path('x'), [1, 2]], dtype=object),
-    'object': np.array({1, 2}, dtype=object), 'no objects': np.zeros((2, 0), dtype=object),
-}
-ARRAYS['lists'] = np.empty((1, 2), dtype=object)
-ARRAYS['lists'][0] = [[1, 2], [3, 4]], [[5, 6], [7, 8]]  # NumPy would make one array of them
-
-
-def assert_same(one, other, place=''):
-    """Equal by value and by type, also within."""
-    assert type(one) is type(other), place
-    if isinstance(one, dict):
-        for names in itertools.zip_longest(one, other):
-            assert_same(*names, f'{place}, a key')
-            assert_same(*map(dict.get, (one, other), names), f'{place}.{names[0]}')
-        if isinstance(one, collections.defaultdict):
-            assert one.default_factory is other.default_factory, place
-    elif isinstance(one, (list, tuple, collections.deque)):
-        assert len(one) == len(other) and getattr(one, 'maxlen', 0) == getattr(other, 'maxlen', 0), place
-        for index, parts in enumerate(zip(one, other)):
-            assert_same(*parts, f'{place}.{index}')
-    elif isinstance(one, (Namespace, SimpleNamespace)):
-        assert_same(vars(one), vars(other), place)
-    elif isinstance(one, Config):
-        assert_same(one.to_dict(), other.to_dict(), place)
-    elif isinstance(one, HistoryBuffer):
-        assert_same([*one.data, one.max_length], [*other.data, other.max_length], place)
-    elif isinstance(one, torch.Tensor):
-        assert one.dtype == other.dtype and one.layout == other.layout, place
-        assert torch.equal(one.to_dense(), other.to_dense()), place
-    elif isinstance(one, (np.ndarray, np.generic)):
-        assert one.dtype == other.dtype and one.shape == other.shape, place
-        if one.dtype == object:
-            assert_same(list(one.flat), list(other.flat), place)
-        else:
-            assert one.tobytes() == other.tobytes() or one.dtype == np.longdouble and one == other, place
-    elif isinstance(one, (set, frozenset)):
-        assert one == other and sorted(map(repr, one)) == sorted(map(repr, other)), place
-    else:
-        assert one == other or one != one and other != other, place
-        assert repr(one) == repr(other) or isinstance(one, (datetime.datetime, datetime.time)), place
-
-
-def written(plain, path=None):
-    """Plain values as torch reads them by ``weights_only=True`` from the file that it has written."""
-    file = io.BytesIO()
-    torch.save(plain, file)
-    if path:
-        path.write_bytes(file.getvalue())
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def restored(value, tmp_path):
-    """The value after its way through a file, by torch's reader and by ours, which must agree."""
-    plain, lost = to_plain(dict(value=value))
-    assert not lost
-    by_torch = from_plain(written(plain, tmp_path / 'a.pth'))
-    by_us = from_plain(read_archive(str(tmp_path / 'a.pth')))
-    assert_same(by_torch, by_us)
-    assert list(by_torch) == ['value'] or list(by_us) == ['value']
-    return by_torch['value']
-
-
-def test_the_values_here_are_of_all_kinds():
-    assert {name.rstrip('0123456789 ') for name in VALUES} == set(KINDS)
-    for name, value in VALUES.items():
-        types = to_plain(dict(value=value))[0][TYPES]
-        assert types[0] == [name.rstrip('0123456789 '), ['value']]
-
-
-@pytest.mark.parametrize('name', VALUES)
-def test_a_value_of_each_kind_and_values_within_values(tmp_path, name):
-    value = VALUES[name]
-    before = copy.deepcopy(value)
-    assert_same(restored(value, tmp_path), value)
-    nested = dict(tuple=(1, [value]), list=[[value], (), {}], dict={5: {None: value}, True: value}, alone=value,
-                  ordered=collections.OrderedDict(b=value, a=1), odd={(1, 2): value, b'c': [value], 2.5: 1},
-                  deque=collections.deque([value]), namespace=Namespace(value=value),
-                  default=collections.defaultdict(dict, {Colour.RED: value}))
-    nested['array'] = np.empty(2, object)
-    nested['array'][1] = value
-    expected = dict(nested, default=collections.defaultdict(dict, {3: value}))
-    assert_same(restored(nested, tmp_path), expected)
-    assert_same(value, before)  # the run that goes on has it as before
-
-
-@pytest.mark.parametrize('name', NUMBERS)
-def test_numbers_of_numpy(tmp_path, name):
-    again = restored([NUMBERS[name]], tmp_path)[0]
-    assert_same(again, NUMBERS[name])
-    assert pickle.dumps(again) == pickle.dumps(NUMBERS[name]) or name == 'long'  # whose last bytes are left to chance
-
-
-@pytest.mark.parametrize('name', ARRAYS)
-def test_arrays(tmp_path, name):
-    again = restored([ARRAYS[name]], tmp_path)[0]
-    assert_same(again, ARRAYS[name])
-    assert again.flags.fnc == ARRAYS[name].flags.fnc or again.dtype == object
-    if again.size and again.dtype.names is None:
-        again[(0, ) * again.ndim] = again.flat[-1]  # a run goes on writing into them
-
-
-def test_arrays_come_from_any_device(monkeypatch):
-    """torch gives NumPy no tensor of a GPU, where a run on one has all that it reads."""
-    plain = written(to_plain(dict(value=np.arange(3)))[0])
-    asked, cpu = [], torch.Tensor.cpu
-    monkeypatch.setattr(torch.Tensor, 'cpu', lambda tensor: asked.append(1) or cpu(tensor))
-    assert from_plain(plain)['value'].tolist() == [0, 1, 2] and asked
 
 
 def test_plain_values_stay_as_they_are(tmp_path):
@@ -244,7 +47,7 @@ def test_plain_values_stay_as_they_are(tmp_path):
                   dict={}, names={None: 1, True: 2, 5: 3, -1: 4, 'a': 5}, weight=torch.arange(3),
                   param=nn.Parameter(torch.ones(2)), half=torch.ones(2).bfloat16(), sparse=torch.eye(2).to_sparse(),
                   grad=torch.ones(2, requires_grad=True))
-    plain, lost = to_plain(values)
+    plain, lost = encode_checkpoint(values)
     assert plain.pop(TYPES) == [] and lost == []
     assert_same(plain, values)
     assert all(plain[name] is value for name, value in values.items() if type(value) is torch.Tensor)
@@ -290,7 +93,7 @@ def test_the_versions_of_modules_stay_beside_the_weights(tmp_path):
 def test_settings_whose_dicts_are_none():
     settings = ConfigDict(a=1)
     dict.__setitem__(settings, 'b', {'c': 1})  # as lazily built ones hold them
-    again = from_plain(written(to_plain(dict(value=settings))[0]))['value']
+    again = decode_checkpoint(written(encode_checkpoint(dict(value=settings))[0]))['value']
     assert type(dict.__getitem__(again, 'b')) is dict and again == settings
 
 
@@ -328,10 +131,10 @@ class TestLost:
     def test_objects(self, value, kind):
         checkpoint = dict(weight=torch.ones(1), info=dict(value=value, a={1}), list=[value, {2}], tuple=(value, ),
                           odd={(1, 2): value, (3, 4): {3}})
-        plain, lost = to_plain(checkpoint)
+        plain, lost = encode_checkpoint(checkpoint)
         assert len(lost) == 4 and all(kind in one for one in lost), lost
         assert [one.split()[0] for one in lost] == ['info.value', 'list.0', 'tuple.0', 'odd.0.1']
-        assert from_plain(written(plain)) == dict(
+        assert decode_checkpoint(written(plain)) == dict(
             weight=torch.ones(1), info=dict(a={1}), list=[None, {2}], tuple=(None, ), odd={(3, 4): {3}})
 
     @pytest.mark.parametrize('value', [
@@ -339,18 +142,18 @@ class TestLost:
         torch.cat, np.mean])
     def test_functions_and_classes_are_no_loss(self, value):
         ordered = collections.OrderedDict(a=value)
-        plain, lost = to_plain(dict(value=value, list=[value], ordered=ordered, odd={value: 1}))
-        assert lost == [] and from_plain(written(plain)) == dict(list=[None], ordered={}, odd={})
+        plain, lost = encode_checkpoint(dict(value=value, list=[value], ordered=ordered, odd={value: 1}))
+        assert lost == [] and decode_checkpoint(written(plain)) == dict(list=[None], ordered={}, odd={})
 
     def test_values_that_hold_themselves(self):
         ring, settings, loop = [1], ConfigDict(a=1), collections.deque([1])
         ring.append({'ring': ring})
         dict.__setitem__(settings, 'settings', [settings])
         loop.append(loop)
-        plain, lost = to_plain(dict(ring=ring, settings=settings, loop=loop))
+        plain, lost = encode_checkpoint(dict(ring=ring, settings=settings, loop=loop))
         assert lost == ['ring.1.ring (builtins.list)', 'settings.settings.0 (mmengine.config.config.ConfigDict)',
                         'loop.0.1 (collections.deque)']
-        assert from_plain(written(plain)) == dict(
+        assert decode_checkpoint(written(plain)) == dict(
             ring=[1, {}], settings=dict(a=1, settings=[None]), loop=collections.deque([1, None]))
 
     @pytest.mark.parametrize('value, depth', [
@@ -360,10 +163,10 @@ class TestLost:
         for _ in range(80):
             value = [value]
         for number in range(80, 105):
-            plain, lost = to_plain(dict(value=value))
+            plain, lost = encode_checkpoint(dict(value=value))
             assert bool(lost) == (number >= depth), number
             torch.save(plain, tmp_path / 'a.pth')
-            again = from_plain(read_archive(str(tmp_path / 'a.pth')))
+            again = decode_checkpoint(read_archive(str(tmp_path / 'a.pth')))
             if not lost:
                 assert_same(again, dict(value=value))
             value = [value]
@@ -373,8 +176,8 @@ class TestLost:
             def items(self):
                 raise RuntimeError('never mind')
 
-        plain, lost = to_plain(dict(a=Broken(a=1), b={2}))
-        assert len(lost) == 1 and 'Broken' in lost[0] and from_plain(plain) == dict(b={2})
+        plain, lost = encode_checkpoint(dict(a=Broken(a=1), b={2}))
+        assert len(lost) == 1 and 'Broken' in lost[0] and decode_checkpoint(plain) == dict(b={2})
 
 
 class TestSameData:
@@ -398,11 +201,6 @@ class TestSameData:
         assert not same_data(one, other) and same_data(one, one) and same_data(other, other)
 
 
-def array(dtype='<i8', shape=(2, ), order='C', size=16, **more):
-    return dict(dict(dtype=dtype, shape=list(shape), order=order, bytes=torch.zeros(size, dtype=torch.uint8)), **more)
-
-
-HUGE = range(10 ** 12)
 SHARED = torch.zeros(2 ** 20, dtype=torch.uint8)
 TEXT = 'x' * 2 ** 20
 # Values and notes that no run of ours writes.
@@ -513,39 +311,25 @@ class TestHostile:
         del value, notes
         tracemalloc.start()
         begin = time.perf_counter()
-        with pytest.raises(UserError, match=f"can't be restored .*{TYPES} don't fit") as error:
-            from_plain(checkpoint)
+        with pytest.raises(UserError, match=f"can't be restored .*{TYPES} do not fit") as error:
+            decode_checkpoint(checkpoint)
         seconds, (_, peak) = time.perf_counter() - begin, tracemalloc.get_traced_memory()
         tracemalloc.stop()
         text = str(error.value)
         assert '\n' not in text and len(text) < 350, text
         assert seconds < 3 and peak < 2 ** 27 + 32 * size, (seconds, peak)
 
-    @pytest.mark.parametrize('kind', [*KINDS, 'pairs', 'ordered pairs'])
-    def test_any_value_of_any_kind(self, kind):
-        """Refused, or something without a function in it."""
-        values = [None, 3, -1, 2.5, True, 'a', '', [], [1, 2, 3], [None], [{}], {}, {'a': 1}, (), (1, ), torch.zeros(3),
-                  array(), dict(shape=[], items=[1]), [['a', {}], 2], ['int', {}], [[], None], HUGE]
-        for value in values:
-            try:
-                again = from_plain({'value': copy.deepcopy(value), TYPES: [[kind, ['value']]]})['value']
-            except UserError:
-                continue
-            if isinstance(again, HistoryBuffer):
-                continue
-            plain, lost = to_plain(dict(value=again))
-            assert not lost and not callable(again), (value, again)
-
     def test_notes_on_what_someone_has_removed(self):
         """As mmseg's publish_model.py does."""
-        plain, _ = to_plain(dict(optimizer=dict(a=[{1}]), meta=dict(a={2}, b=pathlib.Path('x')), state_dict={}))
+        meta = dict(a={2}, b=pathlib.Path('x'))
+        plain, _ = encode_checkpoint(dict(optimizer=dict(a=[{1}]), meta=meta, state_dict={}))
         del plain['optimizer'], plain['meta']['a']
-        assert from_plain(written(plain)) == dict(meta=dict(b=pathlib.Path('x')), state_dict={})
+        assert decode_checkpoint(written(plain)) == dict(meta=dict(b=pathlib.Path('x')), state_dict={})
 
     @pytest.mark.slow
     def test_any_change_of_the_notes(self):
         generator = random.Random(0)
-        plain = to_plain(dict(VALUES, numbers=NUMBERS, arrays=ARRAYS))[0]
+        plain = encode_checkpoint(dict(VALUES, numbers=NUMBERS, arrays=ARRAYS))[0]
         parts = [None, 3, 2 ** 70, 'a', [], {}, ['set'], *KINDS, *VALUES, torch.zeros(2)]
         refused = 0
         for _ in range(500):
@@ -557,7 +341,7 @@ class TestHostile:
                 elif isinstance(note[1], list):
                     note[1].insert(generator.randrange(3), generator.choice(parts))
             try:
-                from_plain(changed)
+                decode_checkpoint(changed)
             except UserError as error:
                 refused += '\n' not in str(error)
         assert refused > 250
@@ -566,7 +350,7 @@ class TestHostile:
 def test_a_checkpoint_without_notes_comes_back_as_it_is():
     checkpoint = dict(state_dict=dict(a=torch.ones(1)), meta=dict(a=Namespace()))
     for checkpoint in (checkpoint, {}, [1], None, collections.OrderedDict(a=1)):
-        assert from_plain(checkpoint) is checkpoint
+        assert decode_checkpoint(checkpoint) is checkpoint
 
 
 class TestHook:
