@@ -11,8 +11,8 @@ import harness
 import torch
 from torch import Tensor, nn
 
-from mmseg_mvp.clip import dense_tower, fold_batch_norm, load_clip
-from mmseg_mvp.clip.image_tower import ViTTower
+from mmseg_mvp.clip import fold_batch_norm, load_clip
+from mmseg_mvp.clip.image_tower import ViTTower, dense_tower
 
 MODELS = {'ViT-B/16': 'ViT-B-16-quickgelu', 'RN50': 'RN50-quickgelu'}
 SMALL = {'ViT-B/32': 'ViT-B-32-quickgelu', 'RN50': 'RN50-quickgelu'}

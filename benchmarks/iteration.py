@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmseg_mvp  # noqa: F401  (registers)
-from mmseg_mvp.clip import dense_tower
+from mmseg_mvp.clip.image_tower import dense_tower
 from mmseg_mvp.clip.text_tower import encode_in_full
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
 from mmseg_mvp.vocabularies import class_names
@@ -54,7 +54,7 @@ def variants(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
     """Build the variants of the iteration; each returns the gradient of the contexts."""
     classifier = model.decode_head.classifier
     tokens = [classifier.tower.module.tokenize(f'{name}.') for name in classifier.vocabulary]
-    visual = getattr(classifier.clip.model, 'visual').to(args.device)
+    visual = classifier.clip.model.visual.to(args.device)
     plain = PlainViTTower(visual) if hasattr(visual, 'transformer') else dense_tower(visual)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
 

@@ -1,15 +1,15 @@
 """Frozen CLIP models; the only package that depends on the internals of open_clip.
 
-:func:`load_clip` loads a model by name and weights, :func:`dense_tower` extracts dense image features, and
+:func:`load_clip` loads a model by name and weights, :meth:`LoadedCLIP.dense_tower` extracts dense image features, and
 :class:`TextTower` encodes prompts.
 """
 from .config import check_clip
 from .frozen import Frozen
-from .image_tower import DENSE_VARIANTS, dense_tower, fold_batch_norm
+from .image_tower import DENSE_VARIANTS, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .mmseg_vit import fill_vit, vit_config
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
-__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'dense_tower', 'encode_prompts',
+__all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'encode_prompts',
            'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'vit_config']

@@ -40,3 +40,8 @@ class Frozen(nn.Module):
     def extra_repr(self) -> str:
         """Return the class name of the held module, which is not a registered child."""
         return type(self.module).__name__
+
+
+def unwrap(module: nn.Module) -> nn.Module:
+    """Return the module in a :class:`Frozen`; other modules are returned unchanged."""
+    return module.module if isinstance(module, Frozen) else module

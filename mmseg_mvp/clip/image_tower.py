@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
+from .attention import add_mlp, apply_block
+
 DENSE_VARIANTS = ('maskclip', 'value')
 
 
@@ -81,6 +83,8 @@ class ViTTower(nn.Module):
         embed_dim (int): Size D of the joint embedding.
     """
 
+    _block = staticmethod(apply_block)  # a method, so that a benchmark can use the block of open_clip instead
+
     def __init__(self, visual: VisionTransformer, variant: str = 'maskclip') -> None:
         super().__init__()
         self.visual = visual
@@ -137,27 +141,12 @@ class ViTTower(nn.Module):
         maps = F.interpolate(maps, size=tuple(grid), mode='bicubic', align_corners=False)
         return torch.cat([table[:1], maps.flatten(2)[0].T])
 
-    def _block(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-        """Apply a transformer block to tokens (B, N, width), by torch's fused attention.
-
-        It never stores the N x N scores. ``nn.MultiheadAttention`` stores them when gradients are off.
-        """
-        attention = block.attn
-        projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-        heads = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, heads, N, d)
-        value = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)  # (B, N, width)
-        return self._mlp(block, x + block.ls_1(attention.out_proj(value)))
-
     def _dense_block(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
         """Apply the last block without query and key to tokens (B, N, width)."""
         attention = block.attn
         weight, bias = (values.chunk(3)[-1] for values in (attention.in_proj_weight, attention.in_proj_bias))
         value = block.ls_1(attention.out_proj(F.linear(block.ln_1(x), weight, bias)))
-        return value if self.variant == 'value' else self._mlp(block, x + value)
-
-    @staticmethod
-    def _mlp(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
+        return value if self.variant == 'value' else add_mlp(block, x + value)
 
     @staticmethod
     def _to_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:

@@ -12,10 +12,10 @@ similar length form a batch, which limits padding.
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+
+from .attention import attend, finish, projections
 
 # Tokens times prompts per chunk, by device type; small enough for a CPU's cache, large enough to occupy a GPU.
 ROWS = dict(cpu=512, other=16384)
@@ -76,11 +76,10 @@ def _prefix(text, contexts: Tensor) -> Past:
     x = x + text.positional_embedding[:x.shape[1]]
     past = []
     for block in text.blocks:
-        query, key, value = (part.transpose(1, 2) for part in _projections(block, x))
-        past.append((key, value))
+        query, key, value = projections(block, x)
+        past.append((key.transpose(1, 2), value.transpose(1, 2)))
         if block is not text.blocks[-1]:
-            attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-            x = _finish(block, x, attended.transpose(1, 2))
+            x = finish(block, x, attend(query, key, value, causal=True))
     return past
 
 
@@ -92,18 +91,18 @@ def _suffixes(text, names: Sequence[Sequence[int]], past: Past) -> Tensor:
     # (S, n, width) -> (P, S, n, width)
     x = (text.embed(ids) + text.positional_embedding[length:length + longest]).expand(prompts, -1, -1, -1)
     for block, before in zip(text.blocks[:-1], past):
-        x = _finish(block, x, _attend(*_projections(block, x), *before))
+        x = finish(block, x, _attend_to_prefix(*projections(block, x), *before))
     # The last block needs a single query per name: the end token.
     block, ends = text.blocks[-1], torch.tensor([len(ids) for ids in names], device=device)
-    query, key, value = _projections(block, x)
+    query, key, value = projections(block, x)
     rows = torch.arange(len(names), device=device)
     query, x = query[:, rows, ends].unsqueeze(2), x[:, rows, ends].unsqueeze(2)  # (P, S, 1, ...)
-    x = _finish(block, x, _attend(query, key, value, *past[-1], ends=ends))
+    x = finish(block, x, _attend_to_prefix(query, key, value, *past[-1], ends=ends))
     return text.project(text.ln_final(x[:, :, 0]))
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor,
-            ends: Tensor | None = None) -> Tensor:
+def _attend_to_prefix(query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor,
+                      ends: Tensor | None = None) -> Tensor:
     """Attend from names to their prompt and, causally, to themselves: (P, S, R, heads, d).
 
     Queries are (P, S, R, heads, d), with R = n, or R = 1 at the positions ``ends``, (S,). Keys and values of names are
@@ -119,16 +118,3 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_va
     weights = torch.cat([before, own], dim=-1).softmax(dim=-1)
     attended = (weights[..., :length].flatten(2, 3) @ past_value).unflatten(2, grid) + weights[..., length:] @ value
     return attended.permute(0, 2, 3, 1, 4)
-
-
-def _projections(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, ...]:
-    """Return queries, keys and values (..., heads, d) of a block's input (..., width)."""
-    attention = block.attn
-    x = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    return x.unflatten(-1, (3, attention.num_heads, -1)).unbind(-3)
-
-
-def _finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
-    """Apply the rest of a block after attention (output projection, residual, MLP): (..., width)."""
-    x = x + block.ls_1(block.attn.out_proj(attended.flatten(-2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -56,3 +56,21 @@ def expand_token_table(model: nn.Module, state: dict[str, torch.Tensor]) -> dict
     table = rows.new_zeros(model.token_embedding.weight.shape)
     table[ids] = rows
     return {**state, _TABLE: table}
+
+
+def keep_tokens(model: nn.Module, ids: torch.Tensor) -> None:
+    """Reduce the token table of a model to the trainable rows ``ids``, (N,) int64, which renumbers the tokens."""
+    rows = model.token_embedding.weight[ids].detach()
+    model.token_embedding = nn.Embedding.from_pretrained(rows, freeze=False)
+
+
+def compact_state(model: nn.Module, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the state dict that :func:`expand_token_table` reads, in half precision.
+
+    Args:
+        model (nn.Module): Model after :func:`keep_tokens`.
+        ids (torch.Tensor): Ids of its tokens in CLIP's vocabulary, (N,) int64.
+    """
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    state[_ROWS] = state.pop(_TABLE)
+    return {name: value.contiguous() for name, value in {_IDS: ids, **state}.items()}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmseg_mvp.errors import UserError
 
 from . import shared_prefix
-from .frozen import Frozen
+from .frozen import Frozen, unwrap
 from .loading import LoadedCLIP
 
 # Sentences per forward pass of open_clip without gradients.
@@ -54,7 +54,7 @@ class TextTower(nn.Module):
         self.context_length = clip.tokenizer.context_length
         self.token_embedding = text.token_embedding
         self.width = self.token_embedding.embedding_dim
-        self._without_vector = frozenset((~self.token_embedding.weight.any(dim=1)).nonzero().flatten().tolist())
+        self._without_vector = frozenset((~self.word_vectors.any(dim=1)).nonzero().flatten().tolist())
         reason = self._share(text)
         self.shared = reason is None
         if reason:
@@ -69,7 +69,7 @@ class TextTower(nn.Module):
             UserError: If the output of the tower is not finite.
         """
         sentence = [self.tokenizer.encode('a photo of a cat.')]
-        contexts = self.token_embedding.weight.new_zeros(1, 0, self.width)
+        contexts = self.word_vectors.new_zeros(1, 0, self.width)
         theirs = encode_in_full(self, contexts, sentence)
         if not torch.isfinite(theirs).all():
             raise UserError(f"The text tower of CLIP '{self.name}' gives no finite numbers, so its weights are "
@@ -119,19 +119,14 @@ class TextTower(nn.Module):
     def words(self) -> dict[int, str]:
         """Map each regular token with a word vector to its spelling; a final ``-`` marks an incomplete word."""
         special = {*self.tokenizer.all_special_ids, *self._without_vector}
-        spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.token_embedding.weight))
+        spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.word_vectors))
                    if token not in special)
         return {token: word.strip() if word.endswith(' ') else f'{word}-' for token, word in spelled}
 
     @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.token_embedding.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Data type of the weights."""
-        return self.token_embedding.weight.dtype
+    def word_vectors(self) -> Tensor:
+        """Table of word vectors, (tokens in the vocabulary, width)."""
+        return self.token_embedding.weight
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up word vectors (..., width) of token ids (...)."""
@@ -174,7 +169,7 @@ def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence
     Returns:
         Tensor: Embeddings, not normalised, (P, S, D), differentiable with respect to the contexts.
     """
-    text = tower.module if isinstance(tower, Frozen) else tower
+    text = unwrap(tower)
     encode = shared_prefix.encode if text.shared else encode_in_full
     return encode(text, contexts, tokens, progress)
 
@@ -182,10 +177,10 @@ def encode_prompts(tower: TextTower | Frozen, contexts: Tensor, tokens: Sequence
 def encode_sentences(tower: TextTower | Frozen, tokens: Sequence[Sequence[int]],
                      progress: Callable[[int], None] | None = None) -> Tensor:
     """Embed S sentences: (S, D), not normalised. Their common prefix is evaluated once."""
-    text = tower.module if isinstance(tower, Frozen) else tower
+    text = unwrap(tower)
     shared = os.path.commonprefix([list(ids) for ids in tokens])
     # (1, M, width)
-    contexts = text.embed(torch.tensor([shared], dtype=torch.long, device=text.token_embedding.weight.device))
+    contexts = text.embed(torch.tensor([shared], dtype=torch.long, device=text.word_vectors.device))
     return encode_prompts(tower, contexts, [ids[len(shared):] for ids in tokens], progress)[0]
 
 

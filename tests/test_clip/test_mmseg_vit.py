@@ -6,7 +6,8 @@ from mmengine import ConfigDict
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_mvp.clip import dense_tower, fill_vit, load_clip, vit_config
+from mmseg_mvp.clip import fill_vit, load_clip, vit_config
+from mmseg_mvp.clip.image_tower import dense_tower
 from mmseg_mvp.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
@@ -33,7 +34,7 @@ def vision_transformer(**settings):
 @torch.no_grad()
 @pytest.mark.parametrize('size', [(64, 64), (48, 112)], ids=['as trained', 'resized'])
 def test_features_of_a_clip(tiny_vit, size):
-    tower = dense_tower(load_clip(**tiny_vit).model.visual)
+    tower = load_clip(**tiny_vit).dense_tower()
     images = torch.randn(2, 3, *size)
     expected, = tower(images)
     assert expected.std() > 0.01

@@ -11,7 +11,6 @@ import torch
 from mmseg_mvp.clip import (
     Frozen,
     TextTower,
-    dense_tower,
     encode_prompts,
     encode_sentences,
     load_clip,
@@ -121,7 +120,7 @@ def test_open_clips_own_architectures_are_told_apart(name, shared, image):
     theirs = clip.model.encode_text(clip.tokenizer(['a cat', 'dog'], context_length=tower.context_length))
     assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.abs().max()))
     if image:
-        assert dense_tower(clip.model.visual, name=name).embed_dim == theirs.shape[1]
+        assert clip.dense_tower().embed_dim == theirs.shape[1]
     else:
         with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
-            dense_tower(clip.model.visual, name=name)
+            clip.dense_tower()

@@ -19,8 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, read_config
+from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, compact_state, keep_tokens, read_config
 from mmseg_mvp.clip.templates import resolve_templates
+from mmseg_mvp.clip.training import encode_cells, encode_text, pool_cells, project_cells
 from mmseg_mvp.datasets.toy.captions import describe_object, describe_whole, grammar_words, object_facts, truth_table
 from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
 
@@ -58,14 +59,6 @@ class TokenTable:
         tokens = self.tokenizer(texts)
         tokens = tokens[:, :int((tokens != 0).sum(1).max())].contiguous()
         return torch.searchsorted(self.ids, tokens)
-
-
-def encode_text(model: nn.Module, tokens: Tensor) -> Tensor:
-    """Encode tokens (N, L) to unit embeddings (N, D), as open_clip's encode_text without padding."""
-    length = tokens.shape[1]
-    x = model.token_embedding(tokens) + model.positional_embedding[:length]
-    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
-    return F.normalize(x[torch.arange(len(x)), tokens.argmax(1)] @ model.text_projection, dim=-1)
 
 
 def normalise(images: np.ndarray) -> Tensor:
@@ -126,47 +119,20 @@ class Batches:
         return normalise(np.stack([scene.image for scene in scenes])), texts
 
 
-def trunk(visual: nn.Module, images: Tensor) -> Tensor:
-    """Convert images (B, 3, H, W) to the cells before the attention pool (B, C, h, w)."""
-    return visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(images)))))
-
-
-def pooled(pool: nn.Module, cells: Tensor) -> Tensor:
-    """Apply open_clip's attention pool with its single query: (B, C, h, w) to (B, D).
-
-    The query is multiplied into the key weights, and values are averaged before their projection. The key bias cancels
-    in the softmax, so the result is equal at a fraction of the cost.
-    """
-    x = cells.flatten(2).transpose(1, 2)
-    x = torch.cat([x.mean(1, keepdim=True), x], dim=1) + pool.positional_embedding
-    heads = pool.num_heads
-    query = pool.q_proj(x[:, 0]).unflatten(1, (heads, -1))
-    query = torch.einsum('bhd,hdc->bhc', query, pool.k_proj.weight.unflatten(0, (heads, -1))) * query.shape[-1]**-.5
-    mixed = (query @ x.transpose(1, 2)).softmax(-1) @ x
-    value = torch.einsum('bhc,hdc->bhd', mixed, pool.v_proj.weight.unflatten(0, (heads, -1))).flatten(1)
-    return pool.c_proj(value + pool.v_proj.bias)
-
-
-def dense(pool: nn.Module, cells: Tensor) -> Tensor:
-    """Compute MaskCLIP's dense features with merged projections: (B, C, h, w) to (B, D, h, w)."""
-    weight = pool.c_proj.weight @ pool.v_proj.weight
-    return F.conv2d(cells, weight[..., None, None], pool.c_proj(pool.v_proj.bias))
-
-
 def losses(model: nn.Module, batch, with_cells: bool) -> Tensor:
     """Compute the loss of a batch: images against scene captions and, ``with_cells``, cells against object captions."""
     images, ((whole_tokens, whole_truth), (object_tokens, object_truth)) = batch
     with torch.autocast('cpu', torch.bfloat16):
-        cells = trunk(model.visual, images)
+        cells = encode_cells(model, images)
         wholes = encode_text(model, whole_tokens).float()
         objects = encode_text(model, object_tokens).float() if with_cells else None
     cells = cells.float()
-    picture = F.normalize(pooled(model.visual.attnpool, cells), dim=-1)
+    picture = F.normalize(pool_cells(model, cells), dim=-1)
     scale = model.logit_scale.exp().clamp(max=100)
     loss = contrast(scale * picture @ wholes.T, whole_truth)
     if not with_cells:
         return loss
-    return (loss + contrast(scale * soft_maximum(dense(model.visual.attnpool, cells), objects), object_truth)) / 2
+    return (loss + contrast(scale * soft_maximum(project_cells(model, cells), objects), object_truth)) / 2
 
 
 def train(model: nn.Module, batches: Batches, args: argparse.Namespace) -> None:
@@ -196,13 +162,6 @@ def draw_pool(count: int) -> list[Scene]:
     return [draw_scene(index, 'pretrain') for index in range(count)]
 
 
-def full_state(model: nn.Module, ids: Tensor) -> dict[str, Tensor]:
-    """Return the state dict to ship: half precision, token rows with their ids."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
-    state['token_embedding.rows'] = state.pop('token_embedding.weight')
-    return {name: value.contiguous() for name, value in {'token_embedding.ids': ids, **state}.items()}
-
-
 def main() -> None:
     args = parse_args()
     if args.out.exists() and not args.overwrite:
@@ -212,9 +171,9 @@ def main() -> None:
     config = read_config(args.config)
     model = build_from_config(config).to(memory_format=torch.channels_last)
     table = TokenTable(config['text_cfg']['context_length'])
-    model.token_embedding = nn.Embedding.from_pretrained(model.token_embedding.weight[table.ids].detach(), freeze=False)
+    keep_tokens(model, table.ids)
     train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
-    save_file(full_state(model, table.ids), args.out)
+    save_file(compact_state(model, table.ids), args.out)
     args.out.chmod(0o644)  # safetensors writes files readable by the owner only
     print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
 

@@ -122,13 +122,13 @@ class TextClassifier(nn.Module):
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
             return self._join_means(self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
-        device, dtype = self.tower.module.device, self.tower.module.dtype
-        key = (tuple(self.vocabulary.items()), device, dtype)
+        probe = self.tower.module.word_vectors
+        key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
         # Compare values, because an optimizer or an EMA changes prompts in place.
         if key not in self._cache or not torch.equal(self._cache[key][0], state):
             # Training and inference share the cache, so compute outside inference mode and autocast.
-            with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
                 self._keep(key, state.clone(), self._join_means(self.prompts(wordings)))
         return self._cache[key][1]
 

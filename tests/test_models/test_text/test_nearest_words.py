@@ -20,14 +20,14 @@ def classifier(clip, **prompts):
 
 def brute_force(learner, candidates):
     """Words by distance, for each prompt and vector: [(distance, token)], one pair after the other."""
-    table = learner.tower.module.token_embedding.weight
+    table = learner.tower.module.word_vectors
     return [[sorted((float((vector - table[token]).pow(2).sum().sqrt()), token) for token in candidates)
              for vector in context] for context in learner.prompts.contexts.detach()]
 
 
 def test_toy_clip_against_a_search_by_hand():
     learner, tokenizer = classifier(TOY), open_clip.SimpleTokenizer()
-    known = [token for token, row in enumerate(learner.tower.module.token_embedding.weight)
+    known = [token for token, row in enumerate(learner.tower.module.word_vectors)
              if row.any() and tokenizer.decoder[token] not in ('<start_of_text>', '<end_of_text>')]
     found = nearest_words(learner, top=4)
     assert len(found) == 3 and {len(prompt) for prompt in found} == {3}

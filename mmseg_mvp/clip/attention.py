@@ -1,0 +1,36 @@
+"""Transformer block of open_clip, divided into the parts that the image tower and the text tower share.
+
+open_clip's block calls ``nn.MultiheadAttention``, which stores all attention scores when gradients are off and hides
+the keys and values. torch's fused attention avoids both.
+"""
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def apply_block(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """Apply a block without mask to tokens (B, N, width)."""
+    return finish(block, x, attend(*projections(block, x)))
+
+
+def projections(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return queries, keys and values (..., heads, d) of the input (..., width) of a block."""
+    attention = block.attn
+    x = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    return x.unflatten(-1, (3, attention.num_heads, -1)).unbind(-3)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
+    """Apply attention to queries, keys and values, (B, N, heads, d) each: (B, N, heads, d)."""
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))  # (B, heads, N, d)
+    return F.scaled_dot_product_attention(query, key, value, is_causal=causal).transpose(1, 2)
+
+
+def finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:
+    """Add attended values (..., heads, d) to the input x (..., width), then the MLP: (..., width)."""
+    return add_mlp(block, x + block.ls_1(block.attn.out_proj(attended.flatten(-2))))
+
+
+def add_mlp(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
+    """Apply the MLP with its residual connection to tokens (..., width)."""
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
