@@ -11,12 +11,10 @@ except ImportError as error:
 except ValueError as error:  # a HostError with the missing package and the pip command
     sys.exit(f'error: {error}')
 
-from mmseg_mvp.app.arguments import add_model_arguments, build_inferencer
-
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Open a web page that segments images by names')
-    add_model_arguments(parser)
+    app.add_model_arguments(parser)
     parser.add_argument('--host', default='127.0.0.1',
                         help='address to listen on (default: %(default)s, which keeps other machines out)')
     parser.add_argument('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
@@ -36,7 +34,7 @@ def main() -> None:
     if not 0 < args.max_upload_mb < math.inf:
         raise UserError(f'--max-upload-mb is {args.max_upload_mb}, but it must be above 0: give a size in MB')
     check_address(args.host, args.port)
-    serve(build_inferencer(args, args.device), args.host, args.port, args.max_upload_mb)
+    serve(app.build_inferencer(args, args.device), args.host, args.port, args.max_upload_mb)
 
 
 if __name__ == '__main__':

@@ -21,7 +21,6 @@ from mmengine.utils import track_iter_progress
 from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
 from mmseg_mvp.apis.images import list_images
 from mmseg_mvp.apis.segmentation import save_picture
-from mmseg_mvp.app.arguments import add_model_arguments, build_inferencer
 from mmseg_mvp.app.video import SUFFIXES as VIDEOS
 from mmseg_mvp.app.video import segment_video
 from mmseg_mvp.labels import IGNORE
@@ -50,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classes', required=True, metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line and '
                              'synonyms after commas, or a label set such as ade20k')
-    add_model_arguments(parser)
+    app.add_model_arguments(parser)
     parser.add_argument('--out-dir', default='segmented', metavar='DIR',
                         help='folder of the results (default: %(default)s)')
     parser.add_argument('--masks', action='store_true',
@@ -121,7 +120,7 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
     device = args.device
     if device is None and 'LOCAL_RANK' in os.environ and torch.cuda.is_available():
         device = f'cuda:{os.environ["LOCAL_RANK"]}'
-    seg = build_inferencer(args, device)
+    seg = app.build_inferencer(args, device)
     if args.views and not seg.can_explain:
         raise UserError('--views needs a model with a map per prompt, MVP-SEG or MaskCLIP: omit --views')
     return seg

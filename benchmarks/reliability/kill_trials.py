@@ -79,7 +79,7 @@ class KillHook(Hook):
             self.work_dir = Path(runner.work_dir)
 
     def _is_due(self, path: str | Path) -> bool:
-        return f'iter_{self.when}.pth' in str(path)
+        return Path(path).name in (f'iter_{self.when}.pth', f'.iter_{self.when}.part.pth')  # the second is temporary
 
     def _open(self, path, mode: str = 'r', *args, **kwargs):
         file = self.open(path, mode, *args, **kwargs)

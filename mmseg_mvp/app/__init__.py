@@ -7,12 +7,12 @@ from mmseg_mvp.utils.config import merge_options, read_config
 from mmseg_mvp.utils.files import check_new_folder
 
 from .arguments import (
-                        OptionsAction,
-                        add_common_arguments,
-                        add_model_arguments,
-                        add_trust_argument,
-                        build_inferencer,
-                        load_config,
+    OptionsAction,
+    add_common_arguments,
+    add_model_arguments,
+    add_trust_argument,
+    build_inferencer,
+    load_config,
 )
 from .errors import user_errors
 from .processes import disconnect, gather

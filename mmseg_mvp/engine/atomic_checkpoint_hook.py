@@ -26,11 +26,9 @@ class AtomicFileBackend(LocalBackend):
         Raises:
             UserError: If the disk is full or another system error occurs.
         """
-        try:
-            with atomic_write(filepath, overwrite=True) as part:
-                super().put(obj, part)
-        except UserError as error:
-            raise UserError(f'{error} The previous checkpoint is intact: resume from it with --resume.') from error
+        fix = 'free disk space, then use --resume to resume from the previous checkpoint, which is intact'
+        with atomic_write(filepath, overwrite=True, fix=fix) as part:
+            super().put(obj, part)
 
 
 @HOOKS.register_module(name=['AtomicCheckpointHook', 'WholeCheckpointHook'])  # the second name is the former one

@@ -10,6 +10,7 @@ from mmseg_mvp.errors import UserError
 
 # In bytes. File systems allow 255; the temporary name of `atomic_write` is 6 bytes longer.
 LONGEST_NAME = 249
+FIX = 'give a path in a writable folder, on a disk with free space'
 
 
 def check_new_file(path: str | Path, ending: str | None = None) -> None:
@@ -52,12 +53,13 @@ def check_new_folder(path: str, flag: str) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX) -> Iterator[Path]:
     """Write a file under a temporary name and rename it when complete. A killed run leaves no partial file at ``path``.
 
     Args:
         path (str | Path): Path of the file. Missing folders are created.
         overwrite (bool): True replaces an existing file.
+        fix (str): End of the error message: the advice if the file can't be written.
 
     Yields:
         Path: Temporary path to write to: a hidden file in the same folder, with the same suffix.
@@ -78,8 +80,7 @@ def atomic_write(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        raise UserError(f'{path} can\'t be written ({error.strerror or error}): give a path in a writable folder, '
-                        f'on a disk with free space.') from error
+        raise UserError(f'{path} can\'t be written ({error.strerror or error}): {fix}.') from error
     finally:
         _remove(temporary)
 

@@ -28,14 +28,14 @@ def adapt(cfg: Config) -> list[str]:
         return []
     notes = []
     if replace_sync_bn(cfg):
-        notes.append('SyncBN needs CUDA, which this machine lacks: BN takes its place, by the statistics of each '
-                     'process.')
+        notes.append('SyncBN needs CUDA, which this machine lacks: BN takes its place, with separate statistics '
+                     'per process.')
     if cfg.get('launcher') in ('pytorch', 'slurm'):
         if cfg.launcher == 'slurm':
             translate_slurm()
         connect(cfg)
         notes.append(f'This machine has no CUDA: {distributed.get_world_size()} processes compute on the CPU and '
-                     'exchange by gloo.')
+                     'communicate by gloo.')
     return notes
 
 

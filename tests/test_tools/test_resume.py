@@ -54,7 +54,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(folder, method):
     starts = re.findall(r'resumed epoch: 0, iter: (\d+)', ''.join(logs))
     assert starts == [str(DEATHS[method][1])]
     assert set(kill_trials.compare(folder / method, killed).values()) == {True}
-    assert not list(killed.glob('.*.part')), 'what was half written has been overwritten'
+    assert not list(killed.glob('.*.part.pth')), 'what was half written has been overwritten'
 
 
 @pytest.mark.slow
@@ -66,9 +66,9 @@ def test_the_seed_makes_the_run(folder):
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_with_a_sentence_and_spoils_no_earlier_checkpoint(folder):
     sentence, = re.findall('^error: (.*)$', (folder / 'output').read_text(), re.MULTILINE)
-    assert re.fullmatch(r"The checkpoint .*/full disk/iter_8.pth can't be written \(File too large\): make room, .*",
+    assert re.fullmatch(r".*/full disk/iter_8.pth can't be written \(File too large\): free disk space, .*",
                         sentence)
-    assert [path.name for path in (folder / 'full disk').iterdir() if path.suffix in ('.pth', '.part')] == [
+    assert [path.name for path in (folder / 'full disk').iterdir() if path.suffix == '.pth'] == [
         'iter_4.pth']
     assert is_complete(folder / 'full disk' / 'iter_4.pth')
     assert (folder / 'full disk' / 'last_checkpoint').read_text().endswith('iter_4.pth')

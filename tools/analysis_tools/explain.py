@@ -35,14 +35,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Explain a prediction')
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
-    parser.add_argument('image', nargs='?', help='image file (default: a picture of the config\'s test data)')
+    parser.add_argument('image', nargs='?', help='image file (default: an image of the config\'s test data)')
     parser.add_argument('--classes', metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line, or '
                              'a label set such as ade20k (default: the config\'s test classes)')
     parser.add_argument('--out-dir', required=True, metavar='DIR', help='new folder for the results')
-    parser.add_argument('--index', type=int, default=0, help='which picture of the test data (default: %(default)s)')
+    parser.add_argument('--index', type=int, default=0, help='image of the test data (default: %(default)s)')
     parser.add_argument('--top', type=int, default=5, help='nearest words of a context vector (default: %(default)s)')
-    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best)')
+    parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best device available)')
     parser.add_argument('--cfg-options', nargs='+', action=app.OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: model.clip.weights=RN50.pt')
     app.add_trust_argument(parser)
