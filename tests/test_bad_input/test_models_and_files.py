@@ -1,12 +1,10 @@
 """Built segmentors, samplers, data sets and their files: wrong names, wrong files, wrong places."""
 import math
-import sys
 
 import pytest
 import torch
 from fixtures.exports import lseg, mvp_seg, text_model
 from fixtures.refusals import refused
-from fixtures.tools import TOOLS, load_tool
 from mmengine.dataset import BaseDataset, ConcatDataset
 from mmseg.registry import DATASETS, TRANSFORMS
 from PIL import Image
@@ -109,29 +107,3 @@ def test_images_loaded_from(path, tmp_path, monkeypatch):
     (tmp_path / 'half.png').write_bytes((tmp_path / 'whole.png').read_bytes()[:1000])
     load = TRANSFORMS.build(dict(type='LoadCheckedImage'))
     refused(lambda: load(dict(img_path=path)), repr(path))
-
-
-@pytest.mark.parametrize('source', ['nowhere.ckpt', '.', '', 'text.ckpt', 'empty.ckpt', 'half.ckpt', 'list.ckpt',
-                                    'tensor.ckpt', 'other.ckpt', 'numbers.ckpt', LONG])
-def test_lseg_checkpoints_converted_from(source, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    convert = load_tool('lseg2mmseg.py', TOOLS / 'model_converters')
-    (tmp_path / 'text.ckpt').write_text('no checkpoint')
-    (tmp_path / 'empty.ckpt').touch()
-    torch.save([1, 2], tmp_path / 'list.ckpt')
-    torch.save(torch.zeros(3), tmp_path / 'tensor.ckpt')
-    torch.save(dict(state_dict={'net.fc.weight': torch.zeros(3, 3)}), tmp_path / 'other.ckpt')
-    torch.save(dict(state_dict={1: 2, 'a': 'b'}), tmp_path / 'numbers.ckpt')
-    (tmp_path / 'half.ckpt').write_bytes((tmp_path / 'other.ckpt').read_bytes()[:600])
-    monkeypatch.setattr(sys, 'argv', ['lseg2mmseg.py', source, 'out.pth'])
-    refused(convert.main)
-    assert not (tmp_path / 'out.pth').exists()
-
-
-@pytest.mark.parametrize('target', ['taken.pth', '.', LONG, 'taken.pth/out.pth', ''])
-def test_lseg_checkpoints_converted_to(target, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    convert = load_tool('lseg2mmseg.py', TOOLS / 'model_converters')
-    (tmp_path / 'taken.pth').write_text('mine')
-    refused(lambda: convert.write(target, {}))
-    assert (tmp_path / 'taken.pth').read_text() == 'mine' and len(list(tmp_path.iterdir())) == 1

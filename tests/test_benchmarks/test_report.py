@@ -1,4 +1,4 @@
-"""The tables of the performance page from rows whose verdict is known."""
+"""Tables of the performance page, from rows with known verdicts."""
 import csv
 
 import pytest
@@ -58,6 +58,6 @@ def test_the_page_keeps_its_text_around_the_tables(report, tmp_path):
 
 
 def test_the_page_holds_the_tables_of_the_results(report):
-    """What else is written to benchmarks/results must not get in the way."""
+    """Other files in benchmarks/results are ignored."""
     page = (BENCHMARKS.parent / 'docs' / 'performance.md').read_text()
     assert report.tables(report.read(BENCHMARKS / 'results')) in page
