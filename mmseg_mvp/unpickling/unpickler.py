@@ -124,7 +124,8 @@ class DataUnpickler(pickle._Unpickler):
 
     def load_inst(self) -> None:
         module, name = (self.readline()[:-1].decode('ascii') for _ in range(2))
-        self.append(self.make(self.find_class(module, name), tuple(self.pop_mark())))
+        args = self.pop_mark()  # first, since it replaces self.append
+        self.append(self.make(self.find_class(module, name), tuple(args)))
 
     def load_build(self) -> None:
         state = self.stack.pop()
@@ -178,7 +179,8 @@ class DataUnpickler(pickle._Unpickler):
         target.extend(entries) if type(target) is list else target.update(check_keys(entries, len(target)))
 
     def load_frozenset(self) -> None:
-        self.append(frozenset(check_keys(self.pop_mark())))
+        entries = self.pop_mark()  # first, since it replaces self.append
+        self.append(frozenset(check_keys(entries)))
 
     dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if bytes([code]) not in _REMOVED}
     dispatch.update({

@@ -1,4 +1,4 @@
-"""The benchmark harness against known times, memory and errors."""
+"""Times, memory and errors of the benchmark harness, compared with known values."""
 import csv
 import json
 import subprocess
@@ -30,7 +30,7 @@ print(json.dumps([harness.peak_memory(call) for call in calls]))
 
 @pytest.mark.slow
 def test_peak_memory_is_that_of_the_tensors_alive_together():
-    """In a process of its own, as benchmarks are: what other tests leave in a heap adds to it."""
+    """Use a separate process, as benchmarks do, since the heap of other tests would add to the memory."""
     done = subprocess.run([sys.executable, '-c', PEAKS], cwd=BENCHMARKS, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     # The last: small tensors that a call holds, and that earlier calls left free, count as well.

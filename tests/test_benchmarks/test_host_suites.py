@@ -1,4 +1,4 @@
-"""A made-up host whose suite notices one import, and no other."""
+"""Comparison of test suites, for a small host whose tests detect one import only."""
 import subprocess
 import sys
 

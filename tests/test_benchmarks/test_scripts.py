@@ -1,4 +1,4 @@
-"""Every benchmark script runs through."""
+"""Each benchmark script runs without error."""
 import csv
 import subprocess
 import sys

@@ -92,13 +92,13 @@ def test_the_versions_of_modules_stay_beside_the_weights(tmp_path):
 
 def test_settings_whose_dicts_are_none():
     settings = ConfigDict(a=1)
-    dict.__setitem__(settings, 'b', {'c': 1})  # as lazily built ones hold them
+    dict.__setitem__(settings, 'b', {'c': 1})  # lazily built configs contain plain dicts
     again = decode_checkpoint(written(encode_checkpoint(dict(value=settings))[0]))['value']
     assert type(dict.__getitem__(again, 'b')) is dict and again == settings
 
 
 def test_random_values(tmp_path):
-    """Containers of containers of all kinds."""
+    """Nested containers of all kinds."""
     generator = random.Random(0)
     leaves = [*VALUES.values(), *NUMBERS.values(), *ARRAYS.values(), 1, 'a', None, torch.ones(1)]
     makers = [list, tuple, collections.deque, lambda parts: dict(zip('abc', parts)), lambda parts: Namespace(x=parts),
@@ -118,7 +118,7 @@ def test_random_values(tmp_path):
 
 
 class TestLost:
-    """Objects that are no data are left out, told by their places, and everything else stays."""
+    """Objects that are not data are omitted and reported with their places; all else stays."""
 
     @pytest.mark.parametrize('value, kind', [
         (Unknown(), 'Unknown'), (Callable(), 'Callable'), (nn.ReLU(), 'torch.nn.modules.activation.ReLU'),
@@ -189,7 +189,7 @@ class TestSameData:
             assert same_data(VALUES[name], value) == (other == name), other
 
     def test_what_pickles_tell_apart(self):
-        """Sets in another order of insertion, texts that are shared or not."""
+        """Sets with another order of insertion; strings that are shared or not."""
         one, other = ({*map(str, order), 8, 0, 16} for order in (range(20), range(19, -1, -1)))
         assert same_data([one, 'ab', 'ab'], [other, 'ab', ''.join('ab')]) and same_data(float('nan'), float('nan'))
 
@@ -203,7 +203,7 @@ class TestSameData:
 
 SHARED = torch.zeros(2 ** 20, dtype=torch.uint8)
 TEXT = 'x' * 2 ** 20
-# Values and notes that no run of ours writes.
+# Values and types that this package never writes.
 HOSTILE = {
     'no such type': ({}, [['module', ['value']]]),
     'a type by its module': ({}, [['builtins.eval', ['value']]]),
@@ -320,7 +320,7 @@ class TestHostile:
         assert seconds < 3 and peak < 2 ** 27 + 32 * size, (seconds, peak)
 
     def test_notes_on_what_someone_has_removed(self):
-        """As mmseg's publish_model.py does."""
+        """mmseg's publish_model.py removes entries."""
         meta = dict(a={2}, b=pathlib.Path('x'))
         plain, _ = encode_checkpoint(dict(optimizer=dict(a=[{1}]), meta=meta, state_dict={}))
         del plain['optimizer'], plain['meta']['a']
@@ -369,7 +369,7 @@ class TestHook:
         checkpoint = written(checkpoint)
         assert hook.after_load_checkpoint(run, checkpoint) is None
         assert_same(checkpoint, before)
-        hook.after_load_checkpoint(run, checkpoint)  # our tools have restored it before
+        hook.after_load_checkpoint(run, checkpoint)  # our tools restore it first; a second call has no effect
         assert_same(checkpoint, before)
         assert run.warnings == []
 
@@ -393,7 +393,7 @@ class TestHook:
 
     @pytest.mark.parametrize('loop', [None, {}, dict(dataloader=3), SimpleNamespace(dataloader={})])
     def test_a_run_without_data_to_train_with(self, loop):
-        """A test's training loop is a config, which nobody builds."""
+        """In a test, the training loop is a config that is never built."""
         for checkpoint in (dict(state_dict={}), dict(meta=3), dict(meta=dict(dataset_meta=1))):
             again = dict(checkpoint)
             AtomicCheckpointHook().after_load_checkpoint(SimpleNamespace(_train_loop=loop), again)

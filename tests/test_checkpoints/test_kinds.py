@@ -38,14 +38,14 @@ def test_a_value_of_each_kind_and_values_within_values(tmp_path, name):
     nested['array'][1] = value
     expected = dict(nested, default=collections.defaultdict(dict, {3: value}))
     assert_same(restored(nested, tmp_path), expected)
-    assert_same(value, before)  # the run that goes on has it as before
+    assert_same(value, before)  # saving does not change the values of the run
 
 
 @pytest.mark.parametrize('name', NUMBERS)
 def test_numbers_of_numpy(tmp_path, name):
     again = restored([NUMBERS[name]], tmp_path)[0]
     assert_same(again, NUMBERS[name])
-    assert pickle.dumps(again) == pickle.dumps(NUMBERS[name]) or name == 'long'  # whose last bytes are left to chance
+    assert pickle.dumps(again) == pickle.dumps(NUMBERS[name]) or name == 'long'  # its padding bytes are random
 
 
 @pytest.mark.parametrize('name', ARRAYS)
@@ -54,11 +54,11 @@ def test_arrays(tmp_path, name):
     assert_same(again, ARRAYS[name])
     assert again.flags.fnc == ARRAYS[name].flags.fnc or again.dtype == object
     if again.size and again.dtype.names is None:
-        again[(0, ) * again.ndim] = again.flat[-1]  # a run goes on writing into them
+        again[(0, ) * again.ndim] = again.flat[-1]  # must be writable, since a resumed run changes arrays
 
 
 def test_arrays_come_from_any_device(monkeypatch):
-    """torch gives NumPy no tensor of a GPU, where a run on one has all that it reads."""
+    """A tensor on a GPU needs a copy on the CPU before its conversion to NumPy."""
     plain = written(encode_checkpoint(dict(value=np.arange(3)))[0])
     asked, cpu = [], torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, 'cpu', lambda tensor: asked.append(1) or cpu(tensor))
@@ -67,7 +67,7 @@ def test_arrays_come_from_any_device(monkeypatch):
 
 @pytest.mark.parametrize('kind', [*KINDS, 'pairs', 'ordered pairs'])
 def test_any_value_of_any_kind(kind):
-    """Refused, or something without a function in it."""
+    """The value is refused, or restored without any function in it."""
     values = [None, 3, -1, 2.5, True, 'a', '', [], [1, 2, 3], [None], [{}], {}, {'a': 1}, (), (1, ), torch.zeros(3),
               array(), dict(shape=[], items=[1]), [['a', {}], 2], ['int', {}], [[], None], HUGE]
     for value in values:

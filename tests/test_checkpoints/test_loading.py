@@ -1,4 +1,4 @@
-"""Checkpoints are read as data, wherever they come from, and mmengine stays as it is."""
+"""Checkpoints from any address are read as data, and mmengine stays unchanged."""
 import collections
 import datetime
 import enum
@@ -52,7 +52,7 @@ class Kind(enum.Enum):
 
 
 class Unknown:
-    """A class that no reader knows."""
+    """A class that the reader does not know."""
 
     def __init__(self):
         self.part = [torch.ones(2)]
@@ -66,7 +66,7 @@ def numbers(kind):
     return torch.ones(2).to(getattr(torch, kind))
 
 
-# Objects that checkpoints of the field hold beside their weights.
+# Objects that common checkpoints hold besides weights.
 FOREIGN = {
     'namespace': Namespace(lr=0.1, path=Path('x')), 'simple namespace': SimpleNamespace(a=1), 'path': Path('/a/b'),
     'config': Config(dict(model=dict(type='A'))), 'settings': ConfigDict(a=dict(b=[1])), 'addict': addict.Dict(a=1),
@@ -97,7 +97,7 @@ def weights():
 
 @pytest.fixture
 def logged(monkeypatch):
-    """All that the loading tells."""
+    """Return the list of log messages."""
     texts = []
     monkeypatch.setattr(loading, 'print_log', lambda text, *_, **kwargs: texts.append(text))
     return texts
@@ -105,7 +105,7 @@ def logged(monkeypatch):
 
 @pytest.fixture
 def saved(tmp_path):
-    """Writes a checkpoint; its path."""
+    """Return a function that writes a checkpoint and returns its path."""
 
     def save(content, **kwargs):
         torch.save(content, tmp_path / 'a.pth', **kwargs)
@@ -115,7 +115,7 @@ def saved(tmp_path):
 
 
 def load_from(path):
-    """The weights of a model that a config's ``load_from`` gave its own."""
+    """Return the weights of a model after ``load_from`` of a config."""
     model = nn.Linear(2, 3)
     load_checkpoint(model, path)
     return model.state_dict()
@@ -129,19 +129,19 @@ class Backbone(BaseModule):
 
 
 def pretrained(path):
-    """The weights of a part of a model that its ``init_cfg`` gave its own."""
+    """Return the weights of a model component after ``init_cfg``."""
     model = Backbone(init_cfg=dict(type='Pretrained', checkpoint=path))
     model.init_weights()
     return model.state_dict()
 
 
-# Ways by which checkpoints are read: by calls of ours; by the host, in our tools.
+# Ways to read a checkpoint: our functions, and the host inside our tools.
 WAYS = {'read_checkpoint': lambda path: read_checkpoint(path)['state_dict'], 'load_from': load_from,
         'init_cfg': pretrained}
 
 
 def read(way, path):
-    """The weights that a way gives."""
+    """Return the weights that are read in one of the WAYS."""
     if way == 'read_checkpoint':
         return WAYS[way](path)
     with checkpoints_as_data():
@@ -178,7 +178,7 @@ class TestBesideWeights:
             assert read_checkpoint(path)['meta'] == meta
         with checkpoints_as_data():
             assert load_checkpoint(nn.Linear(2, 3), path)['meta'] == meta
-        assert type(load_checkpoint(nn.Linear(2, 3), path)['meta']['folder']) is str  # mmengine alone leaves them plain
+        assert type(load_checkpoint(nn.Linear(2, 3), path)['meta']['folder']) is str  # not restored by mmengine
 
     @pytest.mark.parametrize('zipped', [True, False])
     def test_numbers_of_numpy_in_both_formats(self, saved, zipped):
@@ -308,7 +308,7 @@ class TestTrusted:
         assert len(errors) == 1 and not proof.exists()
 
 
-class TestWhereFrom:
+class TestAddresses:
     """All addresses that mmengine knows."""
 
     OBJECTS = 's3://bucket/a.pth', 'mine:s3://bucket/a.pth', 'petrel://bucket/a.pth'
@@ -324,7 +324,7 @@ class TestWhereFrom:
 
     @pytest.fixture(params=[*URLS, *OBJECTS, *LOCAL])
     def place(self, request, tmp_path, monkeypatch):
-        """An address, and the file that is fetched from it."""
+        """Return an address and the file that it refers to."""
         monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))
         monkeypatch.setenv('HOME', str(tmp_path))
         monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
@@ -358,7 +358,7 @@ class TestWhereFrom:
 
     def test_trusted_ones(self, place, logged):
         address, file = place
-        # mmengine forgets to begin again with the bytes of an object store, where torch refuses an object.
+        # After torch refuses an object, mmengine does not rewind the bytes from an object store.
         options = 1 if address in self.OBJECTS else Namespace(a=1)
         torch.save(dict(state_dict=weights(), options=options), file)
         with trusted_checkpoints():
@@ -373,7 +373,7 @@ class TestWhereFrom:
 
     @pytest.fixture
     def server(self, tmp_path, monkeypatch):
-        """Address of a server that gives the file a.pth and knows no other."""
+        """Return the address of a server that has only the file a.pth."""
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 found = self.path == '/a.pth'
@@ -412,7 +412,7 @@ class TestWhereFrom:
 
 @pytest.fixture
 def schemes():
-    """mmengine's table, which is left as it was."""
+    """mmengine's table of loaders, restored after the test."""
     before = CheckpointLoader._schemes
     CheckpointLoader._schemes = type(before)(before)
     yield CheckpointLoader._schemes
@@ -420,7 +420,7 @@ def schemes():
 
 
 class TestTheHost:
-    """mmengine's table of loaders, and what else of the process others use."""
+    """mmengine's table of loaders and other state of the process."""
 
     def test_the_import_leaves_it_alone(self):
         for prefix, loader in CheckpointLoader._schemes.items():
@@ -506,7 +506,7 @@ class TestTheHost:
         assert not proof.exists() and dict(os.environ) == before
 
     def test_other_threads_see_nothing_of_it(self, saved):
-        """Asked in the midst of reading."""
+        """Another thread looks while a file is read."""
         def seen():
             return dict(os.environ), torch.load, torch.serialization.load, dict(CheckpointLoader._schemes)
 
@@ -535,7 +535,7 @@ class TestTheHost:
 
 
 def write_checkpoint_anyway(path, name, monkeypatch):
-    """A checkpoint with a payload, proved to be one while a variable of torch is not set."""
+    """Write a checkpoint with a payload; verify the payload without the variable of torch."""
     monkeypatch.delenv(name)
     proof = write_checkpoint(path, state_dict=weights())
     monkeypatch.setenv(name, '1')

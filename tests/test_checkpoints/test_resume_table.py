@@ -1,4 +1,4 @@
-"""All that mmengine can save, our tools resume: a table of schedulers, optimizers, hooks and data set metainfo.
+"""Exact resuming of every scheduler, optimizer, hook and metainfo type that mmengine can save.
 
 Each row trains a tiny model without interruption, and again until an exception in an iteration after a checkpoint; that
 run is resumed as ``tools/train.py --resume`` does, and as mmengine's own tools do. All ends are equal bit for bit.
@@ -51,12 +51,12 @@ from mmseg_mvp.checkpoints import checkpoints_as_data
 register_all_modules(init_default_scope=False)
 train_tool = load_tool('train.py')
 _RUNS = itertools.count()
-METAINFO = {}  # of the data set, since a config holds no objects
+METAINFO = {}  # of the data set; a config cannot contain objects
 Point = namedtuple('Point', 'x y')
 
 
 class Killed(Exception):
-    """In the place of a signal."""
+    """Exception that replaces a signal."""
 
 
 @DATASETS.register_module()
@@ -76,7 +76,7 @@ class ResumeTableData(Dataset):
 
 @MODELS.register_module()
 class ResumeTableNet(BaseModel):
-    """One linear layer, with draws of its own.
+    """One linear layer with dropout.
 
     Args:
         kind (str): ``'sparse'`` for sparse gradients, ``'matrix'`` for one weight, ``'closure'`` for an optimizer that
@@ -125,7 +125,7 @@ class ResumeTableNet(BaseModel):
 
 @METRICS.register_module()
 class ResumeTableMetric(BaseMetric):
-    """The loss, which is better and worse by turns."""
+    """The loss, which alternately rises and falls."""
 
     def process(self, data_batch, data_samples):
         self.results.extend(data_samples)
@@ -136,7 +136,7 @@ class ResumeTableMetric(BaseMetric):
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class ResumeTablePair:
-    """Two optimizers, each with its wrapper."""
+    """Two optimizers with one wrapper each."""
 
     def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
         pass
@@ -149,7 +149,7 @@ class ResumeTablePair:
 
 @HOOKS.register_module()
 class ResumeTableKill(Hook):
-    """Ends a run after some iterations."""
+    """Hook that stops a run after some iterations."""
 
     def __init__(self, after):
         self.after = after
@@ -161,7 +161,7 @@ class ResumeTableKill(Hook):
 
 @HOOKS.register_module()
 class ResumeTableNotes(Hook):
-    """Keeps objects of many types in the message hub, and goes on with them."""
+    """Hook that stores objects of many types in the message hub and updates them."""
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         hub = runner.message_hub
@@ -187,7 +187,7 @@ class ResumeTableNotes(Hook):
 
 
 def config(folder, validated=False, custom_hooks=(), **more):
-    """The settings of a run; dots in names lead into them."""
+    """Return the config of a run; dots in names separate nested keys."""
     loader = dict(dataset=dict(type='ResumeTableData'), batch_size=2, num_workers=0)
     cfg = Config(dict(
         default_scope='mmseg', work_dir=str(folder), model=dict(type='ResumeTableNet'),
@@ -208,21 +208,21 @@ def config(folder, validated=False, custom_hooks=(), **more):
 
 
 def train(folder, **more):
-    """A run from its start."""
+    """Train from the start; return the runner."""
     runner = Runner.from_cfg(config(folder, **more))
     runner.train()
     return runner
 
 
 def kill(folder, after, custom_hooks=(), **more):
-    """A run that ends after some iterations; its latest checkpoint."""
+    """Train until an exception after some iterations; return the path of the latest checkpoint."""
     with pytest.raises(Killed):
         train(folder, custom_hooks=[*custom_hooks, dict(type='ResumeTableKill', after=after)], **more)
     return (folder / 'last_checkpoint').read_text()
 
 
 def resume(killed, folder, checkpoint, **more):
-    """``tools/train.py --resume`` in a copy of a folder, but for what the tool checks of the data."""
+    """Resume as ``tools/train.py --resume`` in a copy of a folder, without the checks of the data."""
     shutil.copytree(killed, folder)
     cfg = config(folder, **more)
     assert train_tool.resume(cfg, 'auto') == [] and cfg.load_from == checkpoint
@@ -232,10 +232,10 @@ def resume(killed, folder, checkpoint, **more):
 
 
 def bits(value):
-    """A nested value as what can be compared: types, names and bytes."""
+    """Convert a nested value to comparable types, names and bytes."""
     kind = type(value).__name__
     if isinstance(value, Tensor):
-        return kind, str(value.dtype), bits(value.detach().float().numpy())  # no row has doubles
+        return kind, str(value.dtype), bits(value.detach().float().numpy())  # no case has float64
     if isinstance(value, np.ndarray):
         return kind, value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, dict):
@@ -248,7 +248,7 @@ def bits(value):
 
 
 def state(runner):
-    """All of a run that a resumed one shares with one that nobody killed, by name."""
+    """Return, by name, all state that must be equal in a resumed and an uninterrupted run."""
     hub = runner.message_hub
     logs = {name: log for name, log in hub.log_scalars.items() if not re.search('time|memory', name)}
     paths = 'cfg', 'experiment_name', 'last_ckpt', 'best_ckpt'
@@ -264,12 +264,12 @@ def state(runner):
 
 
 def says(runner):
-    """The log of a run."""
+    """Return the log of a run."""
     return ''.join(path.read_text() for path in Path(runner.work_dir).glob(f'{runner.timestamp}/*.log'))
 
 
 def check(tmp_path, after=2, **more):
-    """Run a row: without interruption; killed after some iterations; resumed by our tools, and by mmengine's.
+    """Run a case: uninterrupted; stopped after some iterations; resumed by our tools; resumed by mmengine.
 
     Args:
         after (int): Iterations before the run is killed.
@@ -290,7 +290,7 @@ def check(tmp_path, after=2, **more):
 
 
 def compare(expected, runner):
-    """Compare the end of a resumed run with that of one without interruption; the data set is the same."""
+    """Compare a resumed run with an uninterrupted run of the same data set."""
     for name, value in state(runner).items():
         assert value == expected[name], name
     assert 'dataset metainfo from the resumed checkpoint is different' not in says(runner)
@@ -303,9 +303,9 @@ FAMILIES = dict(
     MultiStep=dict(milestones=[1, 3, 3], gamma=0.5), OneCycle=dict(eta_max=0.5, total_steps=6),
     Poly=dict(power=0.9, end=5), Step=dict(step_size=2, gamma=0.5),
     PolyLRRatio=dict(eta_min_ratio=0.1, power=0.9, end=5),
-    ReduceOnPlateau=dict(monitor='error', patience=0, threshold=9., threshold_rule='abs'))  # the first stays the best
+    ReduceOnPlateau=dict(monitor='error', patience=0, threshold=9., threshold_rule='abs'))  # the first is the best
 SCHEDULERS = sorted({*PARAM_SCHEDULERS.module_dict, *MMSEG_PARAM_SCHEDULERS.module_dict})
-# mmengine validates after it saves: what a validation changes in that iteration, a resumed run lacks.
+# mmengine saves before it validates, so a resumed run lacks the changes of that validation.
 VALIDATED = {'validated': True, 'train_cfg.val_interval': 3, 'train_cfg.max_iters': 7, 'after': 5}
 EPOCHS = {'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2, val_interval=100), 'after': 6,
           'default_hooks.checkpoint': dict(interval=1, by_epoch=True),
@@ -317,7 +317,7 @@ def family(name):
 
 
 def scheduled(name, **more):
-    """The settings of a run with a scheduler. One of any parameter gets the weight decay, where it takes it."""
+    """Return the config of a run with a scheduler; a scheduler of any parameter changes the weight decay."""
     if name.endswith('ParamScheduler'):
         more['param_name'] = 'lr' if name.startswith('OneCycle') else 'weight_decay'
     if family(name) == 'ReduceOnPlateau':
@@ -341,7 +341,7 @@ def test_schedulers(tmp_path, name):
     whole, *_ = check(tmp_path, **scheduled(name))
     scheduler, = whole.param_schedulers
     group, = (group for group in whole.optim_wrapper.param_groups if 'params' in group and len(group['params']))
-    if not name.startswith(('Constant', 'Linear')):  # which have come to their ends
+    if not name.startswith(('Constant', 'Linear')):  # these have ended
         assert group[scheduler.param_name] != group[f'initial_{scheduler.param_name}']
 
 
@@ -365,7 +365,7 @@ def test_many_schedulers_in_turn(tmp_path):
         for begin, name in enumerate(names)])
 
 
-# Optimizers that take other settings than a learning rate; those that need what is not here.
+# Optimizers with further settings, and optimizers whose requirements are not installed.
 OPTIMIZER_SETTINGS = dict(
     LBFGS={'optim_wrapper.optimizer.history_size': 2, 'optim_wrapper.optimizer.max_iter': 3, 'model.kind': 'closure'},
     Muon={'model.kind': 'matrix'}, SparseAdam={'model.kind': 'sparse'})
@@ -419,7 +419,7 @@ class TestWrappers:
     @pytest.mark.slow
     @pytest.mark.parametrize('scale', ['dynamic', 8., dict(init_scale=4., growth_interval=1)], ids=str)
     def test_mixed_precision(self, tmp_path, monkeypatch, scale):
-        """On a CPU by bfloat16, where torch 2.3 and later scale the loss as well."""
+        """On a CPU in bfloat16; torch 2.3 and later scale the loss there, too."""
         monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
         scaled = hasattr(torch.amp, 'GradScaler')
         if scaled:
@@ -436,7 +436,7 @@ class TestWrappers:
 
 AVERAGES = sorted(name for name, kind in MODELS.module_dict.items()
                   if issubclass(kind, BaseAveragedModel) and kind is not BaseAveragedModel)
-# Hooks of both stacks that put nothing into a checkpoint and need what is not here.
+# Hooks of both stacks that store nothing in checkpoints and have requirements that are not installed.
 OTHER_HOOKS = dict(NPUProfilerHook='a NPU', NaiveVisualizationHook='pictures', SegVisualizationHook='pictures',
                    PrepareTTAHook='a test', RFSearchHook='convolutions')
 HOOK_ROWS = dict(
@@ -450,7 +450,7 @@ HOOK_ROWS = dict(
     ProfilerHook=dict(custom_hooks=[dict(type='ProfilerHook', by_epoch=False, profile_times=1, activity_with_cuda=False,
                                          on_trace_ready=dict(type='log_trace'))]),
     SyncBuffersHook=dict(custom_hooks=[dict(type='SyncBuffersHook')]))
-DEFAULT_HOOKS = {'RuntimeInfoHook', 'IterTimerHook', 'DistSamplerSeedHook', 'ParamSchedulerHook'}  # of each run
+DEFAULT_HOOKS = {'RuntimeInfoHook', 'IterTimerHook', 'DistSamplerSeedHook', 'ParamSchedulerHook'}  # in every run
 
 
 class TestHooks:
@@ -486,7 +486,7 @@ class TestHooks:
         check(tmp_path, custom_hooks=[dict(type='ResumeTableNotes')], **EPOCHS)
 
 
-# Writers of logs that need a package or an account, by the package.
+# Log writers that need a package or an account, by package.
 OTHER_BACKENDS = dict(
     AimVisBackend='aim', ClearMLVisBackend='clearml', DVCLiveVisBackend='dvclive', MLflowVisBackend='mlflow',
     NeptuneVisBackend='neptune', TensorboardVisBackend='tensorboard', WandbVisBackend='wandb')
@@ -550,7 +550,7 @@ class TestDataSets:
             assert 'dataset metainfo from the resumed checkpoint is different' in says(runner)
 
     def test_another_order_of_a_set_is_no_other_data_set(self, tmp_path, metainfo):
-        """As in another process, where texts have other hashes."""
+        """Simulate another process, in which strings have other hashes."""
         metainfo['set'] = frozenset([0, 8, 16, 24])
         checkpoint = kill(tmp_path / 'killed', 2)
         metainfo['set'] = frozenset([24, 16, 8, 0])
@@ -560,11 +560,11 @@ class TestDataSets:
 
 
 class TestCheckpointsOfMmengine:
-    """As they were before: mmengine's hook writes objects, functions among them."""
+    """Checkpoints of mmengine's own hook, which writes objects and functions."""
 
     @staticmethod
     def check(tmp_path, trusted=False, after=2, **more):
-        """A run by mmengine's hook, resumed by our tools with that hook and with ours; the latter."""
+        """Resume a run of mmengine's hook by our tools, with that hook and with ours; return the latter."""
         expected = state(train(tmp_path / 'whole', **more))
         checkpoint = kill(tmp_path / 'killed', after, **{**more, 'default_hooks.checkpoint.type': 'CheckpointHook'})
         runners = []
@@ -584,7 +584,7 @@ class TestCheckpointsOfMmengine:
     @pytest.mark.slow
     @pytest.mark.parametrize('name', OBJECTS)
     def test_metainfo(self, tmp_path, metainfo, name):
-        """Objects that the reader takes for no data are left out, so that mmengine finds another data set."""
+        """Omitted objects make mmengine report another data set."""
         metainfo[name] = OBJECTS[name]
         log = says(self.check(tmp_path, log_level='INFO'))
         assert 'dataset metainfo from the resumed' not in log or f'omitted: meta.dataset_meta.{name}' in log or (

@@ -22,7 +22,7 @@ def test_frozen_hides_its_module_and_moves_a_copy():
 def test_a_deep_copy_of_a_model_shares_what_is_frozen():
     frozen = Frozen(torch.nn.Linear(2, 2))
     model = torch.nn.ModuleDict(dict(a=frozen, b=frozen, learned=torch.nn.Linear(2, 2)))
-    twin = copy.deepcopy(model)  # what an EMA does
+    twin = copy.deepcopy(model)  # as an EMA does
     assert twin['a'] is twin['b'] and twin['a'] is not frozen and twin['a'].module is frozen.module
     twin.double()
     assert twin['a'].module.weight.dtype is torch.float64 and frozen.module.weight.dtype is torch.float32

@@ -1,4 +1,4 @@
-"""Dense features against open_clip's own towers."""
+"""Dense features, compared with the towers of open_clip."""
 import copy
 
 import pytest
@@ -12,7 +12,7 @@ from mmseg_mvp.errors import UserError
 
 @pytest.fixture
 def resnet(tiny_rn):
-    """A ResNet tower whose layers all matter: open_clip starts the last BatchNorm of each block at zero."""
+    """A ResNet tower with non-zero BatchNorms; open_clip initialises the last one of each block to zero."""
     visual = copy.deepcopy(load_clip(**tiny_rn).model.visual)
     torch.manual_seed(0)
     for name, parameter in visual.named_parameters():
@@ -33,7 +33,7 @@ def test_resnet_pool_without_query_and_key_averages_the_dense_features(resnet):
     for zeroed in (pool.q_proj.weight, pool.q_proj.bias, pool.k_proj.weight, pool.k_proj.bias,
                    pool.positional_embedding):
         nn.init.zeros_(zeroed)
-    # Uniform attention over the positions and their mean, whose value is their mean value.
+    # Uniform attention over all positions and their mean gives the mean value.
     assert dense.shape == (2, 32, 2, 2)
     assert torch.allclose(resnet(images), dense.mean(dim=(2, 3)), atol=1e-4)
 
@@ -71,7 +71,7 @@ def test_vit_positions_are_resized_and_kept_at_the_native_size(vit):
     resized = tower._positions((6, 8))
     assert resized.shape == (49, 64)
     assert torch.equal(resized[0], vit.positional_embedding[0])
-    # Resizing keeps the picture of a position embedding: a constant map stays constant.
+    # Resizing keeps a constant map constant.
     nn.init.ones_(vit.positional_embedding)
     assert torch.allclose(tower._positions((6, 8)), torch.ones(49, 64), atol=1e-5)
 

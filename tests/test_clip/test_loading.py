@@ -1,9 +1,8 @@
-"""A CLIP by name and weights: every file format, and every way to be wrong."""
-import json
-
+"""Loading of CLIP models: each file format, and wrong names and files."""
 import open_clip
 import pytest
 import torch
+from fixtures.clip_builders import open_clip_model, record_logs
 from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 
@@ -15,9 +14,9 @@ from mmseg_mvp.errors import UserError
 
 @pytest.fixture
 def other(tiny_rn):
-    """A model of the tiny architecture with weights of its own."""
+    """A model of the tiny architecture with other weights."""
     torch.manual_seed(7)
-    return open_clip.CLIP(**json.loads(open(tiny_rn['model']).read())).eval()
+    return open_clip_model(tiny_rn)
 
 
 def _same(loaded, model):
@@ -33,12 +32,11 @@ def test_one_copy_per_process_with_the_same_random_weights(tiny_rn):
     before = torch.random.get_rng_state()
     again = load_clip(**tiny_rn)
     assert again is not first and again.fingerprint == first.fingerprint
-    assert torch.equal(before, torch.random.get_rng_state())  # loading leaves the caller's random numbers alone
+    assert torch.equal(before, torch.random.get_rng_state())  # loading does not change the random state of the caller
 
 
 def test_random_weights_are_warned_of(tiny_rn, monkeypatch):
-    said = []
-    monkeypatch.setattr('mmseg_mvp.clip.loading.print_log', lambda message, *args, **kwargs: said.append(message))
+    said = record_logs(monkeypatch, 'mmseg_mvp.clip.loading')
     load_clip.cache_clear()
     load_clip(**tiny_rn)
     assert len(said) == 1 and 'random weights' in said[0]
@@ -65,7 +63,7 @@ def test_safetensors_file(tmp_path, tiny_rn, other):
 
 def test_openai_torchscript_archive(tmp_path, tiny_rn, other):
     class Archive(torch.nn.Module):
-        """OpenAI ships a traced module whose parameters carry CLIP's names."""
+        """Traced module with the parameter names of CLIP, as in OpenAI's files."""
 
         def forward(self, x):
             return x
@@ -145,7 +143,7 @@ class TestBadInput:
 
     def test_torchscript_with_code_is_not_run(self, tmp_path, tiny_rn):
         proof = write_torchscript(tmp_path / 'evil.pt')
-        with pytest.raises(UserError, match="evil.pt' does not fit CLIP"):  # its one tensor is read, but nothing is run
+        with pytest.raises(UserError, match="evil.pt' does not fit CLIP"):  # its only tensor is read; no code runs
             load_clip(**tiny_rn, weights=str(tmp_path / 'evil.pt'))
         assert not proof.exists()
 

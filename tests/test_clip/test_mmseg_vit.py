@@ -1,4 +1,4 @@
-"""CLIP's ViT in mmseg's own layers gives the features of the tower."""
+"""mmseg's VisionTransformer with converted weights gives the features of the tower."""
 import open_clip
 import pytest
 import torch
@@ -26,7 +26,7 @@ def vision_transformer(**settings):
     settings = dict(dict(image_size=(32, 48), patch_size=16, width=32, layers=3, heads=2, mlp_ratio=4., output_dim=8),
                     **settings)
     visual = open_clip.transformer.VisionTransformer(**settings).eval()
-    for parameter in visual.parameters():  # biases and norms start at 0 and 1
+    for parameter in visual.parameters():  # the initial values of biases and norms would hide errors
         nn.init.normal_(parameter, std=0.3)
     return visual
 

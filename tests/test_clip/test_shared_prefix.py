@@ -1,32 +1,27 @@
-"""The shared prefix against open_clip's own pass over whole sentences: embeddings, gradients, chunks, precision."""
-import dataclasses
-import json
-
-import open_clip
+"""Shared prefix, compared with open_clip's forward pass: embeddings, gradients, chunks, precision."""
 import pytest
 import torch
+from fixtures.clip_builders import open_clip_model, with_model
 from fixtures.lanes import CPU_FLOAT16
 
-from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, load_clip, shared_prefix
+from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, shared_prefix
 from mmseg_mvp.clip.text_tower import encode_in_full
 
 LISTS = {
     'one class': ['cat'],
     'one length': ['cat', 'dog', 'cow'],
     'many lengths': ['cat', 'traffic light', 'television receiver', 'door', 'a b c d e f g h', 'swivel chair', 'cat'],
-    'the longest that fits': ['cat', 'cat ' * 57, 'dog'],  # 77 less start, end, "." and 16 context vectors is 58
+    'the longest that fits': ['cat', 'cat ' * 57, 'dog'],  # 77 minus start, end, "." and 16 context vectors is 58
 }
 
 
 def build_tower(tiny_rn, dtype=torch.float64, **text):
-    config = json.loads(open(tiny_rn['model']).read())
     torch.manual_seed(0)
-    model = open_clip.CLIP(**dict(config, text_cfg=dict(config['text_cfg'], **text))).eval().to(dtype)
-    return Frozen(TextTower(dataclasses.replace(load_clip(**tiny_rn), model=model)))
+    return Frozen(TextTower(with_model(tiny_rn, open_clip_model(tiny_rn, **text).to(dtype))))
 
 
 def both(tower, contexts, names):
-    """Embeddings and gradients to the contexts, ours and in full."""
+    """Yield embeddings and gradients of the contexts, with shared prefix and by open_clip."""
     tokens = [tower.module.tokenize(f'{name.strip()}.') for name in names]
     weight = torch.randn(len(contexts), len(names), tower.module.embed_dim, dtype=contexts.dtype)
     for encode in (encode_prompts, lambda tower, *args: encode_in_full(tower.module, *args)):
@@ -82,7 +77,7 @@ def test_chunks_hold_like_lengths_and_little_padding():
     for chunk in chunks:
         size = (chunk.stop - chunk.start) * lengths[chunk.stop - 1]
         assert size <= 128 and size - sum(lengths[chunk]) <= shared_prefix.PADDING
-    assert len(chunks) == 5  # 42 of length 3 fit, so three; all of 4 and 5 padded to 5 don't, so two
+    assert len(chunks) == 5  # 42 names of length 3 fit, which gives three; lengths 4 and 5 need two
     assert [chunk.stop - chunk.start for chunk in shared_prefix._chunks([200, 300], 128)] == [1, 1]
 
 

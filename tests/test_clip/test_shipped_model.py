@@ -1,4 +1,4 @@
-"""The tiny CLIP that ships: strides that open_clip's config cannot say, and the short token table."""
+"""Shipped toy CLIP: strides that a config of open_clip cannot express, and the compact token table."""
 import open_clip
 import pytest
 import torch

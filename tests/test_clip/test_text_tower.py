@@ -1,12 +1,12 @@
-"""Prompted text embeddings against open_clip's own ``encode_text``."""
+"""Text embeddings of prompts, compared with open_clip's ``encode_text``."""
 import copy
 import dataclasses
-import json
 import re
 
 import open_clip
 import pytest
 import torch
+from fixtures.clip_builders import open_clip_model, record_logs, with_model, word_contexts
 
 from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, encode_sentences, load_clip
 from mmseg_mvp.errors import UserError
@@ -22,7 +22,7 @@ def clip(tiny_clip):
 def test_contexts_made_of_words_give_open_clips_own_embeddings(clip):
     tower = TextTower(clip)
     phrases = ['a photo of a', 'there is a big']
-    contexts = torch.stack([tower.embed(torch.tensor(tower.tokenize(phrase))) for phrase in phrases])
+    contexts = word_contexts(tower, phrases)
     ours = encode_prompts(tower, contexts, [tower.tokenize(f'{name}.') for name in NAMES])
     for prompt, phrase in enumerate(phrases):
         tokens = clip.tokenizer([f'{phrase} {name}.' for name in NAMES])
@@ -75,17 +75,13 @@ def test_weights_that_are_not_finite_are_told(clip, value):
     (dict(pool_type='last'), 'does not pool at the end token'),
     (dict(scale_attn=True), 'has blocks of type CustomResidualAttentionBlock'),
 ], ids=['non-causal', 'coca', 'pooling', 'blocks'])
-def test_unusual_towers_take_open_clips_own_pass_and_say_so(tiny_rn, text, reason, caplog):
-    config = json.loads(open(tiny_rn['model']).read())
-    model = open_clip.CustomTextCLIP(**dict(config, text_cfg=dict(config['text_cfg'], **text)))
-    model = model.eval().requires_grad_(False)
-    said = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('mmseg_mvp.clip.text_tower.print_log', lambda message, *args, **kwargs: said.append(message))
-        tower = TextTower(dataclasses.replace(load_clip(**tiny_rn), model=model))
+def test_unusual_towers_use_the_forward_pass_of_open_clip_and_log_it(tiny_rn, text, reason, monkeypatch):
+    model = open_clip_model(tiny_rn, open_clip.CustomTextCLIP, **text).requires_grad_(False)
+    said = record_logs(monkeypatch, 'mmseg_mvp.clip.text_tower')
+    tower = TextTower(with_model(tiny_rn, model))
     assert not tower.shared and len(said) == 1 and reason in said[0]
     phrases = ['a photo of a', 'there is a big']
-    contexts = torch.stack([tower.embed(torch.tensor(tower.tokenize(phrase))) for phrase in phrases]).requires_grad_()
+    contexts = word_contexts(tower, phrases).requires_grad_()
     ours = encode_prompts(tower, contexts, [tower.tokenize(f'{name}.') for name in NAMES])
     for prompt, phrase in enumerate(phrases):
         tokens = tower.tokenizer([f'{phrase} {name}.' for name in NAMES])
@@ -95,9 +91,9 @@ def test_unusual_towers_take_open_clips_own_pass_and_say_so(tiny_rn, text, reaso
 
 
 def test_a_custom_text_clip_is_understood_as_well(tiny_rn):
-    clip = load_clip(**tiny_rn)
-    model = open_clip.CustomTextCLIP(**json.loads(open(tiny_rn['model']).read())).eval()
-    tower = TextTower(dataclasses.replace(clip, model=model))
+    model = open_clip_model(tiny_rn, open_clip.CustomTextCLIP)
+    clip = with_model(tiny_rn, model)
+    tower = TextTower(clip)
     ours = encode_prompts(tower, torch.zeros(1, 0, tower.width), [tower.tokenize('a cat')])
     assert torch.allclose(ours[0], model.encode_text(clip.tokenizer(['a cat'])), atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""COCO-20i's lists as JSON: the same episodes, and pickles with code refused."""
+"""Conversion of COCO-20i's lists to JSON: equal episodes; pickles with code are refused."""
 import json
 import pickle
 import sys
@@ -14,7 +14,7 @@ from mmseg_mvp.errors import UserError
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs the tool on a folder; what it prints."""
+    """Return a function that runs the tool on a folder and returns the printed text."""
     tool = load_tool('dataset_converters/coco20i_lists.py')
 
     def run(folder):

@@ -1,4 +1,4 @@
-"""MVP-SEG+ through the command line tools: every shipped config, and resuming in either phase."""
+"""MVP-SEG+ in the command line tools: each shipped config, and resuming in both phases."""
 import re
 
 import pytest
@@ -19,7 +19,7 @@ STEMS = dict(voc_zs='voc', voc_unlabelled='voc', context_zs='context', context60
 
 
 def settings(name, tiny_rn, folder, more=()):
-    """The options that bring a shipped config down to a tiny CLIP, a tiny student and a few iterations."""
+    """Return the options that reduce a shipped config to a tiny CLIP, a tiny student and few iterations."""
     cfg = Config.fromfile(ROOT / 'configs' / 'mvp_seg_plus' / f'{name}.py')
     options = [f'model.teacher.clip.model={tiny_rn["model"]}', 'model.teacher.clip.weights=None',
                'model.backbone.depth=18', 'model.backbone.base_channels=8', 'model.backbone.stem_channels=8',
@@ -33,7 +33,7 @@ def settings(name, tiny_rn, folder, more=()):
 
 
 def write_teacher(teacher, tiny_rn, folder):
-    """A checkpoint as tools/train.py writes it, of prompts that nobody has trained."""
+    """Write a checkpoint as tools/train.py does, with untrained prompts."""
     teacher.clip = dict(model=tiny_rn['model'], weights=None)
     path = folder / 'teacher.pth'
     save_checkpoint(dict(state_dict=MODELS.build(teacher).state_dict()), str(path))
@@ -43,7 +43,7 @@ def write_teacher(teacher, tiny_rn, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize('name', STEMS)
 def test_shipped_config_trains_and_tests_on_its_tree(name, tmp_path, tiny_rn):
-    WRITERS[STEMS[name]](tmp_path / 'data', train=6)  # enough for a pixel of an unseen class in any four of them
+    WRITERS[STEMS[name]](tmp_path / 'data', train=6)  # any four of them have a pixel of an unseen class
     options = settings(name, tiny_rn, tmp_path)
     config = ROOT / f'configs/mvp_seg_plus/{name}.py'
     out = run('train', config, *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Every shipped config of LSeg through the command line tools, on small data sets in the real file formats."""
+"""Each shipped LSeg config in the command line tools, with small data sets in the real file formats."""
 import json
 import runpy
 import sys
@@ -28,10 +28,10 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))  # seconds for line breaks
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so little work that a second thread only waits
+    torch.set_num_threads(1)  # more threads would only wait for so little work
 
     def run(tool, *arguments, **options):
-        # Loggers and visualizers outlive their Runner, and would write where the first one did.
+        # Loggers and visualizers outlive their Runner and would write to its folder.
         for kind in (MMLogger, SegLocalVisualizer):
             monkeypatch.setattr(kind, '_instance_dict', OrderedDict())
         pairs = [f'{key}={value}' for key, value in options.items()]
@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
 
 
 def read(folder, name):
-    """The lines of the one log of this name below a folder, a dict each."""
+    """Return the lines, as dicts, of the only log with this name below a folder."""
     path, = folder.glob(name)
     return [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -58,10 +58,10 @@ def test_shipped_config_trains_and_tests(config, tmp_path, run, tiny_vit):
     first, second, validated = read(tmp_path / 'work', '*/vis_data/scalars.json')
     scaling = Config.fromfile(config).get('auto_scale_lr')
     share = options['train_dataloader.batch_size'] / scaling.base_batch_size if scaling else 1
-    assert first['lr'] == pytest.approx(0.01 * share)  # of the first parameter, the backbone's
+    assert first['lr'] == pytest.approx(0.01 * share)  # of the first parameter, which is in the backbone
     assert 0 < first['decode.loss_seg'] < 20 and 0 < second['decode.loss_seg'] < 20
     states = [torch.load(tmp_path / f'work/iter_{step}.pth', weights_only=True)['state_dict'] for step in (1, 2)]
-    idle = ('attnpool.q_proj', 'attnpool.k_proj')  # of CLIP's tower: dense features ask no question
+    idle = ('attnpool.q_proj', 'attnpool.k_proj')  # dense features need no query and key of CLIP's tower
     learned = [key for key in states[0] if key.endswith(('weight', 'bias', 'pos_embed', 'cls_token'))
                and not any(part in key for part in idle)]
     assert [key for key in learned if torch.equal(states[0][key], states[1][key])] == []
@@ -69,5 +69,5 @@ def test_shipped_config_trains_and_tests(config, tmp_path, run, tiny_vit):
     tested, = read(tmp_path / 'test', '*/*.json')
     for figures in (validated, tested):
         assert all(0 <= figures[name] <= 100 for name in FIGURES.get(kind, ('mIoU', 'pAcc')))
-    if kind not in ('toy', 'fss1000'):  # which validate on one split and test on another
+    if kind not in ('toy', 'fss1000'):  # these validate and test on different splits
         assert tested['mIoU'] == pytest.approx(validated['mIoU'])

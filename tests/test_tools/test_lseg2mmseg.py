@@ -1,4 +1,4 @@
-"""Checkpoints of the official layout: what arrives, what is told, what is refused."""
+"""Conversion of official LSeg checkpoints: weights, report, and refused files."""
 import os
 import runpy
 import sys
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures('mmseg_scope')
 EMBED_DIM = 32  # of the tiny CLIPs
 NAMES = ['sheep', 'cat', 'tree', 'traffic light']
 FOLDER = TOOLS / 'model_converters'
+LONG = 'x' * 5000
 CLASS_OF_LIGHTNING = 'pytorch_lightning.callbacks.model_checkpoint'
 TRAINING = dict(epoch=3, global_step=99, optimizer_states=[dict(state={}, param_groups=[dict(lr=0.004)])])
 
@@ -34,7 +35,7 @@ def tool():
 
 @pytest.fixture
 def run(tool, monkeypatch, capsys):
-    """Convert SRC to DST as the command line does; what it prints."""
+    """Return a function that converts SRC to DST as the command line does and returns the printed text."""
 
     def run(source, target):
         monkeypatch.setattr(sys, 'argv', ['lseg2mmseg.py', str(source), str(target)])
@@ -45,13 +46,13 @@ def run(tool, monkeypatch, capsys):
 
 
 def save(path, state, **others):
-    """A file as Lightning writes it."""
+    """Write a checkpoint as Lightning does."""
     torch.save(dict(state_dict={f'net.{name}': value for name, value in state.items()}, **TRAINING, **others), path)
     return path
 
 
 def build(kind, clip, regularization=None):
-    """Our model for the weights of the fixture."""
+    """Build our model for the weights of the fixture."""
     sizes = SMALL[kind]
     head = dict(type='LSegHead', channels=sizes['fusion'], clip=clip, train_classes=NAMES,
                 regularization=regularization)
@@ -125,7 +126,7 @@ def test_every_weight_of_the_model_is_one_of_the_file(kind, tiny_vit, run, tmp_p
 def test_shipped_configs_have_the_released_sizes(kind, config, tool, tiny_vit, monkeypatch):
     cfg = Config.fromfile(TOOLS.parent / 'configs' / 'lseg' / f'{config}.py').model
     cfg.clip = tiny_vit
-    load_clip(**tiny_vit)  # whose values are needed
+    load_clip(**tiny_vit)  # its values are needed
     # Shapes without values; mmseg reads the values of a linspace, open_clip those of an arange.
     for name in ('linspace', 'arange'):
         monkeypatch.setattr(torch, name, partial(getattr(torch, name), device='cpu'))
@@ -181,11 +182,11 @@ def test_loading_says_that_the_file_names_no_clip(tiny_vit, run, tmp_path, capsy
 
 
 class TestLightningBefore15:
-    """It keyed the state of callbacks by their classes."""
+    """Lightning stored the state of callbacks under their classes."""
 
     @pytest.fixture
     def lightning(self, monkeypatch):
-        """The class, which can be pickled while the package seems to be there."""
+        """A class in a fake package, so that it can be pickled."""
         parts = CLASS_OF_LIGHTNING.split('.')
         for end in range(1, len(parts) + 1):
             monkeypatch.setitem(sys.modules, '.'.join(parts[:end]), ModuleType('.'.join(parts[:end])))
@@ -200,7 +201,7 @@ class TestLightningBefore15:
         hyper.more = 1
         source = save(tmp_path / 'official.ckpt', state, hyper_parameters=hyper,
                       callbacks={lightning.ModelCheckpoint: dict(best_model_score=torch.tensor(0.5))})
-        monkeypatch.undo()  # the package is gone
+        monkeypatch.undo()  # remove the fake package
         run(source, tmp_path / 'ours.pth')
         assert len(torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']) > 300
 
@@ -209,7 +210,7 @@ class TestRefused:
 
     @pytest.fixture
     def refuse(self, run, tmp_path):
-        """The sentence for a source; nothing is written."""
+        """Return a function that returns the error message for a source; nothing is written."""
 
         def refuse(source):
             with pytest.raises(UserError) as error:
@@ -229,7 +230,7 @@ class TestRefused:
         assert "official.ckpt can't be read (" in refuse(source)
 
     def test_no_checkpoint_at_all(self, refuse, tmp_path):
-        (tmp_path / 'page.ckpt').write_text('<html>Virus scan warning</html>')  # what a download often is
+        (tmp_path / 'page.ckpt').write_text('<html>Virus scan warning</html>')  # as after a failed download
         assert "page.ckpt can't be read (" in refuse(tmp_path / 'page.ckpt')
 
     def test_a_tensor(self, refuse, tmp_path):
@@ -283,9 +284,6 @@ class TestRefused:
         assert end.value.code == 2
         said = capsys.readouterr().err
         assert said.startswith('error: ') and 'none.ckpt does not exist' in said and said.count('\n') == 1
-
-
-LONG = 'x' * 5000
 
 
 @pytest.mark.parametrize('source', ['nowhere.ckpt', '.', '', 'text.ckpt', 'empty.ckpt', 'half.ckpt', 'list.ckpt',

@@ -1,4 +1,4 @@
-"""The toy ablation of LSeg: its statistics against counting by hand, its plot, its main result."""
+"""Toy ablation of LSeg: statistics compared with manual counts, plot, and main result."""
 import pytest
 import torch
 from fixtures.tools import load_tool

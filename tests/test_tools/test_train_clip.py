@@ -40,7 +40,7 @@ def test_contrast_with_one_positive_each_is_clips_loss(tool):
 def test_contrast_by_hand_with_two_true_captions_and_a_false_one(tool):
     scores, truth = torch.tensor([[2., 1., 0.]]), torch.tensor([[True, True, False]])
     log_p = np.array([2., 1., 0.]) - np.log(np.exp([2., 1., 0.]).sum())
-    # Of the captions, the false one has no picture; the others have a single one, which costs nothing.
+    # The false caption has no image. Each other caption has a single image, so its loss is 0.
     assert float(tool.contrast(scores, truth)) == pytest.approx(-log_p[:2].mean() / 2, abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Archives read as data: the same as torch reads them, whatever else is in them refused."""
+"""Archives read as data: the result equals that of torch, and anything else is refused."""
 import argparse
 import datetime
 import io
@@ -41,7 +41,7 @@ NUMBERS = dict(float=np.float64(0.1), short=np.float32(0.1), int=np.int64(-3), f
 
 @pytest.fixture
 def saved(tmp_path):
-    """What is read of the file that torch.save writes."""
+    """Return a function that writes an object by torch.save and reads the file."""
 
     def saved(content):
         torch.save(content, tmp_path / 'a.pth')
@@ -76,7 +76,7 @@ class TestContents:
         for name, expected in pickle.loads(pickle.dumps(dict(ARRAYS, **NUMBERS), 2)).items():
             assert np.array_equal(read[name], expected) and read[name].dtype == expected.dtype, name
         assert all(type(read[name]) is type(NUMBERS[name]) for name in NUMBERS)
-        assert type(pickle.loads(pickle.dumps(read['matrix']))) is np.ndarray  # the next checkpoint is as mmengine's
+        assert type(pickle.loads(pickle.dumps(read['matrix']))) is np.ndarray  # as in the next checkpoint
 
     def test_logs(self, saved):
         log = HistoryBuffer([1, 2, 4], [1, 1, 2], max_length=7)
@@ -103,7 +103,7 @@ class TestContents:
         assert read['a'].tolist() == [1, 1] and {name: read[name] for name in NUMBERS} == NUMBERS
 
     def test_the_other_byte_order(self, tmp_path):
-        """The numbers come as the other order reads them."""
+        """The numbers are those of the other byte order."""
         values = dict(a=torch.arange(3.), b=torch.tensor([1 + 2j]), c=torch.tensor([True, False]))
         torch.save(values, tmp_path / 'a.pth')
         with zipfile.ZipFile(tmp_path / 'a.pth') as old, zipfile.ZipFile(tmp_path / 'b.pth', 'w') as new:
@@ -195,7 +195,7 @@ class TestForeign:
             def __reduce__(self):
                 return getattr, (HistoryBuffer, 'min')
 
-        assert isinstance(saved([Reach()])[0], StandIn)  # mmengine's logs have their functions so
+        assert isinstance(saved([Reach()])[0], StandIn)  # mmengine's logs refer to their functions in this way
 
     def test_logs_bring_no_functions_along(self, saved):
         log = HistoryBuffer([1], [1])
@@ -246,7 +246,7 @@ class TestDamaged:
             except UserError:
                 refused += 1
         print(f'{refused} of 2000 refused')
-        assert 500 < refused < 2000  # the others change a name or a number
+        assert 500 < refused < 2000  # the others change only a name or a number
 
     @pytest.mark.parametrize('content', [b'', b'<html>', pickle.dumps([1, 2])])
     def test_something_else(self, tmp_path, content):

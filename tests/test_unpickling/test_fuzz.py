@@ -1,4 +1,4 @@
-"""Random files: opcodes drawn by a grammar, damaged pickles, damaged archives. Nothing runs, hangs, floods or changes.
+"""Random files: opcodes from a grammar, damaged pickles and archives. None runs code, hangs or fills the memory.
 
 ``FUZZ_COUNT=200000 pytest -n0 tests/test_unpickling/test_fuzz.py -rP`` draws more and prints the figures.
 """
@@ -35,7 +35,7 @@ LAST = [b']', b'}', b')', b'\x8f', b'(', b'0', b'1', b'2', b'a', b'e', b's', b'u
 
 
 def value(draw: random.Random, depth: int = 3) -> bytes:
-    """The opcodes of a value that may be anything."""
+    """Return the opcodes of a random value."""
     kind = draw.randrange(12 if depth else 4)
     inner = [value(draw, depth - 1) for _ in range(draw.randrange(5))] if kind > 3 else []
     return [lambda: number(draw.choice(NUMBERS)), lambda: text(draw.choice(TEXTS)), lambda: draw.choice(
@@ -49,12 +49,12 @@ def value(draw: random.Random, depth: int = 3) -> bytes:
 
 
 def opcodes(draw: random.Random) -> bytes:
-    """Opcodes in any order, values among them."""
+    """Return opcodes and values in random order."""
     return b''.join(value(draw, 1) if draw.random() < 0.6 else draw.choice(LAST) for _ in range(draw.randrange(1, 30)))
 
 
 def damaged(draw: random.Random, content: bytes) -> bytes:
-    """Some bytes changed, removed, doubled, or a length swapped for a large one."""
+    """Change, remove or repeat some bytes, or replace a length by a large one."""
     content = bytearray(content)
     for _ in range(draw.choice([1, 1, 2, 10])):
         place = draw.randrange(len(content))
@@ -72,7 +72,7 @@ def damaged(draw: random.Random, content: bytes) -> bytes:
 
 
 def files(count: int, seed: int = 0) -> list[bytes]:
-    """Random files; the first is whole."""
+    """Return random files; the first is intact."""
     whole = dict(state_dict=OrderedDict(a=torch.randn(3, 4), b=torch.randn(2).half(), c=torch.eye(2).to_sparse()),
                  log=HistoryBuffer([1.], [1]), array=np.arange(6.).reshape(2, 3), pairs=np.zeros(2, 'i4,f8'),
                  set={1, 2})

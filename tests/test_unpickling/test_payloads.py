@@ -1,4 +1,4 @@
-"""Attacks by kind: whatever a file asks for, nothing runs, hangs, floods the memory or changes the process."""
+"""Attacks by kind: no file runs code, hangs, fills the memory or changes the process."""
 import os
 import pickle
 import struct
@@ -28,7 +28,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import module_tensors, read_archive
 
 BIG = 10 ** 9
-WIDE = tensor((BIG, ), (0, ))  # looks like 4 GB, and has 4 bytes
+WIDE = tensor((BIG, ), (0, ))  # has the shape of 4 GB and 4 bytes
 DTYPE = call('numpy', 'dtype', text('f8'), number(0), number(1))
 OBJECTS = build(call('numpy', 'dtype', text('O8'), number(0), number(1)),
                 plain((3, '|', None, None, None, -1, -1, 63)))
@@ -160,13 +160,13 @@ def test_a_function_that_no_data_needs_is_named(function, tmp_path):
 
 
 def test_the_attacks_are_real():
-    """By the book, the calls run: here a harmless one."""
+    """Python's pickle runs the calls; this one is harmless."""
     assert pickle.loads(b'\x80\x02' + call('builtins', 'len', plain('abc')) + b'.') == 3
 
 
 @pytest.mark.parametrize('pairs', [1, 45])
 def test_modules_that_hold_each_other_have_no_end(tmp_path, pairs):
-    """One that holds itself, and one that holds another twice, which holds another twice, and so on."""
+    """A module that contains itself, and a chain in which each module contains the next one twice."""
     content = new('__torch__.a', 'M')
     if pairs == 1:
         content = build(content + b'q\x00', b'}' + text('m') + b'h\x00s')
