@@ -150,7 +150,7 @@ def test_mistakes_are_told_in_a_sentence(page, scene, tmp_path):
     assert 'There is no image yet' in complaint(page)
     for name, content, names, expected in (
             ('broken.png', b'no image at all', 'rocket, lamp', 'Image broken.png cannot be read'),
-            ('cut.png', scene.read_bytes()[:3000], 'rocket, lamp', 'Image cut.png can\'t be read'),
+            ('cut.png', scene.read_bytes()[:3000], 'rocket, lamp', 'Image cut.png cannot be read'),
             ('wide.png', white(301, 300), 'rocket, lamp', 'Image wide.png has 301 x 300 = 90300 pixels'),
             ('whole.png', scene.read_bytes(), 'rocket', 'A single class'),
             ('whole.png', scene.read_bytes(), f'rocket, {HOSTILE}', 'has no vector for \'< img src = x onerror')):
