@@ -4,7 +4,7 @@
 :class:`TextTower` encodes prompts.
 """
 from .config import check_clip
-from .frozen import Frozen
+from .frozen import Frozen, unwrap
 from .image_tower import DENSE_VARIANTS, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .mmseg_vit import fill_vit, vit_config
@@ -12,4 +12,5 @@ from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
 __all__ = ['DENSE_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'encode_prompts',
-           'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'vit_config']
+           'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'unwrap',
+           'vit_config']

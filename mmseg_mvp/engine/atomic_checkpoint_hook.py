@@ -27,7 +27,7 @@ class AtomicFileBackend(LocalBackend):
             UserError: If the disk is full or another system error occurs.
         """
         fix = 'free disk space, then use --resume to resume from the previous checkpoint, which is intact'
-        with atomic_write(filepath, overwrite=True, fix=fix) as part:
+        with atomic_write(filepath, overwrite=True, fix=fix, sync=True) as part:
             super().put(obj, part)
 
 

@@ -53,13 +53,16 @@ def check_new_folder(path: str, flag: str) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX) -> Iterator[Path]:
+def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX,
+                 sync: bool = False) -> Iterator[Path]:
     """Write a file under a temporary name and rename it when complete. A killed run leaves no partial file at ``path``.
 
     Args:
         path (str | Path): Path of the file. Missing folders are created.
         overwrite (bool): True replaces an existing file.
         fix (str): End of the error message: the advice if the file can't be written.
+        sync (bool): True syncs the file to disk before and the folder after the renaming, for files that must survive a
+            power failure.
 
     Yields:
         Path: Temporary path to write to: a hidden file in the same folder, with the same suffix.
@@ -76,9 +79,11 @@ def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX) -> I
         yield temporary
         if not overwrite:
             check_new_file(path)  # another process may have created it meanwhile
-        _sync(temporary)
+        if sync:
+            _sync(temporary)
         os.replace(temporary, path)
-        _sync(path.parent)
+        if sync:
+            _sync(path.parent)
     except OSError as error:
         raise UserError(f'{path} can\'t be written ({error.strerror or error}): {fix}.') from error
     finally:

@@ -1,59 +1,16 @@
 """ClassListCheckHook: class lists of data set and model."""
-import random
-from itertools import islice
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import torch
-from mmengine.dataset import InfiniteSampler
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.models.segmentors import EncoderDecoder
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from mmseg_mvp.datasets import PackVocabulary
-from mmseg_mvp.engine import ClassListCheckHook, IterationSeedHook, NoSyncModelWrapper
+from mmseg_mvp.engine import ClassListCheckHook, NoSyncModelWrapper
 from mmseg_mvp.engine.class_list_check_hook import compare_class_lists
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import TextHead
-
-
-def draws():
-    return random.random(), np.random.rand(), torch.rand(1).item()
-
-
-class Draws(Dataset):
-    """Items that are their index and what the three generators draw."""
-
-    def __len__(self):
-        return 5
-
-    def __getitem__(self, index):
-        return index, *draws()
-
-
-def runner(iteration=0, seed=1, batch_size=4, num_workers=0):
-    """What the seed hook knows of a run, whose images come as mmengine deals them out."""
-    dataset = Draws()
-    loader = DataLoader(dataset, batch_size, sampler=InfiniteSampler(dataset, seed=0), num_workers=num_workers,
-                        collate_fn=list)
-    return SimpleNamespace(iter=iteration, seed=seed, train_dataloader=loader)
-
-
-def train(iterations, start=0, **kwargs):
-    """The batches of a run from an iteration on, as mmengine's loop asks for them."""
-    hook, run = IterationSeedHook(), runner(start, **kwargs)
-    hook.before_train(run)
-    sampler = run.train_dataloader.sampler
-    sampler.indices = islice(sampler.indices, start * run.train_dataloader.batch_size, None)
-    batches = []
-    for batch in islice(run.train_dataloader, iterations - start):
-        batches.append(batch)
-        draws()  # what a model or a validation draws
-        hook.after_train_iter(run, 0)
-        run.iter += 1
-    return batches
 
 
 def test_class_lists():

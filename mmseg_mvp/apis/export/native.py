@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from mmseg_mvp.clip import Frozen, fill_vit, vit_config
+from mmseg_mvp.clip import fill_vit, unwrap, vit_config
 from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
@@ -123,7 +123,7 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
     if not isinstance(backbone, CLIPImageEncoder):
         weights = backbone.state_dict()
         return _host_config(cfg.model.backbone, backbone), lambda native: native.load_state_dict(weights), None
-    tower = backbone.tower.module if isinstance(backbone.tower, Frozen) else backbone.tower
+    tower = unwrap(backbone.tower)
     if not isinstance(tower, ViTTower) or not isinstance(model.decode_head, MultiPromptTextHead):
         found = 'is CLIP\'s own ResNet' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
         raise UserError(f'The image tower {found}, but mmseg has no such backbone: export it as ONNX (the mmseg format '

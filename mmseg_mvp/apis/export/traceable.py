@@ -6,7 +6,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen
+from mmseg_mvp.clip import unwrap
 from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder, OpenVocabEncoderDecoder
@@ -88,8 +88,7 @@ def _traceable_copy(model: BaseModel) -> BaseModel:
     make_traceable(model)
     if isinstance(model.backbone, CLIPImageEncoder):
         model.backbone.autocast = None
-        if isinstance(model.backbone.tower, Frozen):
-            model.backbone.tower = model.backbone.tower.module
+        model.backbone.tower = unwrap(model.backbone.tower)
     return model
 
 

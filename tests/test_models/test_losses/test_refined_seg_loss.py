@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fixtures.equations import check_same, randn
 from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
 from fixtures.payloads import write_pickle
 from mmseg.models.losses import CrossEntropyLoss
@@ -182,19 +183,6 @@ class TestBadInput:
             RefinedSegLoss()(logits[:2], label)
         with pytest.raises(UserError, match=r'pixel weights \(3,\)'):
             RefinedSegLoss()(logits, label, torch.ones(3))
-
-
-def check_same(ours, naive, *inputs):
-    """Same value and same gradients with respect to all inputs."""
-    value, expected = ours(*inputs), naive(*inputs)
-    assert torch.allclose(value, expected, rtol=1e-10, atol=1e-12)
-    for ours_grad, naive_grad in zip(torch.autograd.grad(value.sum(), inputs),
-                                     torch.autograd.grad(expected.sum(), inputs)):
-        assert torch.allclose(ours_grad, naive_grad, rtol=1e-8, atol=1e-12)
-
-
-def randn(*shape):
-    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 def naive_refined_loss(logits, label, g):

@@ -3,21 +3,9 @@ import math
 
 import pytest
 import torch
+from fixtures.equations import check_same, randn
 
 from mmseg_mvp.models import GPR
-
-
-def check_same(ours, naive, *inputs):
-    """Same value and same gradients with respect to all inputs."""
-    value, expected = ours(*inputs), naive(*inputs)
-    assert torch.allclose(value, expected, rtol=1e-10, atol=1e-12)
-    for ours_grad, naive_grad in zip(torch.autograd.grad(value.sum(), inputs),
-                                     torch.autograd.grad(expected.sum(), inputs)):
-        assert torch.allclose(ours_grad, naive_grad, rtol=1e-8, atol=1e-12)
-
-
-def randn(*shape):
-    return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
 def naive_g(class_map, gamma, tau):
