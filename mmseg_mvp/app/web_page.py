@@ -21,7 +21,7 @@ CLEANING = (60, 3600)  # seconds: interval of the clean-up, and age at which it 
 
 # Gradio ships the bold weight of this font. Its default weight, semibold, lacks the Latin alphabet.
 THEME = gr.themes.Default(font=[gr.themes.LocalFont('Source Sans Pro', weights=(400, 700)), 'sans-serif'])
-TABLE_STYLE = ('table, tr, th, td { border: 0 } td:nth-child(2) { overflow-wrap: anywhere } '
+TABLE_STYLE = ('table, tr, th, td { border: 0 } td:nth-child(2) { overflow-wrap: anywhere; min-width: 6em } '
                'th, td { padding: 2px 16px 2px 0; text-align: left; font-weight: normal }')
 HEADING = """# Segment by names
 Upload an image and name the classes. Add a class such as "other" for the rest of the image.
