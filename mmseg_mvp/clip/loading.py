@@ -1,29 +1,25 @@
-"""CLIP models by name and weights, loaded once per process, with a fingerprint of the weights."""
-import difflib
-import hashlib
+"""CLIP models by name and weights, loaded once per process, with a fingerprint of all that changes their outputs."""
 import os
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import open_clip
 import torch
 from mmengine.logging import print_log
-from open_clip.convert import convert_state_dict
-from open_clip.model import convert_to_custom_text_state_dict
-from safetensors.torch import load_file
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.pretrained import get_pretrained_cfg
 from torch import nn
 
-from mmseg_mvp.checkpoints import read_file
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.unpickling import TRUST, StandIn, module_tensors
 
+from .building import SHIPPED, build, find_config
+from .config import check_normalisation
+from .identity import fingerprint, weights_hash
 from .image_tower import ResNetTower, ViTTower, dense_tower
-from .shipped_model import SHIPPED, build_from_config, expand_token_table
-
-# Entries of OpenAI's archives that are not weights.
-_OPENAI_EXTRAS = ('input_resolution', 'context_length', 'vocab_size')
+from .layouts import arrange
+from .misfit import check_fit
+from .published import Facts, of_config, of_tag
+from .weights_file import WeightsFile, read_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +30,20 @@ class LoadedCLIP:
         model (nn.Module): open_clip model in float32 and eval mode, without gradients.
         name (str): open_clip model name or path of the config file.
         weights (str): Pretrained tag, path of the weights file, or ``'random'``.
-        fingerprint (str): First 16 hexadecimal digits of the SHA-256 of all weights.
+        fingerprint (str): First 16 hexadecimal digits of the SHA-256 of weights, architecture and normalisation.
+        weights_hash (str): The same of the weights alone.
         tokenizer (open_clip.SimpleTokenizer): CLIP's byte pair encoding.
+        mean (tuple[float, ...]): Mean of each channel of the images, RGB, 0 to 1.
+        std (tuple[float, ...]): Standard deviation of each channel, RGB, 0 to 1.
     """
     model: nn.Module
     name: str
     weights: str
     fingerprint: str
+    weights_hash: str
     tokenizer: open_clip.SimpleTokenizer
+    mean: tuple[float, ...] = OPENAI_DATASET_MEAN
+    std: tuple[float, ...] = OPENAI_DATASET_STD
 
     def __deepcopy__(self, memo: dict) -> 'LoadedCLIP':
         return self
@@ -50,155 +52,115 @@ class LoadedCLIP:
         """Return the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
         return dense_tower(self.model.visual, variant, self.name)
 
+    def normalisation(self) -> dict[str, list[float]]:
+        """Return mean and standard deviation of pixels, RGB, 0 to 255, as mmseg's ``SegDataPreProcessor`` takes."""
+        return {name: [round(255 * value, 4) for value in values] for name, values in
+                (('mean', self.mean), ('std', self.std))}
+
     def describe(self) -> str:
         """Return name, weights and fingerprint as a phrase for messages."""
         return f"'{self.name}' with weights '{self.weights}' (fingerprint {self.fingerprint})"
 
 
 @lru_cache(maxsize=2)
-def load_clip(model: str, weights: str | None = None) -> LoadedCLIP:
+def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | None = None,
+              std: tuple[float, ...] | None = None) -> LoadedCLIP:
     """Load a CLIP. Later calls with the same arguments return the same object.
+
+    A CLIP is its weights, architecture, activation and normalisation. The last two are taken from where they are known:
+    from the file, from open_clip's table of pretrained tags and published files, or from config files of Hugging Face
+    and open_clip beside the file. A known activation replaces that of the model name, and the log says so.
 
     Args:
         model (str): open_clip model name (``'RN50-quickgelu'``), ``'toy-rn'`` for the shipped toy, or path of a JSON
             model config.
-        weights (str, optional): Pretrained tag of open_clip (``'openai'``), ``'toy'`` for the toy, or path of a file
-            (state dict of open_clip or OpenAI, OpenAI's TorchScript archive, safetensors). None takes random weights
-            from a fixed seed and logs a warning.
+        weights (str, optional): Pretrained tag of open_clip (``'openai'``), ``'toy'`` for the toy, or path of a file:
+            safetensors, ``torch.save`` or TorchScript, with weights in the names of open_clip, OpenAI or Hugging Face,
+            under any prefix, see :mod:`mmseg_mvp.clip.layouts`. None takes random weights from a fixed seed and logs a
+            warning.
+        mean (tuple[float, ...], optional): Mean of each channel of the images, RGB, 0 to 1. None takes the known value,
+            else OpenAI's.
+        std (tuple[float, ...], optional): Standard deviation of each channel, as ``mean``.
 
     Returns:
-        LoadedCLIP: Model, tokenizer and fingerprint.
+        LoadedCLIP: Model, tokenizer, normalisation and fingerprint.
 
     Raises:
         UserError: If the model or weights are unknown, missing or unreadable, or do not match each other.
     """
-    config = _config_file(model)
-    if config is None:
-        _check_name(model)
+    config = find_config(model)
+    asked = Facts(None, mean, std, 'clip')
     if weights is None:
+        file, facts = None, [asked, of_config(config)]
         print_log(f"CLIP '{model}' has random weights, so its predictions are meaningless: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
+    else:
+        file, known = _find_weights(model, weights)
+        facts = [asked, *known, of_config(config)]
+    config = _with_activation(model, config, facts)
+    mean, std = _normalisation(facts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same random weights in every process
-        clip = _build(model, config, weights)
+        clip = build(model, config)
+    if file is not None:
+        _fill(clip, model, file)
     clip = clip.float().eval().requires_grad_(False)
-    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip),
-                      open_clip.SimpleTokenizer(context_length=clip.context_length))
+    hashed = weights_hash(clip)
+    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip, hashed, mean, std), hashed,
+                      open_clip.SimpleTokenizer(context_length=clip.context_length), mean, std)
 
 
-def fingerprint(module: nn.Module) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of all names, shapes and values of the weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f'{name}{tuple(value.shape)}'.encode())
-        digest.update(value.detach().float().cpu().contiguous().numpy().data)
-    return digest.hexdigest()[:16]
+def _find_weights(model: str, weights: str) -> tuple[WeightsFile, list[Facts]]:
+    """Read the file of a pretrained tag or a path; return it and the known settings, the most reliable first."""
+    shipped = SHIPPED / f'{model}.safetensors'
+    if weights == 'toy' and shipped.is_file():
+        return read_weights(str(shipped)), []
+    if get_pretrained_cfg(model, weights):
+        return read_weights(_download(model, weights)), [of_tag(model, weights)]
+    path = os.path.expanduser(weights)
+    if not os.path.isfile(path):
+        tags = ', '.join(open_clip.list_pretrained_tags_by_model(model)) or 'none'
+        raise UserError(f"The weights '{weights}' of CLIP '{model}' were not found: expected a file, or one of this "
+                        f"model's pretrained tags ({tags}).")
+    file = read_weights(path)
+    return file, file.facts
 
 
-def _config_file(model: str) -> Path | None:
-    shipped = SHIPPED / f'{model}.json'
-    if shipped.is_file():
-        return shipped
-    if not model.endswith('.json'):
-        return None
-    if not os.path.isfile(model):
-        raise UserError(f"The CLIP model config '{model}' does not exist: set clip.model to an open_clip name or "
-                        f'to the path of a JSON file.')
-    return Path(model)
-
-
-def _build(model: str, config: Path | None, weights: str | None) -> nn.Module:
-    if config is not None:
-        clip = _build_config(config)
-        weights = str(SHIPPED / f'{model}.safetensors') if weights == 'toy' else weights
-    elif weights in open_clip.list_pretrained_tags_by_model(model):
-        return _download(model, weights)
-    else:
-        clip = open_clip.create_model(model, load_weights=False, pretrained_image=False, pretrained_text=False)
-    if weights is not None:
-        _load_file(clip, model, weights)
-    return clip
-
-
-def _build_config(config: Path) -> nn.Module:
+def _download(model: str, tag: str) -> str:
+    """Return the path of the file of a pretrained tag; open_clip downloads it once."""
     try:
-        return build_from_config(config)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"The CLIP model config '{config}' can't be used ({type(error).__name__}: {error}): expected "
-                        f'JSON with embed_dim, vision_cfg and text_cfg, as in open_clip/model_configs.') from error
-
-
-def _download(model: str, tag: str) -> nn.Module:
-    try:
-        return open_clip.create_model(model, pretrained=tag)
+        return open_clip.download_pretrained(get_pretrained_cfg(model, tag))
     except Exception as error:  # the hub client raises various exceptions
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(f"The weights '{tag}' of CLIP '{model}' could not be downloaded ({reason}): check the network, "
                         f'or download the file elsewhere and set clip.weights to its path.') from error
 
 
-def _load_file(clip: nn.Module, model: str, path: str) -> None:
-    if not os.path.isfile(path):
-        tags = ', '.join(open_clip.list_pretrained_tags_by_model(model)) or 'none'
-        raise UserError(f"The weights '{path}' of CLIP '{model}' were not found: expected a file, or one of this "
-                        f"model's pretrained tags ({tags}).")
-    state = _fit_layout(clip, _read_state_dict(path))
-    try:
-        clip.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        found = len(state.keys() & clip.state_dict().keys())
-        raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {found} of its {len(state)} tensors "
-                        f'have names of this architecture, and names or shapes differ; set clip.model to the model '
-                        f'that the file was saved from.') from error
+def _with_activation(model: str, config: dict, facts: list[Facts]) -> dict:
+    """Set the known activation in a model config. Log it if the config has the other one."""
+    named = bool(config.get('quick_gelu', False))
+    found = next((one for one in facts if one.quick_gelu is not None), Facts(named))
+    if found.quick_gelu != named:
+        print_log(f"CLIP '{model}' is built with {_activation(found.quick_gelu)} instead of {_activation(named)}, "
+                  f'because {found.source} says so; set clip.model to a name that agrees.', 'current', level=30)
+    return dict(config, quick_gelu=found.quick_gelu)
 
 
-def _read_state_dict(path: str) -> dict[str, torch.Tensor]:
-    """Read a state dict from any supported format without executing code from the file."""
-    try:
-        if path.endswith('.safetensors'):
-            return load_file(path)
-        state = _state_dict(read_file(path), path)
-        return {key.removeprefix('module.'): value for key, value in state.items() if key not in _OPENAI_EXTRAS}
-    except UserError:
-        raise
-    except Exception as error:  # each format raises its own exceptions
-        raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or not "
-                        f'a safetensors file, PyTorch state dict or TorchScript archive; download it again.') from error
+def _activation(quick_gelu: bool) -> str:
+    return 'QuickGELU' if quick_gelu else 'GELU'
 
 
-def _state_dict(content: Any, path: str) -> dict[str, torch.Tensor]:
-    """Extract the state dict from file content: a state dict, a checkpoint, or a TorchScript module.
-
-    Raises:
-        UserError: If the content is of another type.
-    """
-    if isinstance(content, nn.Module):  # from a trusted file
-        return content.state_dict()
-    if isinstance(content, StandIn) and content.kind.startswith('__torch__.'):
-        return dict(module_tensors(content))
-    if not isinstance(content, dict):
-        found = content if isinstance(content, StandIn) else type(content).__name__
-        raise UserError(f"The weights file '{path}' holds an object of type {found}: expected a state dict; "
-                        f'save the state_dict() alone, or, {TRUST}.')
-    return content.get('state_dict', content)
+def _normalisation(facts: list[Facts]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the first known mean and standard deviation, else OpenAI's."""
+    mean, std = (next((one for one in facts if getattr(one, name) is not None), None) for name in ('mean', 'std'))
+    return (OPENAI_DATASET_MEAN if mean is None else check_normalisation(f'mean of {mean.source}', mean.mean, False),
+            OPENAI_DATASET_STD if std is None else check_normalisation(f'std of {std.source}', std.std, True))
 
 
-def _fit_layout(clip: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Convert a state dict to the layout of ``clip``."""
-    state = convert_state_dict(clip, expand_token_table(clip, state))
-    if 'positional_embedding' in state and not hasattr(clip, 'positional_embedding'):
-        state = convert_to_custom_text_state_dict(state)
-    if 'logit_scale' in state:
-        state['logit_scale'] = state['logit_scale'].reshape(clip.logit_scale.shape)
-    return state
-
-
-def _check_name(model: str) -> None:
-    if model not in open_clip.list_models():
-        near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
-        raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (similar: {', '.join(near)}), "
-                        f"'toy-rn', or the path of a JSON model config.")
-    if open_clip.get_model_config(model)['text_cfg'].get('hf_tokenizer_name') or 'siglip' in model.lower():
-        raise UserError(f"The text tower of CLIP '{model}' uses a tokenizer of its own: expected CLIP's byte pair "
-                        f'encoding; choose an open_clip model with a causal text tower, such as RN50, ViT-B-16 or '
-                        f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
+def _fill(clip: nn.Module, model: str, file: WeightsFile) -> None:
+    """Load the weights of a file into a model, and log what was done."""
+    arranged = arrange(clip, file.tensors, file.path)
+    check_fit(clip, model, file.path, arranged)
+    clip.load_state_dict(arranged.state, strict=False)
+    print_log('; '.join([f"CLIP '{model}': {len(arranged.state)} tensors loaded from {file.path}", *arranged.steps]),
+              'current')

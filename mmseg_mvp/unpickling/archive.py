@@ -226,6 +226,16 @@ def module_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
     Raises:
         pickle.UnpicklingError: If there are too many attributes or a name is too long, as in a cycle of modules.
     """
+    return ((name, value) for name, value in _attributes(module) if isinstance(value, Tensor))
+
+
+def module_classes(module: StandIn) -> set[str]:
+    """Return the class names of all submodules of a TorchScript module, such as ``{'QuickGELU'}``."""
+    return {value.kind.rsplit('.', 1)[-1] for _, value in _attributes(module) if isinstance(value, StandIn)}
+
+
+def _attributes(module: StandIn) -> Iterator[tuple[str, Any]]:
+    """Yield the attributes of a TorchScript module and its submodules. Raise as :func:`module_tensors` does."""
     waiting, count = [('', module)], 0
     while waiting:
         prefix, module = waiting.pop()
@@ -233,7 +243,6 @@ def module_tensors(module: StandIn) -> Iterator[tuple[str, Tensor]]:
             name, count = prefix + of_type(name, str), count + 1
             if count > _MAX_ATTRIBUTES or len(name) > _MAX_NAME:
                 raise pickle.UnpicklingError('modules that contain each other')
-            if isinstance(value, Tensor):
-                yield name, value
-            elif isinstance(value, StandIn):
+            yield name, value
+            if isinstance(value, StandIn):
                 waiting.append((f'{name}.', value))

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 
 
@@ -53,7 +53,7 @@ def test_state_dict_files(tmp_path, tiny_rn, other, layout):
     torch.save(state, tmp_path / 'weights.pt')
     loaded = load_clip(**tiny_rn, weights=str(tmp_path / 'weights.pt'))
     assert _same(loaded, other)
-    assert loaded.fingerprint == fingerprint(other) != load_clip(**tiny_rn).fingerprint
+    assert loaded.weights_hash == weights_hash(other) != load_clip(**tiny_rn).weights_hash
 
 
 def test_safetensors_file(tmp_path, tiny_rn, other):
@@ -139,7 +139,7 @@ class TestBadInput:
             load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
         with trusted_checkpoints():
             read = load_clip(**tiny_rn, weights=str(tmp_path / 'whole.pt'))
-        assert read.fingerprint == fingerprint(other)
+        assert read.weights_hash == weights_hash(other)
 
     def test_torchscript_with_code_is_not_run(self, tmp_path, tiny_rn):
         proof = write_torchscript(tmp_path / 'evil.pt')

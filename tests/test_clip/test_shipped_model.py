@@ -5,7 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from mmseg_mvp.clip import TextTower, load_clip
-from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table, read_config
+from mmseg_mvp.clip.building import SHIPPED, build_from_config, read_config
+from mmseg_mvp.clip.compact_table import expand_token_table
 from mmseg_mvp.errors import UserError
 
 

@@ -10,7 +10,8 @@ from fixtures.tools import load_tool
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, expand_token_table, keep_tokens
+from mmseg_mvp.clip.building import SHIPPED, build_from_config
+from mmseg_mvp.clip.compact_table import expand_token_table, keep_tokens
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'toy' / 'train_clip.py'

@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.clip.shipped_model import SHIPPED, build_from_config, compact_state, keep_tokens, read_config
+from mmseg_mvp.clip.building import SHIPPED, build_from_config, read_config
+from mmseg_mvp.clip.compact_table import compact_state, keep_tokens
 from mmseg_mvp.clip.templates import resolve_templates
 from mmseg_mvp.clip.training import encode_cells, encode_text, pool_cells, project_cells
 from mmseg_mvp.datasets.toy.captions import describe_object, describe_whole, grammar_words, object_facts, truth_table

@@ -11,7 +11,7 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from torch.nn import functional as F
 
-from mmseg_mvp.clip.loading import fingerprint
+from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import LearnedPrompts, OpenVocabEncoderDecoder, TemplatePrompts, TextFCNHead, TextHeadMixin
 
@@ -65,14 +65,14 @@ def test_training_changes_the_head_and_encodes_fixed_text_once(tiny_rn, encoded,
     model = build_segmentor(head_config(tiny_rn, name), segmentor.__name__)
     assert type(model) is segmentor
     prompts, tower = (getattr(model.decode_head.classifier, key) for key in ('prompts', 'tower'))
-    contexts, text = prompts.contexts.clone(), fingerprint(tower.module)
+    contexts, text = prompts.contexts.clone(), weights_hash(tower.module)
     model.init_weights()
     before = {key: value.clone() for key, value in model.decode_head.named_parameters()}
     logged = train(model)
     assert all(one['loss'].isfinite() for one in logged) and {'decode.loss_seg', 'decode.acc_seg'} <= set(logged[0])
     unchanged = {key for key, value in model.decode_head.named_parameters() if torch.equal(value, before[key])}
     assert unchanged == {'conv_seg.classifier.prompts.contexts'}
-    assert torch.equal(prompts.contexts, contexts) and fingerprint(tower.module) == text
+    assert torch.equal(prompts.contexts, contexts) and weights_hash(tower.module) == text
     assert all(parameter.grad is None for parameter in [prompts.contexts, *tower.module.parameters()])
     assert len(encoded) == 1  # for 2 images in each of 2 iterations
     for _ in range(2):

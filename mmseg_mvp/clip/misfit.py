@@ -1,0 +1,68 @@
+"""Check of weights against a model: the first differences, and the models of open_clip that fit."""
+import re
+
+import open_clip
+from torch import Tensor, nn
+
+from mmseg_mvp.errors import UserError
+
+from .building import has_clip_tokens
+from .layouts import Arranged, is_weight
+
+
+def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> None:
+    """Check that the file has all weights of a model, in its shapes, and no other weights of a tower.
+
+    Raises:
+        UserError: If it has not, with the first missing, extra and misshapen tensor and the models that fit.
+    """
+    wanted = clip.state_dict()
+    missing = [name for name in wanted if name not in arranged.state and is_weight(name)]
+    misshapen = [f'{name} with shape {tuple(value.shape)} instead of {tuple(wanted[name].shape)}'
+                 for name, value in arranged.state.items() if value.shape != wanted[name].shape]
+    faults = [f'{len(found)} {kind} ({found[0]}{", ..." * (len(found) > 1)})' for kind, found in
+              (('missing', missing), ('extra', arranged.extra), ('misshapen', misshapen)) if found]
+    if faults:
+        fits = fitting_models(arranged.plain)
+        advice = f'set clip.model to one that it fits ({", ".join(fits)})' if fits else \
+            'no model of open_clip fits; set clip.model to the config of the model that the file was saved from'
+        raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {'; '.join(faults)}; {advice}.")
+
+
+def fitting_models(plain: dict[str, Tensor]) -> list[str]:
+    """Return the models of open_clip with the layers and widths of a set of weights, see :func:`as_plain`."""
+    found = _sizes_of_weights(plain)
+    if found is None:
+        return []
+    return [model for model in open_clip.list_models()
+            if has_clip_tokens(model) and _sizes_of_config(open_clip.get_model_config(model)) == found]
+
+
+def _sizes_of_weights(plain: dict[str, Tensor]) -> tuple | None:
+    """Return embedding size, layers and widths of both towers, patch and positions; None without the tensors."""
+    try:
+        first = plain['visual.conv1.weight']  # (width, 3, patch, patch), or (width / 2, 3, 3, 3) in a ResNet
+        text = (plain['text_projection'].shape[1], plain['token_embedding.weight'].shape[1],
+                _count(plain, r'transformer\.resblocks\.(\d+)\.'), len(plain['positional_embedding']))
+        if 'visual.class_embedding' in plain:
+            return (*text, first.shape[0], _count(plain, r'visual\.transformer\.resblocks\.(\d+)\.'), first.shape[-1],
+                    len(plain['visual.positional_embedding']))
+        layers = tuple(_count(plain, rf'visual\.layer{stage}\.(\d+)\.') for stage in (1, 2, 3, 4))
+        return (*text, 2 * first.shape[0], layers, None, len(plain['visual.attnpool.positional_embedding']))
+    except (KeyError, IndexError):
+        return None
+
+
+def _count(plain: dict[str, Tensor], pattern: str) -> int:
+    return len({found[1] for name in plain if (found := re.match(pattern, name))})
+
+
+def _sizes_of_config(config: dict) -> tuple:
+    """Return the sizes of :func:`_sizes_of_weights` for a model config, with open_clip's defaults."""
+    vision, text = open_clip.CLIPVisionCfg(**config['vision_cfg']), open_clip.CLIPTextCfg(**config['text_cfg'])
+    layers = tuple(vision.layers) if isinstance(vision.layers, (list, tuple)) else vision.layers
+    resnet = isinstance(layers, tuple)
+    size = vision.image_size if isinstance(vision.image_size, int) else vision.image_size[0]
+    side = size // (32 if resnet else vision.patch_size)
+    return (config['embed_dim'], text.width, text.layers, text.context_length, vision.width, layers,
+            None if resnet else vision.patch_size, side**2 + 1)
