@@ -3,11 +3,14 @@ import os
 from collections.abc import Sequence
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from mmseg_mvp.datasets.checks import check_data
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.segmentors import OpenVocabEncoderDecoder
+from mmseg_mvp.models.segmentors.normalisation import warn_of_other_normalisation
 from mmseg_mvp.utils import without_cuda
 
 
@@ -34,4 +37,7 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:
         runner.logger.warning(note)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not isinstance(model, OpenVocabEncoderDecoder):  # ours has warned already
+        warn_of_other_normalisation(model)
     return runner

@@ -38,8 +38,8 @@ def _architecture(module: nn.Module) -> list[str]:
     lines = []
     for name, part in module.named_modules():
         own = vars(part)
-        settings = [f'{key}={own[key]}' for key in _SETTINGS if isinstance(own.get(key), (bool, int, float, str, tuple))]
-        if own.get('_buffers', {}).get('attn_mask') is not None or own.get('attn_mask') is not None:
+        settings = [f'{key}={own[key]}' for key in _SETTINGS if isinstance(own.get(key), (int, float, str, tuple))]
+        if own['_buffers'].get('attn_mask') is not None:
             settings.append('causal')
         bare = not own['_parameters'] and not own['_buffers'] and not own['_modules']
         if bare and type(part).__name__ not in _WITHOUT_EFFECT:

@@ -101,8 +101,8 @@ def as_plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         plain, part = _target(name)
         parts[plain][part] = value.T if name in ('text_projection.weight', 'visual_projection.weight') else value
     # q, k and v of Hugging Face are one tensor in open_clip: 3 x (width, width) -> (3 * width, width).
-    return {plain: torch.cat([values[part] for part in 'qkv']) if set(values) == set('qkv') else next(iter(values.values()))
-            for plain, values in parts.items()}
+    return {plain: torch.cat([values[part] for part in sorted(values, key='qkv'.index)])
+            if len(values) > 1 else next(iter(values.values())) for plain, values in parts.items()}
 
 
 def _target(name: str) -> tuple[str, str]:

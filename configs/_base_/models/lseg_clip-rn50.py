@@ -3,7 +3,6 @@ _base_ = ['./lseg_r101.py']
 clip = dict(model='RN50-quickgelu', weights='openai')
 model = dict(
     clip=clip,
-    data_preprocessor=dict(
-        mean=[122.7709, 116.7460, 104.0937], std=[68.5005, 66.6322, 70.3232]),  # CLIP's
+    data_preprocessor=dict(mean=None, std=None),  # those of the CLIP
     backbone=dict(_delete_=True, type='CLIPImageEncoder', out_indices=(0, 1, 2), frozen=False),
     decode_head=dict(in_channels=[256, 512, 1024, 1024]))

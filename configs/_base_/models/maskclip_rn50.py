@@ -2,11 +2,7 @@
 model = dict(
     type='CLIPEncoderDecoder',
     clip=dict(model='RN50-quickgelu', weights='openai'),
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],  # CLIP's, not ImageNet's
-        std=[68.5005, 66.6322, 70.3232],
-        bgr_to_rgb=True),
+    data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),  # mean and std are those of the CLIP
     backbone=dict(type='CLIPImageEncoder', dense='maskclip'),
     decode_head=dict(
         type='MultiPromptTextHead',

@@ -3,9 +3,7 @@ model = dict(
     type='CLIPEncoderDecoder',
     clip=dict(model='RN50-quickgelu', weights='openai'),
     data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[122.7709, 116.7460, 104.0937],  # CLIP's, not ImageNet's
-        std=[68.5005, 66.6322, 70.3232],
+        type='SegDataPreProcessor',  # mean and std are those of the CLIP
         bgr_to_rgb=True,
         size=(512, 512),
         pad_val=0,

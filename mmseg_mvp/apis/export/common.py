@@ -63,7 +63,8 @@ def origin(classifier: TextClassifier) -> dict[str, str]:
     """
     clip = classifier.clip
     return dict(writer=f'mmseg_mvp {__version__}', clip=os.path.basename(clip.name),
-                weights=os.path.basename(clip.weights), fingerprint=clip.fingerprint)
+                weights=os.path.basename(clip.weights), fingerprint=clip.fingerprint, weights_hash=clip.weights_hash,
+                normalisation=as_json(dict(mean=clip.mean, std=clip.std)))
 
 
 def as_json(value: object) -> str:

@@ -14,6 +14,7 @@ from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
+from mmseg_mvp.models.segmentors.normalisation import with_normalisation
 from mmseg_mvp.utils.files import atomic_write, check_new_file, save_checkpoint
 from mmseg_mvp.visualization.palette import distinct_colours
 
@@ -147,8 +148,8 @@ def _test_cfg(model: BaseModel) -> dict:
 
 
 def _preprocessor(cfg: Config, model: BaseModel) -> dict:
-    """Return the config of the data preprocessor, with the padding that our segmentors do themselves."""
-    own, multiple = dict(cfg.model.data_preprocessor), pad_multiple(model)
+    """Return the config of the data preprocessor, with the normalisation and padding that our segmentors add."""
+    own, multiple = with_normalisation(dict(cfg.model.data_preprocessor), dict(cfg.model.backbone)), pad_multiple(model)
     pads = multiple > 1 and model.test_cfg.mode == 'whole'
     return dict(own, test_cfg=dict(size_divisor=multiple)) if pads else own
 

@@ -94,8 +94,9 @@ def from_pretrained(source: str | Path, classes: str | list, clip: dict | None =
     settings, prompts = _json(metadata, 'segmentor', source), _json(metadata, 'prompts', source)
     _check_shape(tensors, prompts, source)
     try:
-        config = _segmentor_config(settings, prompts, classes,
-                                   clip or dict(model=metadata['clip'], weights=metadata['weights']))
+        named = clip or dict(model=metadata['clip'], weights=metadata['weights'])
+        normalisation = _json(metadata, 'normalisation', source) if 'normalisation' in metadata else {}
+        config = _segmentor_config(settings, prompts, classes, {**normalisation, **named})
     except (KeyError, TypeError) as error:
         raise _damaged(source, error) from error
     model = MODELS.build(ConfigDict(config)).eval()
@@ -187,7 +188,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str], source: str | Path) -> None:
     """Check that the tensors fit the model, then copy them."""
     classifier = text_classifier(model)
-    origin_of_file = {key: metadata.get(key) for key in ('clip', 'weights', 'fingerprint')}
+    origin_of_file = {key: metadata[key] for key in ('clip', 'weights', 'fingerprint', 'weights_hash')
+                      if key in metadata}
     state = dict(_json(metadata, 'prompts', source), **origin_of_file,
                  train_classes=_json(metadata, 'train_classes', source))
     own = _learned(model.decode_head) if isinstance(classifier.prompts, LearnedPrompts) else {}

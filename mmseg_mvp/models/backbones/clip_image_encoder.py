@@ -22,7 +22,7 @@ class CLIPImageEncoder(BaseModule):
     """Backbone with dense CLIP features for images of any size (MaskCLIP, ECCV 2022; ``F`` of MVP-SEG).
 
     Args:
-        clip (dict): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`.
+        clip (dict): Arguments of :func:`mmseg_mvp.clip.load_clip`.
         dense (str): Variant of the last attention, ``'maskclip'`` or ``'value'``
             (:class:`mmseg_mvp.clip.image_tower.ViTTower`).
         out_indices (Sequence[int]): Layers (ResNet, 0 to 3) or blocks (ViT) to return as well, for heads with several
@@ -37,6 +37,7 @@ class CLIPImageEncoder(BaseModule):
     Attributes:
         stride (int): Pixels per dense feature along each side.
         embed_dim (int): Channels D of the dense features.
+        normalisation (dict[str, list[float]]): ``mean`` and ``std`` of pixels, RGB, 0 to 255, that the CLIP expects.
 
     Raises:
         UserError: If the CLIP cannot be loaded or has no dense features, a layer does not exist, or the precision is
@@ -49,7 +50,8 @@ class CLIPImageEncoder(BaseModule):
         if autocast not in (None, *PRECISIONS):
             raise UserError(f'CLIPImageEncoder.autocast is {autocast!r}: expected one of {", ".join(PRECISIONS)}, or '
                             f'None for the precision of the images.')
-        tower = load_clip(**check_clip(clip)).dense_tower(dense)
+        loaded = load_clip(**check_clip(clip))
+        tower = loaded.dense_tower(dense)
         wrong = [index for index in out_indices if not 0 <= index < len(tower.channels)]
         if wrong:
             raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "
@@ -57,7 +59,7 @@ class CLIPImageEncoder(BaseModule):
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.autocast = autocast
-        self.stride, self.embed_dim = tower.stride, tower.embed_dim
+        self.stride, self.embed_dim, self.normalisation = tower.stride, tower.embed_dim, loaded.normalisation()
         self.tower = Frozen(fold_batch_norm(tower)) if frozen else _own(tower)
         self._warned = False
 

@@ -9,12 +9,13 @@ from mmseg.models.utils import resize
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList, stack_batch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
 from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from .normalisation import warn_of_other_normalisation, with_normalisation
 from .sample_vocabularies import sample_vocabularies
 
 
@@ -38,15 +39,21 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         clip (dict, optional): ``model`` and ``weights`` of the CLIP, for the backbone and all heads with a ``clip``
             parameter. A ``clip`` in their own config has priority.
         auxiliary_head (dict | list[dict], optional): As in mmseg's ``EncoderDecoder``.
+        data_preprocessor (dict | nn.Module, optional): As in mmseg. With a CLIP backbone, ``mean`` and ``std`` that are
+            not set are those of the CLIP; other values log a warning.
         size_divisor (int): Image height and width are padded with zeros, at the bottom and right, to a multiple of
             this.
         **kwargs: Arguments of mmseg's ``EncoderDecoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None,
-                 auxiliary_head: dict | list | None = None, size_divisor: int = 1, **kwargs) -> None:
-        super().__init__(backbone=_with_clip(backbone, clip), decode_head=_with_clip(decode_head, clip),
-                         auxiliary_head=_with_clip(auxiliary_head, clip), **kwargs)
+                 auxiliary_head: dict | list | None = None, data_preprocessor: dict | nn.Module | None = None,
+                 size_divisor: int = 1, **kwargs) -> None:
+        backbone = _with_clip(backbone, clip)
+        super().__init__(backbone=backbone, decode_head=_with_clip(decode_head, clip),
+                         auxiliary_head=_with_clip(auxiliary_head, clip),
+                         data_preprocessor=with_normalisation(data_preprocessor, backbone), **kwargs)
+        warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
         self.size_divisor = size_divisor
 

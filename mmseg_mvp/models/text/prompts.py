@@ -106,6 +106,9 @@ class TemplatePrompts(nn.Module):
         tower (Frozen): Frozen text tower, set by the classifier.
         templates (str | Sequence[str]): Name of a set or custom sentences, see
             :func:`mmseg_mvp.clip.templates.resolve_templates`.
+
+    Attributes:
+        longest (str): Template with the most tokens.
     """
     learnable = False
     has_global = False
@@ -116,6 +119,7 @@ class TemplatePrompts(nn.Module):
         super().__init__()
         self.tower = tower
         self.templates = resolve_templates(templates)
+        self.longest = max(self.templates, key=lambda template: len(tower.module.tokenizer.encode(template.format(''))))
 
     def state(self) -> Tensor:
         """Return an empty tensor (0,), since templates never change."""
@@ -127,8 +131,7 @@ class TemplatePrompts(nn.Module):
 
     def tokenize(self, wordings: Sequence[str], template: str | None = None) -> list[list[int]]:
         """Encode names in a template, by default the longest, as token ids. Raise UserError if one is too long."""
-        template = template or max(self.templates, key=len)
-        return [self.tower.module.tokenize(template.format(wording)) for wording in wordings]
+        return [self.tower.module.tokenize((template or self.longest).format(wording)) for wording in wordings]
 
     def forward(self, wordings: Sequence[str]) -> Tensor:
         """Embed S names under all templates: normalised mean embeddings, (1, S, D)."""

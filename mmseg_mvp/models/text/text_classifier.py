@@ -1,5 +1,4 @@
 """Text classifier shared by all heads: class names to embeddings, features to scores."""
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
 from .gradient_accumulation import AccumulatedEmbeddings
+from .record import check_same_clip, read_record, write_record
 
 SYNONYMS = ('max', 'mean')
-# Required entries of the JSON in a checkpoint; prompts add further entries.
-_STATE = dict(clip=str, weights=str, fingerprint=str, train_classes=list)
 # Cached embedding values over all vocabularies: 64 MiB in float32.
 MAX_CACHED = 2**24
 
@@ -176,9 +174,7 @@ class TextClassifier(nn.Module):
     def get_extra_state(self) -> Tensor:
         """Return CLIP, training classes and prompt settings as JSON in a byte tensor (N,), which is safe to load."""
         names = dict.fromkeys([*self.learned_on, *(self.train_vocabulary if self.prompts.learnable else ())])
-        state = dict(clip=self.clip.name, weights=self.clip.weights, fingerprint=self.clip.fingerprint,
-                     train_classes=list(names), **self.prompts.describe())
-        return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+        return write_record(self.clip, list(names), self.prompts.describe())
 
     def set_extra_state(self, state: Tensor) -> None:
         """Check that a byte tensor (N,) fits the CLIP and the prompts, and adopt its training classes.
@@ -186,12 +182,8 @@ class TextClassifier(nn.Module):
         Raises:
             UserError: If the state is damaged, or belongs to another CLIP or other prompts.
         """
-        saved = _read_state(state)
-        if saved['fingerprint'] != self.clip.fingerprint:
-            clip, weights, fingerprint = (short(saved[key]) for key in ('clip', 'weights', 'fingerprint'))
-            raise UserError(f"The checkpoint was learned on CLIP '{clip}' with weights '{weights}' "
-                            f"(fingerprint {fingerprint}), but the config builds {self.clip.describe()}: set "
-                            f'clip to the one that the checkpoint names.')
+        saved = read_record(state)
+        check_same_clip(saved, self.clip)
         prompts = self.prompts.describe()
         found = {key: saved.get(key) for key in prompts}
         if found != prompts:
@@ -215,18 +207,6 @@ def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int]) -> 
     if max(row_counts) == 1:
         return maps
     return torch.stack([rows.amax(dim=2) for rows in maps.split(list(row_counts), dim=2)], dim=2)
-
-
-def _read_state(state: Tensor) -> dict:
-    """Parse the JSON of a byte tensor (N,). Raise UserError if it lacks entries of ``_STATE``."""
-    try:
-        saved = json.loads(bytes(state.tolist()))
-        if isinstance(saved, dict) and all(isinstance(saved[key], kind) for key, kind in _STATE.items()):
-            return saved
-        raise ValueError(f'not a dict of {", ".join(_STATE)}')
-    except Exception as error:  # foreign content raises various exceptions
-        raise UserError(f'The checkpoint has no valid record of its CLIP and classes ({type(error).__name__}: '
-                        f'{short(str(error))}): its _extra_state is damaged: copy it or train again.') from error
 
 
 def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:
