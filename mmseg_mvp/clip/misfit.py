@@ -34,15 +34,16 @@ def fitting_models(plain: dict[str, Tensor]) -> list[str]:
     found = _sizes_of_weights(plain)
     if found is None:
         return []
-    return [model for model in open_clip.list_models()
-            if has_clip_tokens(model) and _sizes_of_config(open_clip.get_model_config(model)) == found]
+    configs = {model: open_clip.get_model_config(model) for model in open_clip.list_models() if has_clip_tokens(model)}
+    return [model for model, config in configs.items() if 'timm_model_name' not in config['vision_cfg']
+            and 'multimodal_cfg' not in config and _sizes_of_config(config) == found]
 
 
 def _sizes_of_weights(plain: dict[str, Tensor]) -> tuple | None:
-    """Return embedding size, layers and widths of both towers, patch and positions; None without the tensors."""
+    """Return embedding size, vocabulary, widths, layers and positions of both towers; None without the tensors."""
     try:
         first = plain['visual.conv1.weight']  # (width, 3, patch, patch), or (width / 2, 3, 3, 3) in a ResNet
-        text = (plain['text_projection'].shape[1], plain['token_embedding.weight'].shape[1],
+        text = (plain['text_projection'].shape[1], *plain['token_embedding.weight'].shape,
                 _count(plain, r'transformer\.resblocks\.(\d+)\.'), len(plain['positional_embedding']))
         if 'visual.class_embedding' in plain:
             return (*text, first.shape[0], _count(plain, r'visual\.transformer\.resblocks\.(\d+)\.'), first.shape[-1],
@@ -64,5 +65,5 @@ def _sizes_of_config(config: dict) -> tuple:
     resnet = isinstance(layers, tuple)
     size = vision.image_size if isinstance(vision.image_size, int) else vision.image_size[0]
     side = size // (32 if resnet else vision.patch_size)
-    return (config['embed_dim'], text.width, text.layers, text.context_length, vision.width, layers,
+    return (config['embed_dim'], text.vocab_size, text.width, text.layers, text.context_length, vision.width, layers,
             None if resnet else vision.patch_size, side**2 + 1)

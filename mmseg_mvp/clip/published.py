@@ -84,8 +84,8 @@ def _read_beside(path: Path, reader: Callable[[dict, str], Facts | None]) -> Fac
     try:
         return reader(json.loads(path.read_text('utf-8')), f'{path.name} beside the weights')
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        print_log(f'The config {path} beside the weights is damaged ({type(error).__name__}) and has no effect: correct '
-                  f'or remove it.', 'current', level=30)
+        print_log(f'{path} beside the weights is damaged ({type(error).__name__}) and has no effect: correct or remove '
+                  f'it.', 'current', level=30)
         return None
 
 

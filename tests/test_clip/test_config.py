@@ -20,5 +20,19 @@ def test_values_that_are_not_text(key, clip):
         check_clip(clip)
 
 
+@pytest.mark.parametrize('key', ['mean', 'std'])
+@pytest.mark.parametrize('value', [.5, [.5], [.5] * 4, 'abc', [.5, .5, None], [122.77, 116.75, 104.09], [-.1, .5, .5],
+                                   [float('nan'), .5, .5]])
+def test_values_that_are_no_normalisation(key, value):
+    with pytest.raises(UserError, match=rf'clip\.{key} is .*: expected three numbers of 0 to 1'):
+        check_clip({'model': 'RN50', key: value})
+
+
+def test_a_standard_deviation_of_zero():
+    with pytest.raises(UserError, match='clip.std is .*above 0'):
+        check_clip(dict(model='RN50', std=[0., 1., 1.]))
+    assert check_clip(dict(model='RN50', mean=[0, 0, 0], std=None)) == dict(model='RN50', mean=(0., 0., 0.), std=None)
+
+
 def test_paths_become_text(tmp_path):
     assert check_clip(dict(model=tmp_path, weights=None)) == dict(model=str(tmp_path), weights=None)

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import open_clip
 import pytest
-import torch
 from fixtures.builders import parts
 from fixtures.lseg import CONFIGS, LEAVES, WRITERS, small
 from mmengine.config import Config

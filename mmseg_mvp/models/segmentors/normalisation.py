@@ -40,5 +40,5 @@ def warn_of_other_normalisation(model: EncoderDecoder) -> None:
     if any(found[key] is None or not np.allclose(found[key], known[key], rtol=0, atol=_ROUNDING) for key in known):
         shown = {key: value and [round(one, 4) for one in value] for key, value in found.items()}
         print_log(f'model.data_preprocessor normalises images by {shown}, but the CLIP of the backbone was trained '
-                  f'with {known}: set these values (the segmentors of mmseg_mvp take them if mean and std are None), or '
+                  f'with {known}: set these values (a segmentor of mmseg_mvp takes them if mean and std are None), or '
                   f'correct those of the CLIP by clip.mean and clip.std.', 'current', logging.WARNING)
