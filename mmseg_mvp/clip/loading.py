@@ -103,7 +103,9 @@ def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | 
         torch.manual_seed(0)  # the same random weights in every process
         clip = build(model, config)
     if file is not None:
-        _fill(clip, model, file)
+        steps = _fill(clip, model, file)
+        print_log(f"CLIP '{model}' with {_activation(config['quick_gelu'])}, images of mean {mean} and std {std}: "
+                  f'{"; ".join(steps)}', 'current')
     clip = clip.float().eval().requires_grad_(False)
     hashed = weights_hash(clip)
     return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip, hashed, mean, std), hashed,
@@ -157,10 +159,9 @@ def _normalisation(facts: list[Facts]) -> tuple[tuple[float, ...], tuple[float, 
             OPENAI_DATASET_STD if std is None else check_normalisation(f'std of {std.source}', std.std, True))
 
 
-def _fill(clip: nn.Module, model: str, file: WeightsFile) -> None:
-    """Load the weights of a file into a model, and log what was done."""
+def _fill(clip: nn.Module, model: str, file: WeightsFile) -> list[str]:
+    """Load the weights of a file into a model; return what was done, for the log."""
     arranged = arrange(clip, file.tensors, file.path)
     check_fit(clip, model, file.path, arranged)
     clip.load_state_dict(arranged.state, strict=False)
-    print_log('; '.join([f"CLIP '{model}': {len(arranged.state)} tensors loaded from {file.path}", *arranged.steps]),
-              'current')
+    return [f'{len(arranged.state)} tensors loaded from {file.path}', *arranged.steps]

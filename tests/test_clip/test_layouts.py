@@ -177,7 +177,8 @@ def test_the_log_says_what_was_done(tmp_path, towers, monkeypatch):
     load_clip(**clip, weights=str(tmp_path / 'weights.pt'))
     assert len(said) == 1
     count = len(model.state_dict())
-    assert said[0].startswith(f"CLIP '{clip['model']}': {count} tensors loaded from {tmp_path / 'weights.pt'}; ")
+    assert said[0].startswith(f"CLIP '{clip['model']}' with QuickGELU, images of mean (0.48145466, ")
+    assert f"): {count} tensors loaded from {tmp_path / 'weights.pt'}; " in said[0]
     assert "module removed from names; prefix 'model.clip.' removed; names of Hugging Face converted" in said[0]
     assert 'left over: text_model.embeddings.position_ids, vision_model.embeddings.position_ids, head' in said[0]
 

@@ -104,10 +104,14 @@ class TestFiles:
         torch.save(gelu[1], tmp_path / 'plain.pt')
         assert activations(load_clip(gelu[0], str(tmp_path / 'plain.pt')).model) == {nn.GELU}
 
+    @pytest.mark.parametrize('write', ['script', 'trace'])
     @pytest.mark.parametrize('quick', [True, False])
-    def test_class_names_in_an_archive(self, tmp_path, gelu, tiny_vit, quick):
+    def test_class_names_in_an_archive(self, tmp_path, gelu, tiny_vit, quick, write):
         model = open_clip_model(tiny_vit if quick else dict(model=gelu[0]))
-        torch.jit.save(torch.jit.script(model), tmp_path / 'scripted.pt')
+        inputs = dict(encode_image=torch.rand(1, 3, 64, 64), encode_text=open_clip.SimpleTokenizer()(['a cat.']))
+        archive = torch.jit.script(model) if write == 'script' else \
+            torch.jit.trace_module(model, inputs, check_trace=False)
+        torch.jit.save(archive, tmp_path / 'scripted.pt')
         for name in (gelu[0], tiny_vit['model']):
             loaded = load_clip(name, str(tmp_path / 'scripted.pt'))
             assert activations(loaded.model) == {QuickGELU if quick else nn.GELU}

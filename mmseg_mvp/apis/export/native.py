@@ -149,7 +149,8 @@ def _test_cfg(model: BaseModel) -> dict:
 
 def _preprocessor(cfg: Config, model: BaseModel) -> dict:
     """Return the config of the data preprocessor, with the normalisation and padding that our segmentors add."""
-    own, multiple = with_normalisation(dict(cfg.model.data_preprocessor), dict(cfg.model.backbone)), pad_multiple(model)
+    known = model.backbone.normalisation if isinstance(model.backbone, CLIPImageEncoder) else None
+    own, multiple = dict(with_normalisation(cfg.model.data_preprocessor, known)), pad_multiple(model)
     pads = multiple > 1 and model.test_cfg.mode == 'whole'
     return dict(own, test_cfg=dict(size_divisor=multiple)) if pads else own
 

@@ -14,20 +14,20 @@ from ..backbones import CLIPImageEncoder
 _ROUNDING = 0.05
 
 
-def with_normalisation(data_preprocessor: dict | None, backbone: dict) -> dict | None:
-    """Fill ``mean`` and ``std`` of a data preprocessor config from the CLIP of the backbone, where they are not set."""
-    if not isinstance(data_preprocessor, dict) or not _is_clip(backbone):
+def with_normalisation(data_preprocessor: dict | None, known: dict | None) -> dict | None:
+    """Fill ``mean`` and ``std`` of a data preprocessor config, where they are not set, by the known values."""
+    if not isinstance(data_preprocessor, dict) or known is None:
         return data_preprocessor
-    missing = [key for key in ('mean', 'std') if data_preprocessor.get(key) is None]
-    if not missing:
-        return data_preprocessor
-    known = load_clip(**check_clip(backbone['clip'])).normalisation()
-    return dict(data_preprocessor, **{key: known[key] for key in missing})
+    missing = {key: value for key, value in known.items() if data_preprocessor.get(key) is None}
+    return dict(data_preprocessor, **missing) if missing else data_preprocessor
 
 
-def _is_clip(backbone: dict) -> bool:
+def normalisation_of(backbone: dict) -> dict[str, list[float]] | None:
+    """Return ``mean`` and ``std`` of the CLIP in the config of a ``CLIPImageEncoder``; None for another backbone."""
     found = MODELS.get(backbone['type']) if isinstance(backbone['type'], str) else backbone['type']
-    return isinstance(found, type) and issubclass(found, CLIPImageEncoder) and 'clip' in backbone
+    if isinstance(found, type) and issubclass(found, CLIPImageEncoder) and 'clip' in backbone:
+        return load_clip(**check_clip(backbone['clip'])).normalisation()
+    return None
 
 
 def warn_of_other_normalisation(model: EncoderDecoder) -> None:

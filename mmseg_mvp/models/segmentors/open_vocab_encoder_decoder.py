@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmseg_mvp.errors import UserError
 
 from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
-from .normalisation import warn_of_other_normalisation, with_normalisation
+from .normalisation import normalisation_of, warn_of_other_normalisation, with_normalisation
 from .sample_vocabularies import sample_vocabularies
 
 
@@ -52,7 +52,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         backbone = _with_clip(backbone, clip)
         super().__init__(backbone=backbone, decode_head=_with_clip(decode_head, clip),
                          auxiliary_head=_with_clip(auxiliary_head, clip),
-                         data_preprocessor=with_normalisation(data_preprocessor, backbone), **kwargs)
+                         data_preprocessor=with_normalisation(data_preprocessor, normalisation_of(backbone)), **kwargs)
         warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
         self.size_divisor = size_divisor

@@ -97,6 +97,18 @@ def test_a_class_list_of_ones_own(tiny_vit):
     assert twin.decode_head.conv_seg.weight.shape[0] == 3
 
 
+def test_the_normalisation_of_the_clip_is_written(tiny_vit):
+    clip = {**tiny_vit, 'mean': (.5, .4, .3), 'std': (.2, .3, .4)}
+    cfg, model = build(dict(type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
+                            data_preprocessor=dict(type='mmseg.SegDataPreProcessor', bgr_to_rgb=True),
+                            decode_head=dict(type='MultiPromptTextHead', train_classes=ALL,
+                                             prompts=dict(type='LearnedPrompts', context_length=4))))
+    config, native = to_native(cfg, model)
+    assert config.model.data_preprocessor.mean == [127.5, 102., 76.5]
+    assert config.model.data_preprocessor.std == [51., 76.5, 102.]
+    assert torch.equal(native.data_preprocessor.std, model.data_preprocessor.std)
+
+
 def test_windows_of_mmseg_stay(tiny_rn):
     cfg, model = text_model(tiny_rn)
     model.test_cfg.update(mode='slide', crop_size=(64, 64), stride=(48, 48), keep_logits=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 import torch
-from fixtures.exports import maps, mvp_seg, noise, text_model
+from fixtures.exports import build, maps, mvp_seg, noise, text_model
 from fixtures.refusals import refused
 from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
@@ -73,6 +73,18 @@ def test_the_toy_needs_no_clip_named(tmp_path):
     save_prompts(model, tmp_path / 'prompts.safetensors')
     built = from_pretrained(tmp_path, ['house', 'tree'])  # the folder that holds it
     assert torch.allclose(maps(built, noise(1, 64, 64))[1], maps(model, noise(1, 64, 64))[1], atol=1e-6)
+
+
+def test_the_normalisation_of_a_clip_of_a_file_travels_with_the_prompts(tiny_vit, tmp_path):
+    clip = {**tiny_vit, 'mean': (.5, .4, .3), 'std': (.2, .3, .4)}
+    model = build(dict(type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
+                       data_preprocessor=dict(type='mmseg.SegDataPreProcessor', bgr_to_rgb=True),
+                       decode_head=dict(type='MultiPromptTextHead', train_classes=NAMES,
+                                        prompts=dict(type='LearnedPrompts', context_length=4))))[1]
+    save_prompts(model, tmp_path / 'prompts.safetensors')
+    again = from_pretrained(tmp_path / 'prompts.safetensors', NAMES, clip=tiny_vit)
+    assert again.data_preprocessor.mean.flatten().tolist() == pytest.approx([127.5, 102., 76.5])
+    assert torch.equal(maps(again, noise(2, 64, 90))[1], maps(model, noise(2, 64, 90))[1])
 
 
 def test_a_student_has_contexts_only(tiny_rn, file, learned, tmp_path):

@@ -226,6 +226,17 @@ def test_the_teacher_has_its_own_order_of_channels(build):
     assert not torch.allclose(expected, teacher_logits(model, inputs), atol=1e-3 * float(expected.abs().max()))
 
 
+def test_the_teacher_sees_images_in_the_normalisation_of_its_clip(tiny_rn):
+    clip = {**tiny_rn, 'mean': (.5, .4, .3), 'std': (.2, .3, .4)}
+    student = config(tiny_rn)
+    student.teacher = dict(student.teacher, clip=clip, data_preprocessor=dict(type='mmseg.SegDataPreProcessor'))
+    model = MODELS.build(student)
+    pixels = torch.rand(1, 3, 8, 8) * 255
+    seen = model._as_the_teacher_sees((pixels - 127.) / 64.)
+    mean, std = (torch.tensor(clip[key])[:, None, None] for key in ('mean', 'std'))
+    assert torch.allclose(seen, (pixels / 255 - mean) / std, atol=1e-4)
+
+
 def test_a_student_that_is_tested_by_other_names_labels_by_those_of_training(build, hub):
     head = dict(type='TextFCNHead', in_channels=32, channels=16, num_convs=1, norm_cfg=dict(type='BN'),
                 train_classes=CLASSES, test_classes=['house', 'tree', 'car'])

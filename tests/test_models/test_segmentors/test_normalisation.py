@@ -6,7 +6,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.models.segmentors.normalisation import warn_of_other_normalisation, with_normalisation
+from mmseg_mvp.models.segmentors.normalisation import normalisation_of, warn_of_other_normalisation, with_normalisation
 
 HALF = dict(mean=(.5, .5, .5), std=(.25, .25, .25))
 OPENAI = dict(mean=[122.7709, 116.7460, 104.0937], std=[68.5005, 66.6322, 70.3232])
@@ -64,5 +64,6 @@ def test_no_normalisation_at_all_is_told(tiny_vit, said):
 
 def test_other_backbones_keep_their_values():
     preprocessor = dict(type='SegDataPreProcessor')
-    assert with_normalisation(preprocessor, dict(type='ResNet', depth=50)) is preprocessor
-    assert with_normalisation(None, dict(type='CLIPImageEncoder')) is None
+    assert normalisation_of(dict(type='ResNet', depth=50)) is None
+    assert with_normalisation(preprocessor, None) is preprocessor
+    assert with_normalisation(None, OPENAI) is None
