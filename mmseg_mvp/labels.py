@@ -18,8 +18,8 @@ HIDDEN = 2**15
 UNKNOWN = 2**15 - 2  # above all classes; HIDDEN + UNKNOWN is the largest label
 
 # End of messages about labels that are all ignored, or ignored outside one class.
-IF_IGNORED = ("if the foreground of the masks is 255 (masks of 0 and 255), store it as 1, since 255 marks ignored pixels; "
-              'else check reduce_zero_label and the classes in metainfo')
+IF_IGNORED = ('if the foreground of the masks is 255 (masks of 0 and 255), store it as 1, since 255 marks ignored '
+              'pixels; else check reduce_zero_label and the classes in metainfo')
 
 Labels = TypeVar('Labels', np.ndarray, Tensor)
 

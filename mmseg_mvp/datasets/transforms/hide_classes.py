@@ -55,8 +55,11 @@ class HideClasses(BaseTransform):
         if labels.dtype.kind not in 'biu':
             raise UserError(f'HideClasses got a mask of type {labels.dtype} for image {results.get("img_path")!r}: '
                             'expected integers; load it by LoadCheckedAnnotations.')
-        is_stray = (labels < 0) | (labels > _LARGEST)
-        hidden = self._table[np.where(is_stray, _STRAY, labels).astype(np.int32)]
+        known = labels
+        if labels.dtype.itemsize > 4:  # uint32 would wrap 2**32 to 0
+            known = np.where((labels < 0) | (labels > _LARGEST), _STRAY, labels)
+        # As uint32, negative labels exceed the table; mode clip gives its last value, which is a stray.
+        hidden = np.take(self._table, known.astype(np.uint32), mode='clip')
         if (is_stray := hidden == _STRAY).any():
             raise UserError(self._stray(labels[is_stray].max(), results))
         results['gt_seg_map'] = hidden.astype(np.uint16)
@@ -73,7 +76,7 @@ class HideClasses(BaseTransform):
 
     def _stray(self, label: int, results: dict) -> str:
         what = f'Mask {results.get("seg_map_path", results.get("img_path"))!r} has the label {label}'
-        if HIDDEN <= label <= HIDDEN + UNKNOWN:
+        if label >= HIDDEN:
             return (f'{what}, but labels from {HIDDEN} are reserved for hidden classes: use HideClasses once, '
                     'directly after the loading of masks.')
         return (f'{what}, but HideClasses has {self.num_classes} classes, 0 to {self.num_classes - 1}: list all '

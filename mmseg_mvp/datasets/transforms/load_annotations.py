@@ -107,9 +107,9 @@ class LoadCheckedAnnotations(LoadAnnotations):
         labels = list(label_map.values())
         is_class = max(labels) > IGNORE and labels.count(IGNORE) == 1
         if len(set(labels)) > IGNORE and not is_class:
-            raise UserError(f'The data set keeps more than {IGNORE} of {len(labels)} classes, and mmseg marks the others '
-                            f'by {IGNORE}, which is a kept class as well: keep all classes in metainfo, or at most '
-                            f'{IGNORE - 1}.')
+            raise UserError(f'The data set keeps more than {IGNORE} of {len(labels)} classes, and mmseg marks the '
+                            f'others by {IGNORE}, which is a kept class as well: keep all classes in metainfo, or at '
+                            f'most {IGNORE - 1}.')
         new = np.arange(max(self.num_classes, *(old + 1 for old in label_map)))
         for old, label in label_map.items():
             new[old] = self.ignore_index if label == IGNORE and not is_class else label

@@ -49,12 +49,12 @@ def test_mask_of_another_size(tmp_path):
         load_mask(tmp_path / 'mask.png', size=(WIDTH, HEIGHT))
 
 
-@pytest.mark.parametrize('array', [np.full((HEIGHT, WIDTH), 300, dtype=np.uint16),
-                                   np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)])
+@pytest.mark.parametrize('array', [np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8),
+                                   np.zeros((HEIGHT, WIDTH), dtype=np.float32)])
 def test_mask_of_other_pixels(tmp_path, array):
-    Image.fromarray(array).save(tmp_path / 'mask.png')
-    with pytest.raises(UserError, match='mask.png.* 8 bits'):
-        load_mask(tmp_path / 'mask.png')
+    Image.fromarray(array).save(tmp_path / 'mask.tif')
+    with pytest.raises(UserError, match='mask.tif.* 8 bits'):
+        load_mask(tmp_path / 'mask.tif')
 
 
 @pytest.mark.parametrize('damage', ['truncated', 'empty', 'missing'])
@@ -63,14 +63,13 @@ def test_broken_mask_is_named(tmp_path, damage):
     Image.fromarray(np.random.default_rng(0).integers(0, 20, (HEIGHT, WIDTH), dtype=np.uint8)).save(path)
     content = path.read_bytes()
     path.unlink() if damage == 'missing' else path.write_bytes(content[:len(content) // 2 if damage[0] == 't' else 0])
-    for decoder in ('pillow', 'cv2'):
-        with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
-            load_mask(path, imdecode_backend=decoder)
+    with pytest.raises(UserError, match='Mask .*mask.png.* cannot be read'):
+        load_mask(path)
 
 
 @pytest.mark.parametrize('mode', ['L', 'P', '1'])
 @pytest.mark.parametrize('reduce_zero_label', [True, False])
-@pytest.mark.parametrize('label_map', [None, {}, {0: 3, 3: 0, 1: 255, 255: 7, 254: 9}])
+@pytest.mark.parametrize('label_map', [None, {}, {0: 3, 3: 0, 1: 255, 254: 9}])
 def test_every_label_is_what_mmseg_makes_of_it(tmp_path, mode, reduce_zero_label, label_map):
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     mask = Image.fromarray(values > 99 if mode == '1' else values)
@@ -79,7 +78,7 @@ def test_every_label_is_what_mmseg_makes_of_it(tmp_path, mode, reduce_zero_label
     mask.save(tmp_path / 'mask.png')
     results = [transform.transform(dict(seg_map_path=str(tmp_path / 'mask.png'), ori_shape=(16, 16), seg_fields=[],
                                         label_map=label_map, reduce_zero_label=reduce_zero_label))
-               for transform in (LoadAnnotations(), LoadCheckedAnnotations(256))]
+               for transform in (LoadAnnotations(), LoadCheckedAnnotations(255))]
     expected, found = (result['gt_seg_map'] for result in results)
     assert found.dtype == expected.dtype == np.uint8 and np.array_equal(found, expected)
     assert results[1]['seg_fields'] == ['gt_seg_map']
@@ -93,6 +92,6 @@ def test_reduce_zero_label_must_be_the_data_sets(tmp_path):
         LoadCheckedAnnotations(20, reduce_zero_label=False).transform(results)
 
 
-@pytest.mark.parametrize('num_classes', ['a', None, 0, -1, 1.5, 257])
+@pytest.mark.parametrize('num_classes', ['a', None, 0, -1, 1.5, 256, 65536])
 def test_invalid_numbers_of_classes(num_classes):
     refused(lambda: TRANSFORMS.build(dict(type='LoadCheckedAnnotations', num_classes=num_classes)))
