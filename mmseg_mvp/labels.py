@@ -17,9 +17,10 @@ IGNORE = 255
 HIDDEN = 2**15
 UNKNOWN = 2**15 - 2  # above all classes; HIDDEN + UNKNOWN is the largest label
 
-# End of messages about labels that are all ignored, or ignored outside one class.
-IF_IGNORED = ('if the foreground of the masks is 255 (masks of 0 and 255), store it as 1, since 255 marks ignored '
-              'pixels; else check reduce_zero_label and the classes in metainfo')
+# Remedies in messages about labels that are all ignored, or all of one class.
+CHECK_LABELS = 'check reduce_zero_label, the classes in metainfo and the values in the masks'
+STORE_AS_1 = ('store the foreground as 1 if it is 255 in the masks (values 0 and 255), because 255 marks ignored '
+              f'pixels; else {CHECK_LABELS}')
 
 Labels = TypeVar('Labels', np.ndarray, Tensor)
 

@@ -62,7 +62,7 @@ def add_limit_argument(parser: ArgumentParser) -> None:
 
 
 def put_max_pixels(part: Any, max_pixels: int | None) -> None:
-    """Set ``max_pixels`` of every ``LoadCheckedImage`` in a part of a config, in place; None leaves them as they are."""
+    """Set ``max_pixels`` of every ``LoadCheckedImage`` in a part of a config, in place. None changes nothing."""
     if max_pixels is None:
         return
     if isinstance(part, dict):

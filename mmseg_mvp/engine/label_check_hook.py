@@ -1,4 +1,6 @@
 """Check that training has labels to learn from."""
+from contextlib import suppress
+
 import mmengine.fileio as fileio
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.datasets.transforms.named_errors import NamedErrors
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.labels import IF_IGNORED, is_hidden
+from mmseg_mvp.labels import CHECK_LABELS, IGNORE, STORE_AS_1, is_hidden
 from mmseg_mvp.models.utils.ignored_label import ignored_label, unwrapped
 from mmseg_mvp.utils.masks import decode_mask
 
@@ -96,23 +98,24 @@ class LabelCheckHook(Hook):
         all_reduce(counts)
         if not counts.any():
             raise UserError(f'No pixel of the first {self.batches} batches is labelled, so training cannot learn: all '
-                            f'pixels have the ignored label {self.ignored}{self._values()}; {IF_IGNORED}.')
+                            f'pixels have the ignored label {self.ignored}{self._values()}.')
         present = [name for name, count in zip(self.names, counts.tolist()) if count]
         if len(present) == 1 < len(self.names) and not counts[-1]:
             runner.logger.warning(f'All labelled pixels of the first {self.batches} batches are of the class '
-                                  f'{present[0]!r}, one of {len(self.names)}{self._values()}; {IF_IGNORED}.')
+                                  f'{present[0]!r}, one of {len(self.names)}{self._values()}.')
 
     def _values(self) -> str:
-        """Describe the values in the mask files of the first batches."""
-        found = set()
-        files = [path for path in self.files if path][:SHOWN]
+        """Describe the values in the mask files of the first batches, with a remedy."""
+        found, files = set(), [path for path in self.files if path][:SHOWN]
         for path in files:
-            found.update(np.unique(decode_mask(fileio.get(path), f'Mask {path!r}', grey=True).values).tolist())
+            with suppress(UserError):  # a mask that another loader accepts
+                found.update(np.unique(decode_mask(fileio.get(path), f'Mask {path!r}').values).tolist())
         if not found:
-            return ''
+            return f': {CHECK_LABELS}'
         values = ', '.join(map(str, sorted(found)[:SHOWN])) + ', ...' * (len(found) > SHOWN)
         reduced = ' and reduce_zero_label is True' if any(self.files.values()) else ''
-        return f' (masks such as {files[0]!r} hold the values {values}{reduced})'
+        remedy = STORE_AS_1 if found <= {0, IGNORE} and IGNORE in found else CHECK_LABELS
+        return f' (masks such as {files[0]!r} hold the values {values}{reduced}): {remedy}'
 
     def after_train(self, runner) -> None:
         """Log the classes without a labelled pixel."""

@@ -16,7 +16,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.labels import IF_IGNORED
+from mmseg_mvp.labels import STORE_AS_1
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import class_names, split_names
 
@@ -135,7 +135,7 @@ def check_labelled(areas: Tensor, count: int, ignore_index: int) -> None:
     """Raise UserError if the areas (3, C) of ``count`` images hold no labelled pixel."""
     if not areas[2].any():
         raise UserError(f'None of the {count} ground truth masks has a labelled pixel, so nothing was measured: all '
-                        f'pixels have the ignored label {ignore_index}; {IF_IGNORED}.')
+                        f'pixels have the ignored label {ignore_index}: {STORE_AS_1}.')
 
 
 def gaps(areas: Tensor, names: Sequence[str]) -> list[str]:
@@ -147,8 +147,8 @@ def gaps(areas: Tensor, names: Sequence[str]) -> list[str]:
                  f'{", ".join(missing)}. Their Acc is nan. Their IoU is 0 if they were predicted, else nan. Means omit '
                  f'nan, and a mean over nan only is nan.']
     if len(missing) == len(names) - 1 and len(names) > 1:
-        sentences.append(f'The ground truth holds a single class, so the figures say nothing about the classes; '
-                         f'{IF_IGNORED}.')
+        sentences.append(f'The ground truth holds a single class, so the figures say nothing about the classes: '
+                         f'{STORE_AS_1}.')
     return sentences
 
 

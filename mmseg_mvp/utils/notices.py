@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 from mmengine.logging import print_log
 
-NAMED = 5  # files named per kind and process
+NAMED = 3  # files named per kind and process
 _named: dict[Hashable, set[str]] = defaultdict(set)
 
 
