@@ -7,6 +7,7 @@ import torch
 from mmengine.dataset import Compose
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class LabelCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         """Begin to count; check the padding value."""
-        self._name_errors(runner.train_dataloader.dataset)
+        _prepare(runner.train_dataloader.dataset)
         names = runner.train_dataloader.dataset.metainfo.get('classes') or ()
         self.names, self.batches, self.files = list(names), 0, {}
         self.counts = torch.zeros(len(names) + 1, dtype=torch.long)  # the last is for hidden pixels
@@ -43,17 +44,11 @@ class LabelCheckHook(Hook):
 
     def before_val(self, runner) -> None:
         """Have errors of the pipeline name the image."""
-        self._name_errors(runner.val_dataloader.dataset)
+        _prepare(runner.val_dataloader.dataset)
 
     def before_test(self, runner) -> None:
         """Have errors of the pipeline name the image."""
-        self._name_errors(runner.test_dataloader.dataset)
-
-    @staticmethod
-    def _name_errors(dataset) -> None:
-        for leaf in leaf_datasets(dataset):
-            if type(getattr(leaf, 'pipeline', None)) is Compose:
-                leaf.pipeline = NamedErrors(leaf.pipeline.transforms)
+        _prepare(runner.test_dataloader.dataset)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Count the labels of a batch; check the counts after the first batches.
@@ -125,6 +120,28 @@ class LabelCheckHook(Hook):
         if missing and self.batches and not counts[-1]:
             runner.logger.warning(f'Training saw no labelled pixel of {len(missing)} of {len(self.names)} classes: '
                                   f'{", ".join(missing)}.')
+
+
+def _prepare(dataset) -> None:
+    """Have errors of all pipelines in a data set name the image; refuse wide masks with mmseg's own loader."""
+    for leaf in leaf_datasets(dataset):
+        if type(getattr(leaf, 'pipeline', None)) is not Compose:
+            continue
+        leaf.pipeline = NamedErrors(leaf.pipeline.transforms)
+        path = leaf.get_data_info(0).get('seg_map_path') if len(leaf) else None
+        if path and any(type(transform) is LoadAnnotations for transform in leaf.pipeline.transforms):
+            _check_width(path)
+
+
+def _check_width(path: str) -> None:
+    """Raise UserError for a mask with values beyond 8 bits, which mmseg's loader would wrap."""
+    try:
+        largest = decode_mask(fileio.get(path), path).values.max()
+    except Exception:  # the loader reports files that cannot be read
+        return
+    if largest >= 2**8:
+        raise UserError(f"Mask {path!r} has the value {largest}, but mmseg's LoadAnnotations keeps 8 bits: use "
+                        f'LoadCheckedAnnotations, with num_classes and ignore_index.')
 
 
 def _check_padding(model: nn.Module, ignored: int, num_classes: int) -> None:

@@ -52,7 +52,8 @@ def test_limit_is_that_of_the_inferencer(tmp_path, monkeypatch):
     write_image(tmp_path / 'a.png')
     sample = dict(img_path=str(tmp_path / 'a.png'))
     assert LoadCheckedImage(WIDTH * HEIGHT).transform(dict(sample))['img'].shape == (HEIGHT, WIDTH, 3)
-    refused(lambda: LoadCheckedImage(WIDTH * HEIGHT - 1).transform(sample), 'a.png', '7680 pixels', 'max_pixels', '7679')
+    small = LoadCheckedImage(WIDTH * HEIGHT - 1)
+    refused(lambda: small.transform(sample), 'a.png', '7680 pixels', 'max_pixels', '7679')
     assert LoadCheckedImage(5, ignore_empty=True).transform(sample) is None
     refused(lambda: LoadCheckedImage(0), 'max_pixels')
 
