@@ -4,8 +4,9 @@ In transductive training (MaskCLIP+, Zhou et al., ECCV 2022; MVP-SEG+), the name
 masks are hidden. Hidden pixels are not labelled and not ignored. Their label is ``HIDDEN + c`` for the true class c, or
 ``HIDDEN + UNKNOWN`` for an unknown class.
 
-All values fit 16 bits and survive padding with 255, cropping, flipping and nearest-neighbour resizing. They differ from
-255 and from all classes. The truth is for monitoring only: pseudo labels and losses must not read it.
+All values fit 16 bits and survive padding, cropping, flipping and nearest-neighbour resizing. They differ from all
+classes and from the values of ignored pixels: 255, or with more classes a value below ``HIDDEN`` or 65535. The truth is
+for monitoring only: pseudo labels and losses must not read it.
 """
 from typing import TypeVar
 
@@ -16,21 +17,27 @@ IGNORE = 255
 HIDDEN = 2**15
 UNKNOWN = 2**15 - 2  # above all classes; HIDDEN + UNKNOWN is the largest label
 
+# Remedies in messages about labels that are all ignored, or all of one class.
+CHECK_LABELS = 'check reduce_zero_label, the classes in metainfo and the values in the masks'
+STORE_AS_1 = ('store the foreground as 1 if it is 255 in the masks (values 0 and 255), because 255 marks ignored '
+              f'pixels; else {CHECK_LABELS}')
+
 Labels = TypeVar('Labels', np.ndarray, Tensor)
 
 
 def is_hidden(label: Labels) -> Labels:
     """Find pixels with a hidden class: bool map for a label map of any shape and integer type."""
-    return _widened(label) >= HIDDEN
+    wide = _widened(label)
+    return (wide >= HIDDEN) & (wide <= HIDDEN + UNKNOWN)
 
 
 def hidden_truth(label: Labels) -> Labels:
-    """Return the known true classes of hidden pixels, :data:`IGNORE` elsewhere, for monitoring only.
+    """Return the known true classes of hidden pixels, -1 elsewhere, for monitoring only.
 
     The label map has any shape and integer type; the result is int64 of the same shape.
     """
     truth = _widened(label) - HIDDEN
-    truth[(truth < 0) | (truth == UNKNOWN)] = IGNORE
+    truth[(truth < 0) | (truth >= UNKNOWN)] = -1
     return truth
 
 

@@ -24,12 +24,18 @@ def test_hidden_labels_and_their_truth(kind, dtype):
     before = labels.tolist()
     hidden, truth = is_hidden(labels), hidden_truth(labels)
     assert hidden.tolist() == [[False] * 4, [True] * 4]
-    assert truth.tolist() == [[IGNORE] * 4, [0, 19, 254, IGNORE]]
+    assert truth.tolist() == [[-1] * 4, [0, 19, 254, -1]]
     assert type(hidden) is type(truth) is type(labels) and labels.tolist() == before
     assert str(hidden.dtype).endswith('bool') and str(truth.dtype).endswith('int64')
 
 
 @pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
+def test_ignored_labels_of_wide_masks_are_not_hidden(kind):
+    labels = kind(np.array([-1, 847, 2**16 - 1, 2**31 - 1], np.int32))
+    assert not is_hidden(labels).any() and (hidden_truth(labels) == -1).all()
+
+
+@pytest.mark.parametrize('kind', [np.asarray, torch.as_tensor])
 def test_no_label_of_8_bits_is_hidden(kind):
     labels = kind(np.arange(256, dtype=np.uint8))
-    assert not is_hidden(labels).any() and (hidden_truth(labels) == IGNORE).all()
+    assert not is_hidden(labels).any() and (hidden_truth(labels) == -1).all()

@@ -44,6 +44,7 @@ def add_common_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
     add_trust_argument(parser)
+    add_limit_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
 
@@ -52,6 +53,24 @@ def add_trust_argument(parser: ArgumentParser) -> None:
     """Add ``--trust-checkpoint``."""
     parser.add_argument('--trust-checkpoint', action='store_true',
                         help='read checkpoints as torch.load does, which runs code from them (default: as data)')
+
+
+def add_limit_argument(parser: ArgumentParser) -> None:
+    """Add ``--max-pixels``."""
+    parser.add_argument('--max-pixels', type=int, metavar='N',
+                        help=f'refuse larger images (default: {MAX_PIXELS}, or max_pixels of LoadCheckedImage)')
+
+
+def put_max_pixels(part: Any, max_pixels: int | None) -> None:
+    """Set ``max_pixels`` of every ``LoadCheckedImage`` in a part of a config, in place. None changes nothing."""
+    if max_pixels is None:
+        return
+    if isinstance(part, dict):
+        if str(part.get('type')).endswith('LoadCheckedImage'):
+            part['max_pixels'] = max_pixels
+        part = list(part.values())
+    for child in part if isinstance(part, (list, tuple)) else ():
+        put_max_pixels(child, max_pixels)
 
 
 def load_config(args: Namespace) -> Config:
@@ -63,6 +82,7 @@ def load_config(args: Namespace) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     merge_options(cfg, args.cfg_options)
+    put_max_pixels(cfg._cfg_dict, getattr(args, 'max_pixels', None))
     cfg.launcher = args.launcher
     path = Path(args.config).resolve()
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{path.parent.name}/{path.stem}'
@@ -77,8 +97,7 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
                         help='CLIP that replaces the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
                              '(MaskCLIP without a config: ViT-B-16-quickgelu:openai)')
-    parser.add_argument('--max-pixels', type=int, default=MAX_PIXELS, metavar='N',
-                        help='refuse larger images (default: %(default)s)')
+    add_limit_argument(parser)
 
 
 def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer:
@@ -91,5 +110,5 @@ def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer
     if args.clip and not (name and weights):
         raise UserError(f'--clip {args.clip} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
     clip = dict(model=name, weights=weights) if args.clip else None
-    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, args.max_pixels,
-                              args.trust_checkpoint)
+    limit = MAX_PIXELS if args.max_pixels is None else args.max_pixels
+    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint)

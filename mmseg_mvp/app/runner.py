@@ -34,6 +34,9 @@ def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
     if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
         raise UserError(f'load_from {weights} does not exist: give an existing checkpoint, or omit load_from')
     notes = without_cuda.adapt(cfg)
+    hooks = cfg.get('custom_hooks') or []
+    if not any(str(hook.get('type')).endswith('LabelCheckHook') for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='mmseg.LabelCheckHook')]
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:
         runner.logger.warning(note)

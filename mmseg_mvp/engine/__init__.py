@@ -3,8 +3,9 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook, find_complete_checkpoi
 from .class_list_check_hook import ClassListCheckHook
 from .first_process_logger_hook import FirstProcessLoggerHook
 from .iteration_seed_hook import IterationSeedHook
+from .label_check_hook import LabelCheckHook
 from .no_sync_model_wrapper import NoSyncModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
 
-__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'NoSyncModelWrapper',
+__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'LabelCheckHook', 'NoSyncModelWrapper',
            'TextOncePerStepHook', 'AtomicCheckpointHook', 'find_complete_checkpoint']

@@ -14,7 +14,7 @@ from torch import Tensor
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
 
-from .zero_shot_iou import ZeroShotIoUMetric, class_iou
+from .zero_shot_iou import ZeroShotIoUMetric, check_labelled, class_iou
 
 
 @METRICS.register_module()
@@ -52,7 +52,8 @@ class FewShotIoUMetric(IoUMetric):
         """
         names = [_class_of(sample) for sample in data_samples]
         start = len(self.results)
-        super().process(data_batch, [_renamed(sample, name) for sample, name in zip(data_samples, names)])
+        ZeroShotIoUMetric.process(self, data_batch,
+                                  [_renamed(sample, name) for sample, name in zip(data_samples, names)])
         self.results[start:] = zip(names, self.results[start:])
 
     def compute_metrics(self, results: list[tuple[str, Tensor]]) -> dict[str, float]:
@@ -62,6 +63,7 @@ class FewShotIoUMetric(IoUMetric):
         areas = {}
         for name, area in results:
             areas[name] = areas.get(name, 0) + area
+        check_labelled(sum(areas.values()), len(results), self.ignore_index)
         iou = {name: class_iou(area)[1].item() for name, area in areas.items()}
         metrics = {'mIoU': torch.tensor(list(iou.values()), dtype=torch.float64).nanmean().item(),
                    'FBIoU': class_iou(sum(areas.values())).nanmean().item()}

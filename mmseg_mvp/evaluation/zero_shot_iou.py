@@ -2,16 +2,21 @@
 
 mIoU(S), mIoU(U) and their harmonic mean follow ZS3Net (Bucher et al., NeurIPS 2019) and SPNet (Xian et al., CVPR 2019).
 """
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.logging import MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
+from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.labels import STORE_AS_1
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import class_names, split_names
 
@@ -30,7 +35,8 @@ class ZeroShotIoUMetric(IoUMetric):
     truth.
 
     Areas are exact (int64) and stored per image, so images repeated by a distributed sampler count once. Means omit
-    classes without pixels in ground truth and prediction.
+    classes without pixels in ground truth and prediction. The log names classes without labelled pixels and explains
+    nan. With ``output_dir``, label maps are written as PNG of 8 bits, or 16 bits if the classes need them.
 
     Args:
         unseen (str | Sequence[str], optional): Unseen classes: a split such as ``'voc20:unseen'``, a ``.txt`` file or a
@@ -83,11 +89,28 @@ class ZeroShotIoUMetric(IoUMetric):
         return torch.stack([torch.bincount(values, minlength=num_classes).cpu()
                             for values in (label[pred_label == label], pred_label, label)])
 
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Store the areas of each sample and write its label map, from label maps (1, H, W)."""
+        num_classes = len(self.dataset_meta['classes'])
+        for sample in data_samples:
+            predicted = sample['pred_sem_seg']['data'][0]
+            if not self.format_only:
+                label = sample['gt_sem_seg']['data'][0].to(predicted)
+                self.results.append(self.intersect_and_union(predicted, label, num_classes, self.ignore_index))
+            if self.output_dir is not None:
+                _write(predicted, int(sample.get('reduce_zero_label', False)), num_classes,
+                       Path(self.output_dir, f'{Path(sample["img_path"]).stem}.png'))
+
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
-        """Sum the areas (3, C), int64, of all images, log tables and return the metrics in percent."""
+        """Sum the areas (3, C), int64, of all images, log tables and return the metrics in percent.
+
+        Raises:
+            UserError: If no image has a labelled pixel.
+        """
         if self.format_only:
             return super().compute_metrics(results)
         areas = torch.stack(results).sum(0)
+        check_labelled(areas, len(results), self.ignore_index)
         is_unseen = torch.tensor([name in self.unseen for name in self.dataset_meta['classes']])
         metrics = zero_shot_metrics(areas, is_unseen)
         self._log(areas, metrics)
@@ -104,6 +127,35 @@ class ZeroShotIoUMetric(IoUMetric):
         print_log(f'Label set: all {len(names)} classes of the data set, {len(names) - len(unseen)} seen and '
                   f'{len(unseen)} unseen ({", ".join(unseen) or "none"}).\n{table}\n{summary}',
                   MMLogger.get_current_instance())
+        for sentence in gaps(areas, names):
+            print_log(sentence, MMLogger.get_current_instance(), logging.WARNING)
+
+
+def check_labelled(areas: Tensor, count: int, ignore_index: int) -> None:
+    """Raise UserError if the areas (3, C) of ``count`` images hold no labelled pixel."""
+    if not areas[2].any():
+        raise UserError(f'None of the {count} ground truth masks has a labelled pixel, so nothing was measured: all '
+                        f'pixels have the ignored label {ignore_index}: {STORE_AS_1}.')
+
+
+def gaps(areas: Tensor, names: Sequence[str]) -> list[str]:
+    """Return sentences about classes without labelled pixels and about nan in the table of areas (3, C)."""
+    missing = [name for name, labelled in zip(names, areas[2].tolist()) if not labelled]
+    if not missing:
+        return []
+    sentences = [f'{len(missing)} of {len(names)} classes have no labelled pixel in the ground truth: '
+                 f'{", ".join(missing)}. Their Acc is nan. Their IoU is 0 if they were predicted, else nan. Means omit '
+                 f'nan, and a mean over nan only is nan.']
+    if len(missing) == len(names) - 1 and len(names) > 1:
+        sentences.append(f'The ground truth holds a single class, so the figures say nothing about the classes: '
+                         f'{STORE_AS_1}.')
+    return sentences
+
+
+def _write(labels: Tensor, shift: int, num_classes: int, path: Path) -> None:
+    """Write labels (H, W) as PNG; ``shift`` is added to them, as in the files of the data set."""
+    dtype = np.uint8 if num_classes + shift <= 2**8 else np.uint16
+    Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(path)
 
 
 def class_iou(areas: Tensor) -> Tensor:

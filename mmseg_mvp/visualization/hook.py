@@ -14,6 +14,8 @@ from torch import nn
 
 from ..models.segmentors import CLIPEncoderDecoder
 from ..models.utils.explanation import Explanation
+from ..models.utils.ignored_label import ignored_label
+from ..utils.pixels import MAX_PIXELS, read_file
 from ..vocabularies import class_names
 from .explanation import draw_explanation, file_name
 from .palette import distinct_colours
@@ -35,7 +37,7 @@ class SideBySideVisualizationHook(Hook):
         wait_time (float): Seconds until the window closes; 0 waits for a key.
         unseen (str | Sequence[str]): Classes marked as unseen in the legend, as names or a vocabulary such as
             ``'voc20:unseen'``.
-        ignore_index (int): Ground truth label of ignored pixels.
+        ignore_index (int, optional): Ground truth label of ignored pixels; None takes that of the model's head.
         draw (bool): If True, pass the pictures to the backends of the runner's visualizer (``vis_backends``), such as
             TensorboardVisBackend.
         explain (bool): If True, also draw the label map over the image and, for models with prompts, the presence of
@@ -43,7 +45,7 @@ class SideBySideVisualizationHook(Hook):
     """
 
     def __init__(self, out_dir: str | None = None, interval: int = 1, show: bool = False, wait_time: float = 0.,
-                 unseen: str | Sequence[str] = (), ignore_index: int = 255, draw: bool = False,
+                 unseen: str | Sequence[str] = (), ignore_index: int | None = None, draw: bool = False,
                  explain: bool = False) -> None:
         self.out_dir = Path(out_dir) if out_dir else None
         self.interval = interval
@@ -106,7 +108,8 @@ class SideBySideVisualizationHook(Hook):
         image, labels = read_image(sample, inputs, position), sample.pred_sem_seg.data[0].cpu().numpy()
         truth = sample.gt_sem_seg.data[0].cpu().numpy() if 'gt_sem_seg' in sample else None
         classes, colours = names_and_colours(sample, metainfo)
-        yield '', side_by_side(image, labels, truth, classes, colours, self.unseen, self.ignore_index)
+        ignored = ignored_label(runner.model) if self.ignore_index is None else self.ignore_index
+        yield '', side_by_side(image, labels, truth, classes, colours, self.unseen, ignored)
         if self.explain:
             explanation = explained(runner.model, inputs, position, sample)
             for kind, picture in draw_explanation(image, labels, classes, colours, explanation):
@@ -163,11 +166,10 @@ def read_image(sample: SegDataSample, inputs: Sequence, position: int) -> np.nda
     ``inputs`` has the BGR images of the batch before the data preprocessor, (3, h, w) each. For test time augmentation,
     it has a sequence of these for each augmentation.
     """
-    path = sample.get('img_path')
+    path, (height, width) = sample.get('img_path'), sample.pred_sem_seg.shape[-2:]
     if path and Path(path).is_file():
-        image = mmcv.imread(path, channel_order='rgb')
+        image = read_file(path, max(MAX_PIXELS, height * width))  # the pipeline accepted this size
     else:
         first = inputs[0] if isinstance(inputs[0], Sequence) else inputs
         image = np.ascontiguousarray(first[position].cpu().numpy().transpose(1, 2, 0)[..., ::-1])
-    height, width = sample.pred_sem_seg.shape[-2:]
     return image if image.shape[:2] == (height, width) else mmcv.imresize(image, (width, height))

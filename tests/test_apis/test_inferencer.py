@@ -365,7 +365,7 @@ LONG = 'x' * 5000
     *[dict(batch_size=value) for value in (0, -1, 1.5, 'a', None, NAN)],
     *[dict(classes=value) for value in (3, b'tree, boat', {'tree', 'boat'}, {'tree': None}, ['tree', None], True, 1.5,
                                         {}, 'tree\nboat, cup', ['\0', 'tree'])],
-    *[dict(inputs=value) for value in (None, 3, b'x.png', '', '\0', LONG, [None], [3], IMAGE / 2, IMAGE[:0],
+    *[dict(inputs=value) for value in (None, 3, b'x.png', '', '\0', LONG, [None], [3], IMAGE * 1j, IMAGE[:0],
                                        IMAGE[None], torch.zeros(3, 4, 4), [LONG], {'a': 1})],
 ])
 def test_calls(seg, arguments):

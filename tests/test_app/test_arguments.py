@@ -45,3 +45,10 @@ def test_nonsense_options_are_named(option, named):
     with pytest.raises(UserError) as caught:
         app.load_config(parse(VOC, '--cfg-options', option))
     assert named in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_limit_of_image_size_reaches_every_pipeline(tmp_path):
+    cfg = app.load_config(parse(VOC, '--max-pixels', '77'))
+    pipelines = [cfg.test_dataloader.dataset.pipeline, cfg.val_dataloader.dataset.pipeline, cfg.tta_pipeline]
+    assert [steps[0].max_pixels for steps in pipelines] == [77] * 3
+    assert 'max_pixels' not in app.load_config(parse(VOC)).test_dataloader.dataset.pipeline[0]

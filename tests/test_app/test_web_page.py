@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.app import web_page
 from mmseg_mvp.app.web_page import Answers, Page, Visits, class_names, describe_mask, told, uploaded_path
+from mmseg_mvp.datasets import LoadCheckedImage
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
 
@@ -103,6 +105,17 @@ def test_an_answer_is_what_the_inferencer_says(seg, uploads):
     assert views['visible'] and np.array_equal(np.asarray(Image.open(views['value'])), out.draw_views())
     answers.visits.end(ANN)
     assert files(uploads) == []
+
+
+def test_pixels_are_those_of_training(seg, uploads, monkeypatch):
+    """A photo of 12 bits in 16, which would be black by its higher 8 bits."""
+    path, grey = uploads / 'deep.png', np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(grey).save(path)
+    seen, save = [], web_page.save_results
+    monkeypatch.setattr(web_page, 'save_results', lambda out, *rest: seen.append(out.image) or save(out, *rest))
+    Answers(seg).segment(dict(path=str(path)), 'bird, rocket', False, ANN)
+    assert np.array_equal(seen[0], LoadCheckedImage().transform(dict(img_path=str(path)))['img'][..., ::-1])
+    assert np.array_equal(seen[0][..., 0], np.rint(grey / 4095 * 255))
 
 
 def test_views_of_nothing_are_no_mistake(uploads):

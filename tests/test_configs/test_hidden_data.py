@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_mvp.datasets import check_data
 from mmseg_mvp.datasets.toy.scenes import draw_scene
-from mmseg_mvp.labels import HIDDEN, UNKNOWN, hidden_truth, is_hidden
+from mmseg_mvp.labels import HIDDEN, IGNORE, UNKNOWN, hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
@@ -114,4 +114,4 @@ def test_toy_batches(kind):
     assert labels.shape == (16, 64, 64) and np.isin(truth, unseen).any()
     assert np.array_equal(is_hidden(labels), hidden)
     assert np.array_equal(labels[~hidden], truth[~hidden])
-    assert np.array_equal(hidden_truth(labels)[hidden], truth[hidden])
+    assert np.array_equal(hidden_truth(labels)[hidden], np.where(truth == IGNORE, -1, truth)[hidden])

@@ -201,3 +201,47 @@ def test_invalid_label_maps(prediction, truth):
     sample = dict(pred_sem_seg=dict(data=prediction), gt_sem_seg=dict(data=truth), img_path='x.jpg',
                   vocabulary=dict(others=('others',), cat=('cat',)))
     refused(lambda: metric.process({}, [sample]))
+
+
+@pytest.mark.parametrize('ignored', [65535, -1, 0, 2**31 - 1])
+def test_any_ignored_value(ignored):
+    label = np.array([[300, 300, ignored, 5]])
+    metrics = evaluate([(np.array([[300, 5, 7, 5]]), label)], [f'c{i}' for i in range(301)], ignore_index=ignored)
+    assert metrics['pAcc'] == pytest.approx(100 * 2 / 3) and metrics['mIoU'] == pytest.approx(50)
+
+
+@pytest.mark.parametrize('count, reduced, mode', [(255, False, 'L'), (256, False, 'L'), (257, False, 'I;16'),
+                                                  (255, True, 'L'), (256, True, 'I;16'), (847, True, 'I;16')])
+@pytest.mark.parametrize('shape', [(1, 3), (3, 1), (2, 3)])
+def test_label_maps_are_written_as_wide_as_needed(count, reduced, mode, shape, tmp_path):
+    metric = ZeroShotIoUMetric(output_dir=str(tmp_path), format_only=True)
+    metric.dataset_meta = dict(classes=[f'c{i}' for i in range(count)])
+    labels = (count - 1 - np.arange(np.prod(shape))).reshape(shape)
+    metric.process({}, [dict(pred_sem_seg=dict(data=torch.as_tensor(labels)[None]), img_path='x/img.jpg',
+                             reduce_zero_label=reduced)])
+    with Image.open(tmp_path / 'img.png') as picture:
+        assert picture.mode.startswith(mode) and np.asarray(picture).tolist() == (labels + reduced).tolist()
+
+
+def warnings_of(pairs, classes, monkeypatch):
+    lines = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'log', lambda level, text, *args: lines.append((level, text)))
+    evaluate(pairs, classes)
+    return [text for level, text in lines if level == 30 and 'prefix' not in text]
+
+
+def test_classes_without_labelled_pixels_and_nan_are_told(monkeypatch):
+    gaps, = warnings_of([([[0, 1]], [[0, 1]])], ['a', 'b', 'cow', 'dog'], monkeypatch)
+    assert '2 of 4 classes have no labelled pixel' in gaps and 'cow, dog.' in gaps and 'nan' in gaps
+    assert not warnings_of([([[0, 1]], [[0, 1]])], ['a', 'b'], monkeypatch)
+
+
+def test_ground_truth_of_one_class_is_told(monkeypatch):
+    """The result is 100.00 then, which says nothing: masks of 0 and 255."""
+    gaps, single = warnings_of([([[0, 0]], [[0, 255]])], ['ground', 'cow'], monkeypatch)
+    assert 'single class' in single and '0 and 255' in single and 'cow' in gaps
+    assert not warnings_of([([[0, 0]], [[0, 255]])], ['ground'], monkeypatch)
+
+
+def test_nothing_to_measure_is_refused():
+    refused(lambda: evaluate([([[0, 1]], [[255, 255]])] * 3, ['a', 'b']), '3 ground truth masks', '255', 'store')

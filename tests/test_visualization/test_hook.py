@@ -35,7 +35,7 @@ def make_sample(path=None) -> SegDataSample:
 def runner():
     messages = []
     loader = SimpleNamespace(dataset=SimpleNamespace(metainfo=METAINFO))
-    return SimpleNamespace(test_dataloader=loader, val_dataloader=loader, messages=messages,
+    return SimpleNamespace(test_dataloader=loader, val_dataloader=loader, messages=messages, model=nn.Identity(),
                            logger=SimpleNamespace(info=messages.append))
 
 

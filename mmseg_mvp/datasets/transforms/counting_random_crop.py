@@ -25,8 +25,8 @@ class CountingRandomCrop(RandomCrop):
         ignore_index (int): Label of ignored pixels.
 
     Raises:
-        UserError: If the size is not one or two positive integers, the share is not in (0, 1], or the label is not in 0
-            to 255.
+        UserError: If the size is not one or two positive integers, the share is not in (0, 1], or the label is not an
+            integer.
     """
     _methods_with_randomness = []  # else mmcv's decorator would extend the list of mmseg's RandomCrop
 
@@ -37,7 +37,7 @@ class CountingRandomCrop(RandomCrop):
         for side in sides:
             check_number('A side of CountingRandomCrop.crop_size', side, least=1, whole=True)
         check_number('CountingRandomCrop.cat_max_ratio', cat_max_ratio, above=0, most=1)
-        check_number('CountingRandomCrop.ignore_index', ignore_index, least=0, most=255, whole=True)
+        check_number('CountingRandomCrop.ignore_index', ignore_index, whole=True)
         super().__init__(tuple(sides), cat_max_ratio, ignore_index)
 
     @cache_randomness
@@ -56,7 +56,6 @@ class CountingRandomCrop(RandomCrop):
 
     def _is_varied(self, labels: np.ndarray) -> bool:
         """Return True if labels (H, W) contain several classes, each within its largest share."""
-        counts = np.bincount(labels.ravel(), minlength=256)
-        counts[self.ignore_index] = 0
+        counts = np.bincount(labels[labels != self.ignore_index])
         counts = np.append(counts[:HIDDEN], counts[HIDDEN:].sum())
         return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio

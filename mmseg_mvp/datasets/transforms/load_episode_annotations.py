@@ -1,9 +1,10 @@
 """Loading of episode masks: one class against all others."""
-import mmcv
 import numpy as np
 import torch
 from mmseg.registry import TRANSFORMS
 from torch.nn import functional as F
+
+from mmseg_mvp.utils.masks import Mask, decode_mask
 
 from .load_annotations import LoadCheckedAnnotations
 
@@ -12,7 +13,8 @@ from .load_annotations import LoadCheckedAnnotations
 class LoadEpisodeAnnotations(LoadCheckedAnnotations):
     """Transform that loads a mask as label 1 (values in the sample's ``foreground``) and label 0 (other values).
 
-    255 stays 255, unless it belongs to the foreground. The checks are those in :class:`LoadCheckedAnnotations`.
+    ``ignore_index`` stays unchanged, unless it belongs to the foreground. The checks are those in
+    :class:`LoadCheckedAnnotations`.
 
     Args:
         num_classes (int): Number of values in the files of the data set, with the background.
@@ -29,24 +31,24 @@ class LoadEpisodeAnnotations(LoadCheckedAnnotations):
         self.at_input_size = at_input_size
 
     def _load_seg_map(self, results: dict) -> None:
-        """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W) uint8."""
+        """Load ``results['seg_map_path']`` into ``results['gt_seg_map']``, (H, W)."""
         super()._load_seg_map(results)
         if self.at_input_size:
             results['ori_shape'] = tuple(results['img_shape'])
             results['gt_seg_map'] = _resize_nearest(results['gt_seg_map'], results['img_shape'])
 
-    def _decode(self, path: str, content: bytes) -> np.ndarray:
-        if not self.grey:
-            return super()._decode(path, content)
-        return mmcv.imfrombytes(content, flag='grayscale', backend=self.imdecode_backend)
+    def _check_ignored(self) -> None:
+        """Accept all values: the foreground may contain ``ignore_index``."""
 
-    def _label_table(self, results: dict) -> np.ndarray:
-        """Return labels (256,) uint8 of all file values; values outside the data set stay unchanged."""
+    def _decode(self, content: bytes, name: str) -> Mask:
+        return decode_mask(content, name, self.grey)
+
+    def _relabelled(self, values: np.ndarray, results: dict) -> np.ndarray:
+        """Return labels, int64, of values of any shape; values outside the data set stay unchanged."""
         lowest, highest = results['foreground']
-        table = np.arange(256, dtype=np.uint8)
-        table[:self.num_classes] = 0
-        table[lowest:highest + 1] = 1
-        return table
+        labels = np.where((values >= 0) & (values < self.num_classes), 0, values.astype(np.int64))
+        labels[(values >= lowest) & (values <= highest)] = 1
+        return labels
 
 
 def _resize_nearest(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

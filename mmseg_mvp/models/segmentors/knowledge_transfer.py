@@ -12,7 +12,7 @@ from mmseg_mvp.checkpoints import read_checkpoint
 from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import swaps_channels
-from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
+from mmseg_mvp.labels import hidden_truth, is_hidden
 from mmseg_mvp.vocabularies import class_names, split_names
 
 from ..utils.label_map import image_matrices
@@ -133,11 +133,12 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         scores, matrices = self._teacher_scores(inputs) if phase == 1 else self._own_scores(inputs, logits)
         found, confidence = pseudo_labels(scores, self.unseen, label.shape[1:], matrices)
         truth = hidden_truth(label)
-        known = truth != IGNORE
+        known = truth >= 0
         monitor['pseudo_confidence'] = confidence[hidden].mean()
         if known.any():
             monitor['pseudo_acc'] = 100. * (found == truth)[known].float().mean()
-        return torch.where(hidden, found.where(confidence >= self.threshold, IGNORE), label), monitor
+        found = found.where(confidence >= self.threshold, self.decode_head.ignore_index)
+        return torch.where(hidden, found, label), monitor
 
     def _teacher_labels(self) -> bool:
         """Return True in phase 1. Without a runner, the iteration is 0."""
@@ -171,7 +172,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         present = label.flatten().bincount().nonzero().flatten()
         truth = hidden_truth(present)
         shown = present[torch.isin(present, self.unseen)]
-        other = truth[(truth != IGNORE) & ~torch.isin(truth, self.unseen)]
+        other = truth[(truth >= 0) & ~torch.isin(truth, self.unseen)]
         for found, what in ((shown, 'show the unseen class'), (other, 'hide the seen class')):
             if len(found):
                 raise UserError(f"The training labels {what} '{self._names[int(found[0])]}': dict(type='HideClasses', "

@@ -56,6 +56,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
         self.size_divisor = size_divisor
+        self.data_preprocessor.seg_pad_val = self.decode_head.ignore_index  # padding is never a class
 
     def init_weights(self) -> None:
         """Initialise as mmseg does. Runs before training only.
@@ -90,7 +91,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
         """Compute losses, scalars (), of images (B, 3, H, W) padded to multiples of ``size_divisor``."""
         if any(side % self.size_divisor for side in inputs.shape[2:]):
-            inputs, data_samples = stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor)
+            inputs, data_samples = stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor,
+                                               seg_pad_val=self.decode_head.ignore_index)
         return super().loss(inputs, data_samples)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:

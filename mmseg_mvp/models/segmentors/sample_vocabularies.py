@@ -8,7 +8,6 @@ from mmseg.utils import SampleList
 from torch import nn
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.labels import IGNORE
 
 from ..text.text_head import TextHead
 
@@ -43,7 +42,7 @@ def _check(vocabularies: list[dict | None], samples: SampleList, head: nn.Module
                         f'samples: use a head such as LSegHead, or end the pipelines with PackSegInputs.')
     for names, sample in zip(vocabularies, samples):
         labels = sample.gt_sem_seg.data if 'gt_sem_seg' in sample else torch.empty(0)
-        strange = labels[(labels >= len(names)) & (labels != IGNORE)]
+        strange = labels[(labels >= len(names)) & (labels != head.ignore_index)]
         if len(strange):
             raise UserError(f"{sample.metainfo.get('img_path', 'An image')} has the label {int(strange[0])}, but its "
                             f'vocabulary has {len(names)} names: give PackVocabulary the classes of that data set.')

@@ -53,6 +53,16 @@ def test_hidden_classes_are_one_category_to_the_crop():
 @pytest.mark.parametrize('settings', [
     *[dict(crop_size=value) for value in (0, -1, (0, 4), 'a', None, (3, 4, 5), (1.5, 2))],
     *[dict(crop_size=4, cat_max_ratio=value) for value in ('a', None, math.nan, -1, 0, 2)],
-    *[dict(crop_size=4, ignore_index=value) for value in ('x', None, -1, 256)]])
+    *[dict(crop_size=4, ignore_index=value) for value in ('x', None, 1.5)]])
 def test_invalid_settings(settings):
     refused(lambda: TRANSFORMS.build(dict(settings, type='CountingRandomCrop')))
+
+
+@pytest.mark.parametrize('ignored, dtype', [(255, np.uint8), (65535, np.uint16), (-1, np.int32), (0, np.int64)])
+def test_ignored_pixels_of_any_value_do_not_count(ignored, dtype):
+    crop = CountingRandomCrop(4, cat_max_ratio=0.75, ignore_index=ignored)
+    labels = np.full((4, 4), ignored, dtype)
+    labels[0, :2], labels[1, :2] = 3, 300 if dtype != np.uint8 else 5
+    assert crop._is_varied(labels), 'two classes of two pixels each'
+    labels[1, :2] = 3
+    assert not crop._is_varied(labels), 'one class'

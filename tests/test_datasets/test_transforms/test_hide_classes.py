@@ -214,3 +214,31 @@ LABELS = np.zeros((20, 30), np.int64)
 def test_invalid_masks(mask):
     hide = HideClasses(classes='voc20', unseen='voc20:unseen')
     refused(lambda: hide(dict(gt_seg_map=mask, img_path='x.jpg')), 'x.jpg')
+
+
+MANY = [f'class {index}' for index in range(300)]
+
+
+@pytest.mark.parametrize('ignored', [65535, 300, 32765])
+@pytest.mark.parametrize('dtype', [np.uint16, np.int32, np.int64])
+def test_many_classes_with_another_ignored_value(ignored, dtype):
+    labels = np.array([[0, 254, 255, 299, ignored]], dtype)
+    item = HideClasses(MANY, [MANY[0], MANY[255]], ignore_index=ignored)(results_of(labels))
+    assert item['gt_seg_map'].tolist() == [[HIDDEN, 254, HIDDEN + 255, 299, ignored]]
+    assert item['gt_seg_map'].dtype == np.uint16
+    item = HideEverything(ignored)(results_of(labels))
+    assert item['gt_seg_map'].tolist() == [[HIDDEN, HIDDEN + 254, HIDDEN + 255, HIDDEN + 299, HIDDEN + UNKNOWN]]
+
+
+@pytest.mark.parametrize('ignored', [255, 299, -1, 32766, 40000, 65534, 65536, 'a', None])
+def test_ignored_values_that_mean_something_else(ignored):
+    refused(lambda: HideClasses(MANY, MANY[:1], ignore_index=ignored), 'HideClasses')
+    if ignored not in (255, 299):
+        refused(lambda: HideEverything(ignored), 'HideEverything.ignore_index')
+
+
+def test_a_reordered_data_set_of_many_classes_keeps_all():
+    """mmseg's label_map then has 255 as a class."""
+    turned = {old: 299 - old for old in range(300)}
+    results = dict(results_of(np.array([[255]], np.uint16)), label_map=turned)
+    assert HideClasses(MANY, MANY[:1], ignore_index=65535)(results)['gt_seg_map'].tolist() == [[255]]

@@ -40,12 +40,22 @@ def test_broken_image_is_named(tmp_path, suffix, damage):
     assert '\n' not in str(error.value)
 
 
-def test_image_is_contiguous_whatever_the_decoder(tmp_path):
+def test_image_is_contiguous(tmp_path):
     write_image(tmp_path / 'a.jpg')
     assert load_image(tmp_path / 'a.jpg')['img'].flags.c_contiguous
-    load = LoadCheckedImage(imdecode_backend='cv2', to_float32=True)
-    results = load.transform(dict(img_path=str(tmp_path / 'a.jpg')))
+    results = LoadCheckedImage(to_float32=True).transform(dict(img_path=str(tmp_path / 'a.jpg')))
     assert np.array_equal(results['img'], load_image(tmp_path / 'a.jpg')['img'].astype(np.float32))
+
+
+def test_limit_is_that_of_the_inferencer(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)  # Pillow's own guard would call the image broken
+    write_image(tmp_path / 'a.png')
+    sample = dict(img_path=str(tmp_path / 'a.png'))
+    assert LoadCheckedImage(WIDTH * HEIGHT).transform(dict(sample))['img'].shape == (HEIGHT, WIDTH, 3)
+    small = LoadCheckedImage(WIDTH * HEIGHT - 1)
+    refused(lambda: small.transform(sample), 'a.png', '7680 pixels', 'max_pixels', '7679')
+    assert LoadCheckedImage(5, ignore_empty=True).transform(sample) is None
+    refused(lambda: LoadCheckedImage(0), 'max_pixels')
 
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')

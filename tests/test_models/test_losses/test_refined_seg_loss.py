@@ -223,3 +223,17 @@ def test_refined_seg_loss_of_an_unlabelled_batch_is_zero_not_nan():
 def test_label_histogram(label):
     expected = torch.tensor([[(one == c).sum() for c in range(3)] for one in label])
     assert torch.equal(label_histogram(label, 3), expected)
+
+
+@pytest.mark.parametrize('ignored', [65535, 847, -1, 2**31 - 1])
+def test_many_classes_with_any_ignored_value(ignored):
+    torch.manual_seed(0)
+    logits = torch.randn(2, 300, 6, 6, requires_grad=True)
+    labels = torch.randint(0, 300, (2, 6, 6))
+    labels[:, 0], labels[0, 1, 1] = ignored, 255  # 255 is a class
+    loss = RefinedSegLoss()(logits, labels, ignore_index=ignored)
+    chosen = labels != ignored
+    expected = -logits.log_softmax(1).movedim(1, -1)[chosen].gather(1, labels[chosen][:, None]).mean()
+    assert torch.allclose(loss, expected, atol=1e-5)
+    loss.backward()
+    assert not logits.grad[:, :, 0].any() and logits.grad[:, :, 1:].any()

@@ -304,3 +304,27 @@ def test_labels_that_hide_other_classes_are_refused(build, value, message):
     inputs, samples, _ = batch((0, IGNORE, value))
     with pytest.raises(UserError, match=message):
         model.loss(inputs, samples)
+
+
+@pytest.mark.parametrize('ignored', [65535, 999])
+def test_another_ignored_value(build, monkeypatch, ignored):
+    """Labels and losses as with 255; padding gets the value too."""
+    found = {}
+    for value in (IGNORE, ignored):
+        model = build()
+        for head in (model, model.teacher.module):
+            head.decode_head.ignore_index = value
+        inputs, samples, label = batch((0, 2, 3, value, HIDDEN + 1, HIDDEN + 4, HIDDEN + UNKNOWN))
+        seen = seen_by_the_loss(model, monkeypatch)
+        losses = model.loss(inputs, samples)
+        total = model.parse_losses(losses)[0].detach()
+        found[value] = seen[-1].where(seen[-1] != value, -1), total, losses['pseudo_acc']
+        assert (seen[-1][label == value] == value).all()
+    for one, other in zip(found[IGNORE], found[ignored]):
+        assert torch.equal(one, other)
+
+
+def test_padding_is_ignored(tiny_rn, checkpoint):
+    settings = config(tiny_rn, teacher_checkpoint=checkpoint)
+    settings.decode_head.ignore_index = 65535
+    assert MODELS.build(settings).data_preprocessor.seg_pad_val == 65535

@@ -1,0 +1,63 @@
+"""The one reader of label masks."""
+from io import BytesIO
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from mmseg_mvp.errors import UserError
+
+from .pixels import orientation_of, reason, turned
+
+_FACTORS = {'L;2': 85, 'L;4': 17}  # Pillow stretches grey of 2 and 4 bits to 8 bits
+
+
+class Mask(NamedTuple):
+    """Values of a mask.
+
+    Attributes:
+        values (np.ndarray): Values as a viewer places them, (H, W), uint8, uint16 or int32.
+        is_turned (bool): True if the file has an EXIF orientation of its own, which was applied.
+    """
+    values: np.ndarray
+    is_turned: bool
+
+
+def decode_mask(content: bytes, name: str, grey: bool = False) -> Mask:
+    """Read the values of a mask: indices of a palette, or grey values of 1, 2, 4, 8, 16 or 32 bits.
+
+    Args:
+        content (bytes): Content of the file.
+        name (str): Name of the mask for messages, such as ``'Mask a.png'``.
+        grey (bool): If True, convert other modes to grey of 8 bits instead of refusing them.
+
+    Raises:
+        UserError: If the file cannot be decoded, or has several channels or floats.
+    """
+    try:
+        with Image.open(BytesIO(content)) as picture:
+            by_pillow = orientation_of(picture) if picture.format == 'TIFF' else 1
+            factor = _factor(picture)
+            picture.load()
+            left = orientation_of(picture)
+            picture = picture.convert('L') if grey else picture
+            values = turned(np.asarray(picture), left)
+    except Exception as error:  # each decoder raises its own exceptions
+        raise UserError(unreadable(name, error)) from error
+    if picture.mode not in ('1', 'L', 'P') and picture.mode[0] != 'I':
+        raise UserError(f'{name} has pixels of mode {picture.mode!r}: store labels as a PNG with one channel of 8 bits '
+                        "(modes 'L' or 'P') or 16 bits ('I;16').")
+    if values.dtype.itemsize > 1:
+        return Mask(values.astype(values.dtype.newbyteorder('=')), max(by_pillow, left) > 1)
+    return Mask(values.astype(np.uint8) // factor, max(by_pillow, left) > 1)
+
+
+def unreadable(name: str, error: Exception) -> str:
+    """Return the sentence for a mask that cannot be read."""
+    return (f'{name} cannot be read ({reason(error)}): replace the file by an intact copy, or remove its name from the '
+            f'split file.')
+
+
+def _factor(picture: Image.Image) -> int:
+    """Return the factor by which Pillow stretches grey values when it loads a PNG."""
+    return max([_FACTORS.get(tile[3], 1) for tile in picture.tile], default=1) if picture.format == 'PNG' else 1
