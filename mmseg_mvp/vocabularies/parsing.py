@@ -13,8 +13,9 @@ from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
+from .columns import FIX, SEPARATORS
 from .distinct import distinct_names
-from .files import FIX, SEPARATORS, SUFFIXES, read_class_file
+from .files import SUFFIXES, read_class_file
 from .splits import UNSEEN, split_names
 
 Vocabulary = dict[str, tuple[str, ...]]
@@ -22,7 +23,7 @@ Source = str | Path | Sequence[str] | Vocabulary
 
 _SHIPPED = Path(__file__).parent
 _SEPARATOR = re.compile(f'[{SEPARATORS}]')
-_LONGEST_NAME = 300
+_LONGEST_NAME = 1000
 # Numbers, file names, and stems of pictures, such as COCO_val2014_000000000042 (with spaces instead of underscores).
 _NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp)|.*\d{4}', re.IGNORECASE)
 _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")

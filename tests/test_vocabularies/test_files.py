@@ -21,7 +21,7 @@ def write(path, text, encoding='utf-8'):
 
 @pytest.mark.parametrize('name, text', [
     ('ade150.json', PAIRS),  # CAT-Seg
-    ('coco.json', {name: color for name, color in zip(PAIRS, [[1, 2, 3], None, 'x'])}),
+    ('coco.json', {name: color for name, color in zip(PAIRS, [[1, 2, 3], None, [4, 5, 6]])}),
     ('a.json', {'wall': 'wall', 'building': 'building; edifice', 'door': 'door, double door'}),
     ('a.json', {'wall': ['wall'], 'building': ['building', 'edifice'], 'door': ['door', 'double door']}),
     ('a.json', {'wall': '#ff0000', 'building, edifice': '#00ff00', 'door, double door': '#0000ff'}),
@@ -30,11 +30,14 @@ def write(path, text, encoding='utf-8'):
     ('a.json', {'door, double door': 2, 'wall': 0, 'building, edifice': 1}),
     ('a.json', {'wall': 11664, 'building, edifice': 6046, 'door, double door': 5075}),
     ('a.json', {'0': {'name': 'wall'}, '1': {'name': 'building, edifice'}, '2': {'name': 'door, double door'}}),
-    ('index.json', {'0': ['n04546855', 'wall'], '1': ['n02913152', 'building', 'edifice'], '2': ['door', 'double door']}),
+    ('index.json', {'0': ['n04546855', 'wall'], '1': ['n02913152', 'building', 'edifice'],
+                    '2': ['door', 'double door']}),  # ImageNet
+    ('a.json', {'wall': 'wall', 'building': ['building', 'edifice'], 'door': 'door, double door'}),
     ('a.json', [{'name': one, 'color': [0, 0, 0]} for one in PAIRS]),
     ('a.json', [{'Name': one, 'id': 7 - index} for index, one in enumerate(reversed(PAIRS))]),
     ('a.json', [['wall'], ['building', 'edifice'], ['door', 'double door']]),
     ('a.json', {'info': {}, 'categories': [{'id': index, 'name': one} for index, one in enumerate(PAIRS)]}),
+    ('a.json', {'door, double door': {'id': 9}, 'wall': {'id': 7}, 'building, edifice': {'id': 8}}),
     ('labels.txt', PAIRS),
     ('labels.txt', "{0: 'wall',\n 1: 'building, edifice',\n 2: \"door, double door\"}"),
     ('names.txt', "['wall', 'building, edifice', 'door, double door',]"),
@@ -86,7 +89,7 @@ def test_files_of_any_suffix_and_the_home_folder(tmp_path, monkeypatch):
     ('a.json', {'1': 'person', '3': 'stop sign'}), ('a.csv', 'id,name\n1,person\n3,stop sign\n')])
 def test_missing_ids_are_told(tmp_path, monkeypatch, name, text):
     told = []
-    monkeypatch.setattr('mmseg_mvp.vocabularies.files.print_log', lambda *args: told.append(args))
+    monkeypatch.setattr('mmseg_mvp.vocabularies.columns.print_log', lambda *args: told.append(args))
     assert class_names(write(tmp_path / name, text)) == ['person', 'stop sign']
     (message, _, level), = told
     assert level == logging.WARNING and all(word in message for word in (name, "'stop sign', has the id 3", 'value 1'))
@@ -104,10 +107,11 @@ def test_ids_tell_equal_names_apart(tmp_path):
     ('a.json', [{'id': 3}], "'id': 3"), ('a.json', ['cat', None], 'Entry 2'), ('a.json', [], 'No class'),
     ('a.json', {}, 'No class'), ('a.json', '{"crane": 1, "crane": 2}', "'crane'"),
     ('a.json', {'1': 2, '2': 3}, 'Entry 1'),
+    ('model.json', {'embed_dim': 512, 'text_cfg': {'width': 512}}, 'dict, int'),
     ('a.json', '[' * 10000, 'JSON'), ('a.json', '', 'JSON'), ('a.json', ['1', '2'], 'numbers'),
     ('a.txt', '', 'No class'), ('a.csv', '', 'No class'), ('a.csv', 'id,name\n', 'No class'),
     ('a.txt', 'wall building sky floor tree ceiling road bed window grass cabinet', 'one class per line'),
-    ('a.txt', 'wall, building, sky', 'one class per line'), ('a.txt', 'wall\n' + 'x' * 1000, '1000 letters'),
+    ('a.txt', 'wall, building, sky', 'one class per line'), ('a.txt', 'wall\n' + 'x' * 2000, '2000 letters'),
     ('a.txt', '64 128 64\tAnimal\n192 0 128\tArch\n0 128 192\tBicyclist', 'beside the names'),
     ('a.txt', 'wall,120,120,120\nsky,6,230,230\ntree,4,200,3', 'beside the names'),
     ('a.csv', '1,0.15,11664,wall\n2,0.10,6046,sky\n3,0.08,8265,tree', 'beside the names'),
@@ -121,6 +125,20 @@ def test_ids_tell_equal_names_apart(tmp_path):
 ])
 def test_files_that_are_no_lists_of_names(tmp_path, name, text, words):
     refused(lambda: load_vocabulary(write(tmp_path / name, text)), name, words)
+
+
+def test_values_that_clip_reads_are_told(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr('mmseg_mvp.vocabularies.literals.print_log', lambda *args: told.append(args[0]))
+    text = {'wall-concrete': 'concrete wall', 'sky': 'sky'}
+    assert load_vocabulary(write(tmp_path / 'a.json', text))['wall-concrete'] == ('concrete wall',)
+    assert len(told) == 1 and "'concrete wall'" in told[0]
+
+
+def test_hostile_lists_are_refused_quickly(tmp_path):
+    lines = ['0: ' + 'a ' * 10**5 + ' ' * 10**5, '1' + ' ' * 10**5 + '1']
+    refused(lambda: load_vocabulary(write(tmp_path / 'a.txt', '\n'.join(lines))), 'letters')
+    refused(lambda: load_vocabulary(write(tmp_path / 'a.json', '{"names":' * 900 + '1' + '}' * 900)), 'a.json')
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'PDF'])
