@@ -26,7 +26,7 @@ _SEPARATOR = re.compile(f'[{SEPARATORS}]')
 _LONGEST_NAME = 1000
 # Numbers, file names, and stems of pictures, such as COCO_val2014_000000000042 (with spaces instead of underscores).
 _NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp)|.*\d{4}', re.IGNORECASE)
-_NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")
+_NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'\s*|(?P<bare>.+?))(?<=\s)=(?:\s(?P<wordings>.*))?$")
 
 
 def label_sets() -> list[str]:
@@ -173,7 +173,7 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
     wordings = _split(text)
     # Without separator or '=', the name stays unchanged, because METAINFO lists have names like 'bed ' (ADE20K).
     bare = _SEPARATOR.split(text)[0].strip() if _SEPARATOR.search(text) else text
-    name = (named['quoted'] or named['bare']) if named else bare
+    name = (named['quoted'] or named['bare'].strip()) if named else bare
     if not name or not all(wordings):
         raise UserError(f'Entry {entry!r} of {where} has an empty name or wording: write `wording, synonym` or '
                         '`name = wording, synonym`.')

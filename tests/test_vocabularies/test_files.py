@@ -136,9 +136,9 @@ def test_values_that_clip_reads_are_told(tmp_path, monkeypatch):
 
 
 def test_hostile_lists_are_refused_quickly(tmp_path):
-    lines = ['0: ' + 'a ' * 10**5 + ' ' * 10**5, '1' + ' ' * 10**5 + '1']
+    lines = ['0: ' + 'a ' * 10**5 + ' ' * 10**5, '1' + ' ' * 10**5 + '1', 'a' + ' ' * 10**5 + 'b =c']
     refused(lambda: load_vocabulary(write(tmp_path / 'a.txt', '\n'.join(lines))), 'letters')
-    refused(lambda: load_vocabulary(write(tmp_path / 'a.json', '{"names":' * 900 + '1' + '}' * 900)), 'a.json')
+    refused(lambda: load_vocabulary(write(tmp_path / 'a.json', '{"names":' * 900 + '[1]' + '}' * 900)), 'Entry 1')
 
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'PDF'])
