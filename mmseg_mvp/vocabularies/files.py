@@ -14,7 +14,7 @@ from .literals import from_literal
 
 SUFFIXES = ('.txt', '.json', '.csv', '.tsv')
 _SEPARATOR = rf'(?P<mark>\s*[:=.){SEPARATORS}\t]\s*|\s+)'
-_NUMBERED = re.compile(rf'(?P<id>\d+|{WORDNET}){_SEPARATOR}(?P<name>(?!\d+(?:[\s{SEPARATORS}]|$)).+)')
+_NUMBERED = re.compile(rf'\(?(?P<id>\d+|{WORDNET}){_SEPARATOR}(?P<name>(?!\d+(?:[\s{SEPARATORS}]|$)).+)')
 _NAME_AND_ID = re.compile(rf'(?P<name>.*?\S){_SEPARATOR}(?P<id>\d+)')
 _MAX_LINE = 1000  # longer lines hold no name and slow down the expressions
 _NUMBER = re.compile(r'[+-]?[\d.]+')

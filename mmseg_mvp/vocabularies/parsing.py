@@ -26,6 +26,8 @@ _SEPARATOR = re.compile(f'[{SEPARATORS}]')
 _LONGEST_NAME = 1000
 # Numbers, file names, and stems of pictures, such as COCO_val2014_000000000042 (with spaces instead of underscores).
 _NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp)|.*\d{4}', re.IGNORECASE)
+# Remains of a table, of markup or of code: brackets, bars, tabs, bullets, and quotes around a whole entry.
+_MARKS = re.compile(r'.*[\[\]{}<>|"\t]|[-*•]\s|\'.*\'$', re.DOTALL)
 _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'\s*|(?P<bare>.+?))(?<=\s)=(?:\s(?P<wordings>.*))?$")
 
 
@@ -55,7 +57,7 @@ def load_vocabulary(source: Source) -> Vocabulary:
     if isinstance(source, Path) or _is_file(source):
         return _from_file(Path(source).expanduser())
     if isinstance(source, str) and (_SEPARATOR.search(source) or not source.strip()):
-        return _parse(separate(source), 'the class list')
+        return _parse(separate(source), 'the class list', typed=True)
     if isinstance(source, str):
         return _shipped(source)
     if isinstance(source, dict):
@@ -117,7 +119,7 @@ def _from_file(path: Path) -> Vocabulary:
     held = read_class_file(path)
     if isinstance(held, dict):
         return _checked([(name, _split(wordings)) for name, wordings in held.items()], str(path))
-    return _parse(held, str(path))
+    return _parse(held, str(path), typed=True)
 
 
 def _shipped(spec: str) -> Vocabulary:
@@ -135,7 +137,11 @@ def _shipped(spec: str) -> Vocabulary:
     return {name: vocabulary[name] for name in (seen if side == 'seen' else unseen)}
 
 
-def _parse(entries: list[str], where: str) -> Vocabulary:
+def _parse(entries: list[str], where: str, typed: bool = False) -> Vocabulary:
+    """Convert entries to a vocabulary. Refuse quotes and brackets around names in files and in a ``typed`` string."""
+    if marked := [entry for entry in entries if typed and isinstance(entry, str) and _MARKS.match(entry)]:
+        raise UserError(f'Entry {_shortened(marked[0])} of {where} has a quote, bracket, bar, tab or bullet: write '
+                        f'only the name, or {FIX}.')
     pairs = [_parse_entry(entry, where) for entry in entries]
     _check_are_names(pairs, where)
     return _checked(pairs, where)

@@ -45,6 +45,7 @@ def write(path, text, encoding='utf-8'):
     ('cls_voc21.txt', 'wall\nbuilding; edifice\ndoor; double door'),  # SCLIP
     ('a.txt', 'wall,\nbuilding， edifice\ndoor、double door；\n'),
     ('a.txt', '0: wall\n1: building, edifice\n2: door, double door'),  # COCO-Stuff
+    ('a.txt', '(1) wall\n(2) building;edifice\n(3) door;double door'),
     ('a.txt', '1 wall\n2 building;edifice\n3 door;double door'),
     ('a.txt', '2\tdoor, double door\n0\twall\n1\tbuilding, edifice'),
     ('a.txt', 'n04546855 wall\nn02913152 building, edifice\nn03221720 door, double door'),  # ImageNet
@@ -102,6 +103,9 @@ def test_ids_tell_equal_names_apart(tmp_path):
 
 
 @pytest.mark.parametrize('name, text, words', [
+    ('a.txt', '"wall"\n"sky"', 'quote'), ('a.txt', "'wall',\n'sky',", 'quote'), ('a.yaml', '- wall\n- sky', 'bullet'),
+    ('a.yaml', 'nc: 2\nnames: [wall, sky]', 'bracket'), ('a.txt', 'wall|building\nsky|air', 'bar'),
+    ('a.tsv', 'wall\tmur\nsky\tciel', 'tab'), ('a.txt', 'wall\n<a href="x">sky</a>', 'bracket'),
     ('a.txt', '1\n2\n3\n', 'numbers'), ('a.txt', '0 0 0\n128 64 128\n', 'numbers'), ('a.json', [1, 2], 'Entry 1'),
     ('a.json', '3', 'int'), ('a.json', '"cat"', 'str'), ('a.json', 'null', 'NoneType'), ('a.json', '[cat', 'JSON'),
     ('a.json', [{'id': 3}], "'id': 3"), ('a.json', ['cat', None], 'Entry 2'), ('a.json', [], 'No class'),

@@ -175,7 +175,8 @@ def test_separators_of_synonyms(entry):
 @pytest.mark.parametrize('source, words', [
     ('cat, kitten; dog', 'by one of them'), ('cat；dog，sky', 'by one of them'), ('1, 2, 3', 'numbers'),
     (['1', '2.5'], 'numbers'), ('wall building sky ' * 100, "'wall building"), (['x' * 1001, 'a'], '1001 letters'),
-    (['a.jpg', 'b.PNG'], 'file names')])
+    (['a.jpg', 'b.PNG'], 'file names'), ("['cat', 'dog']", 'bracket'), ('"cat","dog"', 'quote'),
+    ("'cat', 'dog'", 'quote'), ('{cat, dog}', 'bracket')])
 def test_no_names(source, words):
     with pytest.raises(UserError) as error:
         load_vocabulary(source)
