@@ -1,8 +1,10 @@
 """Classes that share their first synonym get different names and keep their wordings."""
 import pytest
+import torch
 from fixtures.refusals import refused
 
-from mmseg_mvp.vocabularies import class_entries, load_vocabulary
+from mmseg_mvp.evaluation import ZeroShotIoUMetric
+from mmseg_mvp.vocabularies import class_entries, class_names, load_vocabulary
 
 
 @pytest.mark.parametrize('entries, names', [
@@ -27,3 +29,15 @@ def test_names(entries, names):
                                      ['a, b, c', 'a, c, b']])
 def test_equal_classes_are_refused(entries):
     refused(lambda: load_vocabulary(entries), 'more than once', entries[-1].split(',')[0])
+
+
+def test_a_table_of_ious_tells_them_apart(monkeypatch):
+    names = class_names(['crane, bird', 'crane, machine'])
+    metric = ZeroShotIoUMetric(unseen=['crane (machine)'])
+    metric.dataset_meta = dict(classes=names)
+    logged = []
+    monkeypatch.setattr('mmseg_mvp.evaluation.zero_shot_iou.print_log', lambda text, *_: logged.append(text))
+    areas = metric.intersect_and_union(torch.tensor([[0, 0, 1, 1]]), torch.tensor([[0, 0, 0, 1]]), 2, 255)
+    metric.compute_metrics([areas])
+    rows = [[cell.strip() for cell in line.split('|')[1:3]] for line in logged[0].splitlines() if 'crane (' in line]
+    assert ['crane (bird)', 'seen'] in rows and ['crane (machine)', 'unseen'] in rows
