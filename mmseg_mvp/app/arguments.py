@@ -25,7 +25,12 @@ class OptionsAction(DictAction):
 
     @staticmethod
     def _parse_iterable(val: str) -> Any:
-        """Parse a value as mmengine does, but drop only spaces next to commas and brackets; mmengine drops all."""
+        """Parse a value as mmengine does, but drop only spaces next to commas and brackets; mmengine drops all.
+
+        In brackets, full-width commas separate values too.
+        """
+        if val.strip().startswith(('[', '(')):
+            val = re.sub('[，、]', ',', val)
         held = re.sub(r'\s*([,()\[\]])\s*', r'\1', val.strip()).replace(' ', '\0')  # arguments can't contain \0
         return _with_blanks(DictAction._parse_iterable(held))
 

@@ -14,6 +14,7 @@ from gradio_client.utils import is_file_obj_with_meta, traverse
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
 from mmseg_mvp.apis.segmentation import Segmentation, save_picture
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.vocabularies.parsing import separate
 
 MAX_TEXT = 100_000  # characters in the text of class names
 SHOWN_SECONDS = 20  # display time of an error message
@@ -56,14 +57,14 @@ def uploaded_path(file: dict) -> Path:
 
 
 def class_names(text: str) -> list[str]:
-    """Split a text at commas into class names; file names and names of label sets have no special meaning here.
+    """Split a text at commas or semicolons into class names; names of files and label sets have no meaning here.
 
     Raises:
-        UserError: If the text is too long.
+        UserError: If the text is too long, or has both commas and semicolons.
     """
     if len(text) > MAX_TEXT:
         raise UserError(f'The classes have {len(text)} characters, but the limit is {MAX_TEXT}: give fewer classes.')
-    return [name.strip() for name in text.split(',') if name.strip()]
+    return separate(text)
 
 
 class Page(gr.Blocks):

@@ -11,6 +11,7 @@ from typing import Any
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import read_pickle, short
+from mmseg_mvp.utils.text_file import read_text
 
 Pairs = list[tuple[str, int]]
 
@@ -76,10 +77,8 @@ def read_categories(path: str) -> list[str]:
 
 
 def _numbered_lines(path: str) -> list[tuple[int, str]]:
-    try:
-        lines = _content(path).decode('utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f'List {path!r} is not UTF-8 text: use the original file of HSNet.') from error
+    _content(path)  # a missing or empty list
+    lines = read_text(path, 'use the original file of HSNet').splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 

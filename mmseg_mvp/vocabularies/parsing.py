@@ -1,27 +1,34 @@
 """Parsing of vocabularies: class names and their wordings for a text tower.
 
-A file has one class per line, a list one class per entry, in the order of the label values. ``puppy, young dog`` is the
-class `puppy` with two synonyms. ``wall-concrete = concrete wall`` gives a class another wording than its name. Quotes
-keep spaces at the ends of a name. In files, ``#`` starts a comment. In a single string, ``red house, tree, sky``,
-commas separate classes, so synonyms are not possible.
+A list has one class per entry, in the order of the label values. ``puppy, young dog`` is the class `puppy` with two
+synonyms, separated by commas or semicolons. ``wall-concrete = concrete wall`` gives a class another wording than its
+name. Quotes keep spaces at the ends of a name. Text files have one entry per line; ``#`` starts a comment. In a single
+string, ``red house, tree, sky``, separators separate classes, so synonyms are not possible.
 """
 import os
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
+from .columns import FIX, SEPARATORS
+from .distinct import distinct_names
+from .files import SUFFIXES, read_class_file
 from .splits import UNSEEN, split_names
 
 Vocabulary = dict[str, tuple[str, ...]]
 Source = str | Path | Sequence[str] | Vocabulary
 
 _SHIPPED = Path(__file__).parent
-_MAX_FILE = 2 ** 26
-_NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'|(?P<bare>.+?))\s+=(?:\s+(?P<wordings>.*))?$")
+_SEPARATOR = re.compile(f'[{SEPARATORS}]')
+_LONGEST_NAME = 1000
+# Numbers, file names, and stems of pictures, such as COCO_val2014_000000000042 (with spaces instead of underscores).
+_NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp)|.*\d{4}', re.IGNORECASE)
+# Remains of a table, of markup or of code: brackets, bars, tabs, bullets, and quotes around a whole entry.
+_MARKS = re.compile(r'.*[\[\]{}<>|"\t]|[-*•]\s|\'.*\'$', re.DOTALL)
+_NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'\s*|(?P<bare>.+?))(?<=\s)=(?:\s(?P<wordings>.*))?$")
 
 
 def label_sets() -> list[str]:
@@ -34,29 +41,44 @@ def load_vocabulary(source: Source) -> Vocabulary:
 
     Args:
         source (Source): Shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``),
-            path of a ``.txt`` file, sequence of strings with one class each, string of names separated by commas, or
-            vocabulary, whose names are kept unchanged.
+            path of a file (``.txt``, ``.json``, ``.csv``, ``.tsv``, see ``docs/concepts.md``), sequence of strings
+            with one class each, string of names separated by commas or by semicolons, or vocabulary, whose names are
+            kept unchanged.
 
     Returns:
         dict[str, tuple[str, ...]]: Class names with their wordings, in the order of the label values. Names keep
-        underscores; wordings have spaces instead.
+        underscores; wordings have spaces instead. Classes of one name and different wordings get a suffix,
+        ``crane (bird)``.
 
     Raises:
-        UserError: If the label set, its split or the file does not exist, or the source has a wrong type, is empty, has
-            an empty entry, a name with a line break, or a duplicate name.
+        UserError: If the label set, its split or the file does not exist, or the source has a wrong type, is empty, is
+            not a list of names, or has an empty entry, a name with a line break, or the same class twice.
     """
-    if isinstance(source, Path) or (isinstance(source, str) and source.endswith('.txt')):
-        return _parse(_file_entries(Path(source)), str(source))
-    if isinstance(source, str) and (',' in source or not source.strip()):
-        return _parse([part.strip() for part in source.split(',') if part.strip()], 'the class list')
+    if isinstance(source, Path) or _is_file(source):
+        return _from_file(Path(source).expanduser())
+    if isinstance(source, str) and (_SEPARATOR.search(source) or not source.strip()):
+        return _parse(separate(source), 'the class list', typed=True)
     if isinstance(source, str):
         return _shipped(source)
     if isinstance(source, dict):
         return _checked([(name, _split(wordings)) for name, wordings in source.items()], 'the class list')
     if isinstance(source, (bytes, set, frozenset)) or not isinstance(source, Iterable):  # sets are unordered
         raise UserError(f'The classes are given as {type(source).__name__}: set comma-separated names, a list of '
-                        f'names, a dict of names and their wordings, a label set, or the path of a .txt file.')
+                        f'names, a dict of names and their wordings, a label set, or the path of a file.')
     return _parse(list(source), 'the class list')
+
+
+def separate(text: str) -> list[str]:
+    """Split a string at its commas or at its semicolons, also full-width ones, into class names.
+
+    Raises:
+        UserError: If the string has both commas and semicolons.
+    """
+    commas = re.sub('[；؛﹔]', ';', re.sub('[，、､،﹐﹑]', ',', text))
+    if ',' in commas and ';' in commas:
+        raise UserError(f'The class list {_shortened(text)} has commas and semicolons: separate classes by one of '
+                        'them, and write classes with synonyms as a list or a file.')
+    return [part.strip() for part in re.split('[,;]', commas) if part.strip()]
 
 
 def class_names(source: Source) -> list[str]:
@@ -86,12 +108,26 @@ def _entry(name: str, wordings: tuple[str, ...]) -> str:
     return f'{quoted} = {", ".join(wordings)}'
 
 
+def _is_file(source: Source) -> bool:
+    """Return True for a string with the suffix of a class list, or the path of a file that is not a label set."""
+    if not isinstance(source, str) or source in label_sets():
+        return False
+    return source.lower().endswith(SUFFIXES) or os.path.isfile(os.path.expanduser(source))
+
+
+def _from_file(path: Path) -> Vocabulary:
+    held = read_class_file(path)
+    if isinstance(held, dict):
+        return _checked([(name, _split(wordings)) for name, wordings in held.items()], str(path))
+    return _parse(held, str(path), typed=True)
+
+
 def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
-        raise UserError(f'Unknown label set {label_set!r}: set one of {", ".join(label_sets())}, the path of a .txt '
-                        'file with one class per line, or at least two class names, separated by commas.')
-    vocabulary = _parse(_file_entries(_SHIPPED / f'{label_set}.txt'), label_set)
+        raise UserError(f'Unknown label set {_shortened(label_set)}: set one of {", ".join(label_sets())}, the path of '
+                        'a file with one class per line, or at least two class names, separated by commas.')
+    vocabulary = _from_file(_SHIPPED / f'{label_set}.txt')
     if not side and spec == label_set:
         return vocabulary
     if side not in ('seen', 'unseen') or label_set not in UNSEEN:
@@ -101,19 +137,14 @@ def _shipped(spec: str) -> Vocabulary:
     return {name: vocabulary[name] for name in (seen if side == 'seen' else unseen)}
 
 
-def _file_entries(path: Path) -> list[str]:
-    try:
-        if os.path.exists(path) and (not os.path.isfile(path) or os.path.getsize(path) > _MAX_FILE):
-            raise OSError('not a file of at most 64 MiB')  # reading a device or a pipe can block forever
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a null byte in the path
-        raise UserError(f'Vocabulary file {str(path)!r} cannot be read ({type(error).__name__}): set the path of a '
-                        'UTF-8 text file with one class per line.') from error
-    return [line for line in (line.partition('#')[0].strip() for line in lines) if line]
-
-
-def _parse(entries: list[str], where: str) -> Vocabulary:
-    return _checked([_parse_entry(entry, where) for entry in entries], where)
+def _parse(entries: list[str], where: str, typed: bool = False) -> Vocabulary:
+    """Convert entries to a vocabulary. Refuse quotes and brackets around names in files and in a ``typed`` string."""
+    if marked := [entry for entry in entries if typed and isinstance(entry, str) and _MARKS.match(entry)]:
+        raise UserError(f'Entry {_shortened(marked[0])} of {where} has a quote, bracket, bar, tab or bullet: write '
+                        f'only the name, or {FIX}.')
+    pairs = [_parse_entry(entry, where) for entry in entries]
+    _check_are_names(pairs, where)
+    return _checked(pairs, where)
 
 
 def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary:
@@ -122,11 +153,22 @@ def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary
         raise UserError(f'No class in {where}: add at least one.')
     for pair in pairs:
         _check_pair(*pair, where)
-    twice = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
-    if twice:
-        raise UserError(f'Class names {twice} stand more than once in {where}: write one entry per class, with its '
-                        'synonyms separated by commas.')
-    return dict(pairs)
+    return dict(distinct_names(pairs, where))
+
+
+def _check_are_names(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> None:
+    """Refuse lists of numbers, of files, or of texts without separators."""
+    where = where[:1].upper() + where[1:]
+    if pairs and all(_NOT_A_NAME.fullmatch(wording) for _, wordings in pairs for wording in wordings):
+        raise UserError(f'{where} has numbers or file names instead of class names, such as '
+                        f'{_shortened(pairs[0][0])}: {FIX}.')
+    for name in [name for name, _ in pairs if len(name) > _LONGEST_NAME]:
+        raise UserError(f'{where} has a class name of {len(name)} letters, {_shortened(name)}: separate class names '
+                        'by commas, or in a file by line breaks.')
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f'{text[:60]!r}...'
 
 
 def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
@@ -135,9 +177,9 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
     named = _NAMED.match(entry.strip())
     text = (named['wordings'] or '') if named else entry
     wordings = _split(text)
-    # Without comma or '=', the name stays unchanged, because METAINFO lists have names like 'bed ' (ADE20K).
-    bare = text.split(',')[0].strip() if ',' in text else text
-    name = (named['quoted'] or named['bare']) if named else bare
+    # Without separator or '=', the name stays unchanged, because METAINFO lists have names like 'bed ' (ADE20K).
+    bare = _SEPARATOR.split(text)[0].strip() if _SEPARATOR.search(text) else text
+    name = (named['quoted'] or named['bare'].strip()) if named else bare
     if not name or not all(wordings):
         raise UserError(f'Entry {entry!r} of {where} has an empty name or wording: write `wording, synonym` or '
                         '`name = wording, synonym`.')
@@ -145,11 +187,12 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
-    """Split wordings (a string or several) at commas, and normalise underscores and spaces."""
+    """Split wordings (a string or several) at separators, and normalise underscores and spaces."""
     parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
     if not all(isinstance(part, str) for part in parts):
         raise UserError(f'The wordings {wordings!r} of a class are not strings: write a list of strings.')
-    return tuple(' '.join(wording.replace('_', ' ').split()) for part in parts for wording in part.split(','))
+    wordings = [wording for part in parts for wording in _SEPARATOR.split(part)]
+    return tuple(dict.fromkeys(' '.join(wording.replace('_', ' ').split()) for wording in wordings))
 
 
 def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:

@@ -31,7 +31,8 @@ def test_options_reach_the_config(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('text, value', [
     ('/my data/a b.pth', '/my data/a b.pth'), ('traffic light, red  house', ['traffic light', 'red  house']),
-    ('( 64 , 64 )', (64, 64)), ('"[a b, (1, c d)]"', ['a b', (1, 'c d')]), (' 1e-3 ', 1e-3), ('None', None), ('', '')])
+    ('( 64 , 64 )', (64, 64)), ('"[a b, (1, c d)]"', ['a b', (1, 'c d')]), (' 1e-3 ', 1e-3),
+    ('[猫，犬、a b]', ['猫', '犬', 'a b']), ('a，b', 'a，b'), ('None', None), ('', '')])
 def test_blanks_in_options_stay(text, value):
     """mmengine's own action makes /mydata/ab.pth of the first."""
     assert parse(VOC, '--cfg-options', f'load_from={text}').cfg_options == dict(load_from=value)

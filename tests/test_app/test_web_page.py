@@ -66,6 +66,7 @@ def test_names_are_never_a_file_or_a_label_set(tmp_path):
     assert class_names('voc20') == ['voc20']
     assert class_names(' red house,tree ,, sky,') == ['red house', 'tree', 'sky']
     assert class_names(' , ') == []
+    assert class_names('猫，犬、 tree，') == ['猫', '犬', 'tree'] and class_names('cat; dog；') == ['cat', 'dog']
     with pytest.raises(UserError, match='100001 characters, but the limit is 100000'):
         class_names('x' * 100_001)
 

@@ -46,3 +46,12 @@ def test_a_category_is_a_folder_below_the_data(tmp_path, line):
 def test_lines_of_pascal(tmp_path, line):
     (tmp_path / 'fold0.txt').write_text(line)
     refused(lambda: read_pascal_list(str(tmp_path / 'fold0.txt'), range(5)), 'Line 1')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'latin-1'])
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r'])
+def test_lists_in_other_encodings(tmp_path, encoding, end):
+    (tmp_path / 'test.txt').write_bytes(f'café{end}{end}abacus {end}'.encode(encoding))
+    assert read_categories(str(tmp_path / 'test.txt')) == ['café', 'abacus']
+    (tmp_path / 'fold0.txt').write_bytes(f'2007_000033__01{end}{end}2007_000061__04{end}'.encode(encoding))
+    assert read_pascal_list(str(tmp_path / 'fold0.txt'), range(5)) == [('2007_000033', 0), ('2007_000061', 3)]

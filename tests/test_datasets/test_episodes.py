@@ -140,7 +140,7 @@ class TestPascal:
     def test_a_list_that_is_no_text(self, with_lists):
         root = with_lists('pascal')
         (root / 'splits/pascal/val/fold0.txt').write_bytes(b'\xff\xfe\x00')
-        assert 'not UTF-8 text' in refused(pascal, root)
+        assert 'not a text file' in refused(pascal, root)
 
     def test_a_class_without_images(self, with_lists):
         root = with_lists('pascal')

@@ -1,0 +1,120 @@
+"""Class lists in JSON, or as a Python literal such as ``{0: 'tench, Tinca tinca'}``."""
+import ast
+import json
+import re
+import reprlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmseg_mvp.errors import UserError
+
+from .columns import FIX, IDS, NAMES, WORDNET, by_id, consecutive, find, is_id, normalised
+
+_WRAPPERS = ('names', 'classes', 'class names', 'categories', 'labels')
+_MAX_LITERAL = 2**17
+
+
+def from_literal(text: str, path: Path) -> list | dict:
+    """Return entries, or a dict from names to wordings.
+
+    Raises:
+        UserError: If the text is neither JSON nor a literal of names.
+    """
+    return _from_value(_without_wrapper(_parse_literal(text, path)), path)
+
+
+def _parse_literal(text: str, path: Path) -> Any:
+    """Parse JSON, or a small Python literal such as ``{0: 'tench, Tinca tinca'}``."""
+    try:
+        return json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
+        reason = str(error)
+    try:
+        if len(text) < _MAX_LITERAL:
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        pass
+    raise UserError(f'Class list {str(path)!r} is not valid JSON ({reason[:100]}): {FIX}.')
+
+
+def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict:
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise UserError(f'Key {twice[0]!r} stands more than once in a dict of {str(path)!r}: write a list of names.')
+    return dict(pairs)
+
+
+def _without_wrapper(value: Any) -> Any:
+    """Return the list of a dict such as ``{"categories": [...]}``, else the value."""
+    while isinstance(value, dict):
+        wrapped = [held for key, held in value.items()
+                   if normalised(str(key)) in _WRAPPERS and isinstance(held, (list, dict))]
+        if not wrapped:
+            break
+        value = wrapped[0]
+    return value
+
+
+def _from_value(value: Any, path: Path) -> list | dict:
+    if isinstance(value, dict):
+        return _from_dict(value, path)
+    if not isinstance(value, (list, tuple)):
+        raise UserError(f'Class list {str(path)!r} holds a {type(value).__name__}: {FIX}.')
+    entries = [_entry(item, number, path) for number, item in enumerate(value, 1)]
+    items = [_lower_keys(item) for item in value if isinstance(item, dict)]
+    index = find(IDS, list(items[0])) if items else None
+    if index and len(items) == len(value) and all(is_id(item.get(index)) for item in items):
+        return by_id([(item[index], entry) for item, entry in zip(items, entries)], path)
+    return entries
+
+
+def _lower_keys(item: dict) -> dict:
+    return {normalised(str(key)): held for key, held in item.items()}
+
+
+def _from_dict(value: dict, path: Path) -> list | dict:
+    """Read id -> name, name -> id, name -> wordings, or name -> anything of one type."""
+    held = list(value.values())
+    if value and all(map(is_id, value)):
+        return _from_value([dict(item, id=key) if isinstance(item, dict) else dict(id=key, name=item)
+                           for key, item in value.items()], path)
+    if held and all(isinstance(item, dict) for item in held):
+        return _from_value([dict(item, name=name) for name, item in value.items()], path)
+    if all(map(is_id, held)) and consecutive([int(item) for item in held]):
+        return by_id([(item, name) for name, item in value.items()], path)
+    if _are_wordings(held, path):
+        return value
+    types = sorted({type(item).__name__ for item in held if item is not None})
+    if len(types) > 1:
+        raise UserError(f'Class list {str(path)!r} is a dict with values of several types ({", ".join(types)}), as in '
+                        f'a config: {FIX}.')
+    return list(value)
+
+
+def _are_wordings(values: list, path: Path) -> bool:
+    """Return True for lists of strings, and for strings that differ and are not colours such as ``#ff0000``."""
+    groups = [value if isinstance(value, list) else [value] for value in values]
+    strings = [value for value in values if isinstance(value, str)]
+    wordings = all(groups) and len({*strings}) == len(strings) and all(
+        isinstance(one, str) and re.match(r'\s*[^\W\d_]', one) for group in groups for one in group)
+    if wordings and strings:
+        print_log(f'CLIP reads the values of the dict in class list {str(path)!r}, such as {strings[0]!r}: write a '
+                  'list of the keys if CLIP should read the keys.', 'current')
+    return wordings
+
+
+def _entry(item: Any, number: int, path: Path) -> str:
+    """Return an item of JSON as an entry: a string, a list of synonyms, or a dict with a name."""
+    named = _lower_keys(item) if isinstance(item, dict) else dict(name=item)
+    name = named.get(find(NAMES, list(named)))
+    if isinstance(name, (list, tuple)) and name and all(isinstance(part, str) for part in name):
+        name = ', '.join([part for part in name if not re.fullmatch(WORDNET, part)] or name)
+    if not isinstance(name, str):
+        raise UserError(f'Entry {number} of class list {str(path)!r} is {reprlib.repr(item)}, without a name: write '
+                        'each class as a string, or as a dict with a "name".')
+    return name
