@@ -1,0 +1,172 @@
+"""Check of all files of a data set before the model is built: lists, images, masks, and the values of some masks."""
+import inspect
+import os
+import os.path as osp
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from threading import Timer
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.config import describe, root_cause
+from mmseg_mvp.utils.file_index import FileIndex, first_three
+
+from .mask_samples import check_mask_samples
+from .split_files import BACKEND, use_any_split_file
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+PATIENCE = 10  # seconds until a message says what takes so long
+
+
+def prepare(cfg: dict, loader: str) -> BaseDataset | None:
+    """Build a data set without pipeline and without reading it; None if it is not one of mmengine's or not local.
+
+    The config changes in place: a ``data_prefix`` of None is removed, and a split file that mmseg would not read right
+    gets a file backend that does.
+
+    Raises:
+        UserError: If the data set refuses its settings, or the split file has only blank lines.
+    """
+    cls = _class(cfg)
+    if not (inspect.isclass(cls) and issubclass(cls, BaseDataset)) or is_remote(cfg):
+        return None
+    for key in [key for key, prefix in (cfg.get('data_prefix') or {}).items() if prefix is None]:
+        del cfg['data_prefix'][key]
+    given = {key: cfg[key] for key in cfg if key != 'pipeline'}
+    dataset = _read(loader, cfg, lambda: DATASETS.build({**given, **_accepted(cls)}), (TypeError, KeyError))
+    if cls.load_data_list is BaseSegDataset.load_data_list:
+        use_any_split_file(dataset, cfg)
+    return dataset
+
+
+def check_files(dataset: BaseDataset, cfg: dict, loader: str) -> list[str]:
+    """Read the list of a data set, look for all its files, and check the values of some masks.
+
+    A test set without masks is allowed: its ``data_prefix.seg_map_path`` is removed from the config.
+
+    Returns:
+        list[str]: Notes for the log.
+
+    Raises:
+        UserError: If the list can't be read or is empty, images or masks are missing, or a mask has a wrong value.
+    """
+    slow = Timer(PATIENCE, print, [f'Still looking for the files of {loader}; --skip-data-check omits this.'],
+                 dict(file=sys.stderr, flush=True))
+    slow.daemon = True
+    slow.start()
+    try:
+        _read(loader, cfg, dataset.full_init)
+        return [*_check_paths(dataset, cfg, loader)]
+    finally:
+        slow.cancel()
+
+
+def is_remote(cfg: Mapping) -> bool:
+    """Check if a data set is not on a local or mounted drive."""
+    places = [cfg.get('data_root'), cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
+    backend = (cfg.get('backend_args') or {}).get('backend', 'local')
+    return backend not in ('local', BACKEND) or any('://' in place for place in places if isinstance(place, str))
+
+
+def type_name(cfg: Mapping) -> str:
+    """Return the name of a data set's class."""
+    kind = cfg.get('type', 'data set')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
+    samples = [dataset.get_data_info(i) for i in range(len(dataset))] if dataset.serialize_data else dataset.data_list
+    index, prefix = FileIndex(), cfg.get('data_prefix') or {}
+    images = [path for sample in samples for path in _paths(sample, dataset, 'img_path', 'img_path2')]
+    masks = [path for sample in samples for path in _paths(sample, dataset, 'seg_map_path')]
+    yield from _check_suffix(dataset, loader, images, masks)
+    if missing := index.missing(images):
+        raise UserError(_sentence('images', missing, images, dataset, cfg, loader, index))
+    missing = index.missing(masks)
+    if not missing:
+        check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
+    elif _has_no_mask(missing, masks, index) and loader == 'test_dataloader' and 'seg_map_path' in prefix:
+        yield (f'{loader} ({type_name(cfg)}) has no mask in {osp.dirname(missing[0])!r}: the test is run without '
+               'masks, so there is nothing to score.')
+        prefix.pop('seg_map_path')
+    else:
+        raise UserError(_sentence('masks', missing, masks, dataset, cfg, loader, index))
+
+
+def _paths(sample: Mapping, dataset: BaseDataset, *keys: str) -> Iterator[str]:
+    """Generate the files of a sample. A name without a folder, beside no list, names a generated image."""
+    for path in map(sample.get, keys):
+        if isinstance(path, str) and (dataset.ann_file or osp.dirname(path)):
+            yield path
+
+
+def _check_suffix(dataset: BaseDataset, loader: str, used: list[str], masks: list[str]) -> Iterator[str]:
+    """Name the images in the folder that ``img_suffix`` leaves out, for data sets without a split file."""
+    folder, suffix = dataset.data_prefix.get('img_path'), getattr(dataset, 'img_suffix', None)
+    if type(dataset).load_data_list is not BaseSegDataset.load_data_list or osp.isfile(dataset.ann_file):
+        return
+    others = sorted(_images(folder) - {*map(osp.normpath, used)} - {*map(osp.normpath, masks)})
+    endings = ', '.join(sorted({osp.splitext(path)[1] for path in others}))
+    if not used:
+        found = f'it has {len(others)} images that end in {endings}' if others else 'it has no image'
+        raise UserError(f'No file in the image folder {folder!r} of {loader} ends in img_suffix={suffix!r}: {found}; '
+                        f'set img_suffix or data_prefix.img_path of {loader}.')
+    if others:
+        yield (f'{loader} uses {len(used)} of the {len(used) + len(others)} images in {folder!r}, because the others '
+               f'do not end in img_suffix={suffix!r} ({first_three(others)}): rename them, or read those that end in '
+               f'{endings} by a second data set with another img_suffix, in a ConcatDataset.')
+
+
+def _images(folder: str) -> set[str]:
+    return {osp.normpath(osp.join(place, name)) for place, _, names in os.walk(folder, followlinks=True)
+            for name in names if name.lower().endswith(IMAGE_SUFFIXES)}
+
+
+def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: BaseDataset, cfg: Mapping, loader: str,
+              index: FileIndex) -> str:
+    prefix, suffix = ('img_path', 'img_suffix') if kind == 'images' else ('seg_map_path', 'seg_map_suffix')
+    beside = _other(missing, index)
+    hint = f' (beside them is {beside!r}: compare {suffix}={getattr(dataset, suffix, None)!r})' if beside else ''
+    source = f'the split file {dataset.ann_file!r}' if osp.isfile(dataset.ann_file) else 'the image folder'
+    return (f'{len(missing)} of the {len(set(all_paths))} {kind} of {loader} ({type_name(cfg)}) are missing: '
+            f'{first_three(missing)}{hint}; add the files, or correct data_root, data_prefix.{prefix} or {suffix} of '
+            f'{loader}, or {source}.')
+
+
+def _has_no_mask(missing: list[str], masks: list[str], index: FileIndex) -> bool:
+    return len(missing) == len(set(masks)) and _other(missing, index) is None
+
+
+def _other(missing: list[str], index: FileIndex) -> str | None:
+    """Return a file that has the stem of the first missing file, but another suffix."""
+    folder, name = osp.split(missing[0])
+    stem = osp.splitext(name)[0]
+    names = sorted(other for other in index.names(folder) if other.startswith(stem))
+    return osp.join(folder, names[0]) if names else None
+
+
+def _read(loader: str, cfg: Mapping, call: Callable[[], Any], explained: tuple = ()) -> Any:
+    try:
+        return call()
+    except (UserError, *explained):
+        raise
+    except Exception as error:  # data sets raise their own exceptions
+        raise UserError(f'The data set of {loader} ({type_name(cfg)}) can\'t be read ({describe(root_cause(error))}): '
+                        'correct its settings and its list.') from error
+
+
+def _class(cfg: Mapping) -> type | None:
+    kind = cfg.get('type')
+    return DATASETS.get(kind) if isinstance(kind, str) else kind
+
+
+def _accepted(cls: type) -> dict:
+    """Return the settings that speed up a data set that is only checked, as far as its class takes them."""
+    parameters = inspect.signature(cls.__init__).parameters
+    free = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    settings = dict(pipeline=[], lazy_init=True, serialize_data=False)
+    return {key: value for key, value in settings.items() if free or key in parameters}
