@@ -89,7 +89,8 @@ def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
     missing = index.missing(masks)
     if not missing:
         check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
-    elif _has_no_mask(missing, masks, index) and loader == 'test_dataloader' and 'seg_map_path' in prefix:
+    elif (loader == 'test_dataloader' and 'seg_map_path' in prefix and len(missing) == len(set(masks))
+          and not _other(missing, getattr(dataset, 'seg_map_suffix', ''), index)):
         yield (f'{loader} ({type_name(cfg)}) has no mask in {osp.dirname(missing[0])!r}: the test is run without '
                'masks, so there is nothing to score.')
         prefix.pop('seg_map_path')
@@ -129,7 +130,7 @@ def _images(folder: str) -> set[str]:
 def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: BaseDataset, cfg: Mapping, loader: str,
               index: FileIndex) -> str:
     prefix, suffix = ('img_path', 'img_suffix') if kind == 'images' else ('seg_map_path', 'seg_map_suffix')
-    beside = _other(missing, index)
+    beside = _other(missing, getattr(dataset, suffix, ''), index)
     hint = f' (beside them is {beside!r}: compare {suffix}={getattr(dataset, suffix, None)!r})' if beside else ''
     source = f'the split file {dataset.ann_file!r}' if osp.isfile(dataset.ann_file) else 'the image folder'
     return (f'{len(missing)} of the {len(set(all_paths))} {kind} of {loader} ({type_name(cfg)}) are missing: '
@@ -137,15 +138,12 @@ def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: Base
             f'{loader}, or {source}.')
 
 
-def _has_no_mask(missing: list[str], masks: list[str], index: FileIndex) -> bool:
-    return len(missing) == len(set(masks)) and _other(missing, index) is None
-
-
-def _other(missing: list[str], index: FileIndex) -> str | None:
+def _other(missing: list[str], suffix: str, index: FileIndex) -> str | None:
     """Return a file that has the stem of the first missing file, but another suffix."""
     folder, name = osp.split(missing[0])
-    stem = osp.splitext(name)[0]
-    names = sorted(other for other in index.names(folder) if other.startswith(stem))
+    stem = name.removesuffix(suffix)
+    names = sorted(other for other in index.names(folder)
+                   if other.startswith(stem) and not other[len(stem):][:1].isalnum())
     return osp.join(folder, names[0]) if names else None
 
 

@@ -47,8 +47,6 @@ class SplitFileBackend(LocalBackend):
 
     def _name(self, number: int, line: str, filepath: str, index: FileIndex) -> str:
         folder, suffix = self.images
-        if osp.join(folder, line + suffix) in index:
-            return line
         for image, mask in _columns(line):
             found = next((path for path in self._places(image, folder, suffix) if path in index), None)
             if found is not None:
@@ -59,20 +57,21 @@ class SplitFileBackend(LocalBackend):
 
     def _missing_name(self, line: str) -> str:
         """Return the most likely name of an image that does not exist; it is reported with all other missing images."""
-        image = next((image for image, mask in _columns(line) if mask and _SUFFIX.search(image)), line)
+        image, _ = next(_columns(line))
         folder = osp.relpath(self.images[0] or '.', self.root or '.') + '/'
         return image.lstrip('/').removeprefix(folder).removesuffix(self.images[1])
 
     def _places(self, text: str, folder: str, suffix: str) -> Iterator[str]:
         """Generate the paths that an entry can mean: with and without suffix, from the folder, the root, or as is."""
         for spelled in dict.fromkeys((text, text.replace('\\', '/'))):
-            for place in (osp.join(folder, spelled.lstrip('/')), osp.join(self.root, spelled.lstrip('/')), spelled):
-                yield from (osp.normpath(place + suffix), osp.normpath(place))
-                yield osp.normpath(_SUFFIX.sub('', place) + suffix)
+            relative = osp.normpath(spelled).lstrip('/')
+            for place in (osp.join(folder, relative), osp.join(self.root, relative), spelled):
+                yield from (place + suffix, place, _SUFFIX.sub('', place) + suffix)
 
     def _stem(self, path: str, line: str) -> str:
         folder, suffix = self.images
-        name = osp.relpath(path, folder)
+        start = osp.join(folder, '')
+        name = path.removeprefix(start) if path.startswith(start) else osp.relpath(path, folder or '.')
         if name.startswith('..') or not name.endswith(suffix):
             raise UserError(f'{line}, names {path!r}, but the data set reads only {osp.join(folder, "*" + suffix)!r}: '
                             'rename the file, or set img_suffix and data_prefix.img_path.')
@@ -83,7 +82,8 @@ class SplitFileBackend(LocalBackend):
             return
         folder, suffix = self.masks
         expected = osp.join(folder, name + suffix)
-        if osp.abspath(expected) not in map(osp.abspath, self._places(mask, folder, suffix)):
+        places = [*self._places(mask, folder, suffix)]
+        if expected not in places and osp.abspath(expected) not in map(osp.abspath, places):
             raise UserError(f'{line}, has the second column {mask!r}, but the data set reads the mask {expected!r}: '
                             'correct data_prefix.seg_map_path and seg_map_suffix, or give one name per line.')
 
@@ -128,10 +128,11 @@ def _is_plain(dataset: BaseSegDataset) -> bool:
 
 
 def _columns(line: str) -> Iterator[tuple[str, str]]:
-    """Generate the whole line as the image, then each division of the line into image and mask."""
+    """Generate the readings of a line as image and mask: a division after a suffix, one column, other divisions."""
+    pairs = [(line[:match.start()], line[match.end():]) for match in _SEPARATOR.finditer(line)]
+    yield from (pair for pair in pairs if _SUFFIX.search(pair[0]))
     yield line, ''
-    for match in _SEPARATOR.finditer(line):
-        yield line[:match.start()], line[match.end():]
+    yield from (pair for pair in pairs if not _SUFFIX.search(pair[0]))
 
 
 def _decode(content: bytes) -> str:

@@ -49,7 +49,7 @@ def check_former_keys(cfg: Config) -> None:
     Raises:
         UserError: If there is one, with the spelling of 1.x for each.
     """
-    found = dict([*_top_keys(cfg), *_inner_keys(cfg)])
+    found = dict([*_top_keys(cfg), *_inner_keys(cfg.to_dict())])
     if 'optimizer' in cfg and 'optim_wrapper' not in cfg:
         found['optimizer'] = 'optim_wrapper=dict(type="OptimWrapper", optimizer=...)'
     if found:
@@ -78,8 +78,10 @@ def _inner_keys(node: object) -> Iterator[tuple[str, str]]:
 
 
 def _component(kind: str, node: Mapping) -> Iterator[tuple[str, str]]:
-    if kind in _TYPES and not (DATASETS.get(kind) or TRANSFORMS.get(kind)):
-        yield kind, _TYPES[kind]
+    if kind in _TYPES:
+        found = DATASETS.get(kind) or TRANSFORMS.get(kind)
+        if found is None or found.__module__.startswith('mmcv.'):  # mmcv still has two that mmseg 1.x can't use
+            yield kind, _TYPES[kind]
     keys = [key for key in _DATASET_KEYS if key in node]
     if keys and (kind.endswith('Dataset') or DATASETS.get(kind)):
         yield from ((key, _DATASET_KEYS[key]) for key in keys if not _takes(kind, key))
