@@ -106,16 +106,17 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def _check_dataset(dataset: Mapping, loader: str) -> None:
-    root = dataset.get('data_root') or ''
-    prefix = dataset.get('data_prefix') or {}
     if is_remote(dataset):
         return
+    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix') or {}
     places = [('data root', root, osp.isdir),
               ('image folder', prefix.get('img_path'), osp.isdir),
               ('mask folder', prefix.get('seg_map_path'), osp.isdir),
               ('list folder', dataset.get('list_dir'), osp.isdir),
               ('split file', dataset.get('ann_file'), _is_filled_file)]
     for kind, place, exists in places:
+        if not isinstance(place, (str, type(None))):
+            raise UserError(f'The {kind} of {loader} ({type_name(dataset)}) is {place!r}: expected one path.')
         path = place if kind == 'data root' else osp.join(root, place or '')
         if place and not exists(path):
             raise UserError(_missing(kind, path, root, dataset, loader))

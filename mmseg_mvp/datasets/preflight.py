@@ -25,20 +25,25 @@ PATIENCE = 10  # seconds until a message says what takes so long
 def prepare(cfg: dict, loader: str) -> BaseDataset | None:
     """Build a data set without pipeline and without reading it; None if it is not one of mmengine's or not local.
 
-    The config changes in place: a ``data_prefix`` of None is removed, and a split file that mmseg would not read right
+    The config changes in place: an ``ann_file`` or ``data_prefix`` of None is removed, and a split file that mmseg would not read right
     gets a file backend that does.
 
     Raises:
-        UserError: If the data set refuses its settings, or the split file has only blank lines.
+        UserError: If the data set refuses its settings, has no image folder, or the split file has only blank lines.
     """
     cls = _class(cfg)
     if not (inspect.isclass(cls) and issubclass(cls, BaseDataset)) or is_remote(cfg):
         return None
-    for key in [key for key, prefix in (cfg.get('data_prefix') or {}).items() if prefix is None]:
-        del cfg['data_prefix'][key]
+    for settings in (cfg, cfg.get('data_prefix') or {}):
+        for key in [key for key in ('ann_file', 'img_path', 'seg_map_path') if settings.get(key, '') is None]:
+            del settings[key]
     given = {key: cfg[key] for key in cfg if key != 'pipeline'}
-    dataset = _read(loader, cfg, lambda: DATASETS.build({**given, **_accepted(cls)}), (TypeError, KeyError))
-    if cls.load_data_list is BaseSegDataset.load_data_list:
+    dataset = _read(loader, cfg, lambda: DATASETS.build({**given, **_accepted(cls)}))
+    if cls.load_data_list is not BaseSegDataset.load_data_list:
+        return dataset
+    if 'img_path' not in dataset.data_prefix:
+        raise UserError(f'data_prefix of {loader} ({type_name(cfg)}) has no img_path: set it to the image folder.')
+    if not dataset._fully_initialized:
         use_any_split_file(dataset, cfg)
     return dataset
 
@@ -83,7 +88,9 @@ def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
     index, prefix = FileIndex(), cfg.get('data_prefix') or {}
     images = [path for sample in samples for path in _paths(sample, dataset, 'img_path', 'img_path2')]
     masks = [path for sample in samples for path in _paths(sample, dataset, 'seg_map_path')]
-    yield from _check_suffix(dataset, loader, images, masks)
+    yield from _check_suffix(dataset, loader)
+    if not samples:
+        raise UserError(f'{loader} ({type_name(cfg)}) has no image: correct its settings and its list.')
     if missing := index.missing(images):
         raise UserError(_sentence('images', missing, images, dataset, cfg, loader, index))
     missing = index.missing(masks)
@@ -91,11 +98,13 @@ def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
         check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
     elif (loader == 'test_dataloader' and 'seg_map_path' in prefix and len(missing) == len(set(masks))
           and not _other(missing, getattr(dataset, 'seg_map_suffix', ''), index)):
-        yield (f'{loader} ({type_name(cfg)}) has no mask in {osp.dirname(missing[0])!r}: the test is run without '
-               'masks, so there is nothing to score.')
         prefix.pop('seg_map_path')
+        masks = []
     else:
         raise UserError(_sentence('masks', missing, masks, dataset, cfg, loader, index))
+    if loader == 'test_dataloader' and images and not masks:
+        folder = f' in {osp.dirname(missing[0])!r}' if missing else ''
+        yield f'{loader} ({type_name(cfg)}) has no mask{folder}: the test runs without masks and has nothing to score.'
 
 
 def _paths(sample: Mapping, dataset: BaseDataset, *keys: str) -> Iterator[str]:
@@ -105,26 +114,31 @@ def _paths(sample: Mapping, dataset: BaseDataset, *keys: str) -> Iterator[str]:
             yield path
 
 
-def _check_suffix(dataset: BaseDataset, loader: str, used: list[str], masks: list[str]) -> Iterator[str]:
+def _check_suffix(dataset: BaseDataset, loader: str) -> Iterator[str]:
     """Name the images in the folder that ``img_suffix`` leaves out, for data sets without a split file."""
-    folder, suffix = dataset.data_prefix.get('img_path'), getattr(dataset, 'img_suffix', None)
     if type(dataset).load_data_list is not BaseSegDataset.load_data_list or osp.isfile(dataset.ann_file):
         return
-    others = sorted(_images(folder) - {*map(osp.normpath, used)} - {*map(osp.normpath, masks)})
+    folder, suffix = dataset.data_prefix['img_path'], dataset.img_suffix
+    images = _images(folder, dataset)
+    others = sorted(path for path in images if not path.endswith(suffix))
     endings = ', '.join(sorted({osp.splitext(path)[1] for path in others}))
-    if not used:
+    if len(others) == len(images):
         found = f'it has {len(others)} images that end in {endings}' if others else 'it has no image'
         raise UserError(f'No file in the image folder {folder!r} of {loader} ends in img_suffix={suffix!r}: {found}; '
                         f'set img_suffix or data_prefix.img_path of {loader}.')
     if others:
-        yield (f'{loader} uses {len(used)} of the {len(used) + len(others)} images in {folder!r}, because the others '
-               f'do not end in img_suffix={suffix!r} ({first_three(others)}): rename them, or read those that end in '
-               f'{endings} by a second data set with another img_suffix, in a ConcatDataset.')
+        yield (f'{loader} uses {len(images) - len(others)} of the {len(images)} images in {folder!r}, because the '
+               f'others do not end in img_suffix={suffix!r} ({first_three(others)}): rename them, or read those that '
+               f'end in {endings} by a second data set with another img_suffix, in a ConcatDataset.')
 
 
-def _images(folder: str) -> set[str]:
-    return {osp.normpath(osp.join(place, name)) for place, _, names in os.walk(folder, followlinks=True)
-            for name in names if name.lower().endswith(IMAGE_SUFFIXES)}
+def _images(folder: str, dataset: BaseSegDataset) -> list[str]:
+    """List the visible images under a folder, and the files of any ``img_suffix``, but no mask of the data set."""
+    masks = dataset.data_prefix.get('seg_map_path')
+    paths = [osp.join(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names
+             if not name.startswith('.') and name.lower().endswith((*IMAGE_SUFFIXES, dataset.img_suffix.lower()))]
+    return [path for path in paths if path.endswith(dataset.img_suffix) or masks is None
+            or not (path.startswith(masks) and path.endswith(dataset.seg_map_suffix))]
 
 
 def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: BaseDataset, cfg: Mapping, loader: str,
@@ -132,10 +146,10 @@ def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: Base
     prefix, suffix = ('img_path', 'img_suffix') if kind == 'images' else ('seg_map_path', 'seg_map_suffix')
     beside = _other(missing, getattr(dataset, suffix, ''), index)
     hint = f' (beside them is {beside!r}: compare {suffix}={getattr(dataset, suffix, None)!r})' if beside else ''
-    source = f'the split file {dataset.ann_file!r}' if osp.isfile(dataset.ann_file) else 'the image folder'
+    source = f', or the list {dataset.ann_file!r}' if getattr(dataset, 'ann_file', None) else ''
     return (f'{len(missing)} of the {len(set(all_paths))} {kind} of {loader} ({type_name(cfg)}) are missing: '
             f'{first_three(missing)}{hint}; add the files, or correct data_root, data_prefix.{prefix} or {suffix} of '
-            f'{loader}, or {source}.')
+            f'{loader}{source}.')
 
 
 def _other(missing: list[str], suffix: str, index: FileIndex) -> str | None:
@@ -147,13 +161,13 @@ def _other(missing: list[str], suffix: str, index: FileIndex) -> str | None:
     return osp.join(folder, names[0]) if names else None
 
 
-def _read(loader: str, cfg: Mapping, call: Callable[[], Any], explained: tuple = ()) -> Any:
+def _read(loader: str, cfg: Mapping, call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except (UserError, *explained):
+    except UserError:
         raise
     except Exception as error:  # data sets raise their own exceptions
-        raise UserError(f'The data set of {loader} ({type_name(cfg)}) can\'t be read ({describe(root_cause(error))}): '
+        raise UserError(f'The data set of {loader} ({type_name(cfg)}) fails with {describe(root_cause(error))}: '
                         'correct its settings and its list.') from error
 
 

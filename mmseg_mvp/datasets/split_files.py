@@ -108,8 +108,8 @@ def use_any_split_file(dataset: BaseSegDataset, cfg: dict) -> None:
         dataset (BaseSegDataset): Data set with mmseg's own ``load_data_list``, lazily built.
         cfg (dict): Its config, whose ``backend_args`` change in place as those of the data set.
     """
-    images, masks = dataset.data_prefix.get('img_path'), dataset.data_prefix.get('seg_map_path')
-    if images is not None and osp.isfile(dataset.ann_file) and not _is_plain(dataset):
+    images, masks = dataset.data_prefix['img_path'], dataset.data_prefix.get('seg_map_path')
+    if osp.isfile(dataset.ann_file or '') and not _is_plain(dataset):
         cfg['backend_args'] = dataset.backend_args = dict(
             backend=BACKEND, images=[images, dataset.img_suffix], root=dataset.data_root or '',
             masks=None if masks is None else [masks, dataset.seg_map_suffix])

@@ -45,3 +45,14 @@ def test_nonsense_options_are_named(option, named):
     with pytest.raises(UserError) as caught:
         app.load_config(parse(VOC, '--cfg-options', option))
     assert named in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_former_settings_of_mmseg_end_in_one_sentence(tmp_path):
+    config = tmp_path / 'old.py'
+    config.write_text('data = dict(samples_per_gpu=4)\n')
+    with pytest.raises(UserError, match='old.py has settings of MMSegmentation 0.x.*train_dataloader.batch_size'):
+        app.load_config(parse(str(config)))
+
+
+def test_data_check_is_on_by_default():
+    assert [parse(VOC, *flags).skip_data_check for flags in ([], ['--skip-data-check'])] == [False, True]

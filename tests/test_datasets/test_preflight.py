@@ -93,10 +93,23 @@ def test_data_set_of_the_user_with_its_own_list(root):
     assert 'RuntimeError: no database' in message(config(dict(type=Own)))
 
 
+@pytest.mark.parametrize('settings, words', [
+    (dict(img_dir='photos'), "unexpected keyword argument 'img_dir'"), (dict(indices=0), 'has no image'),
+    (dict(data_prefix=dict(img_path=3)), 'image folder of train_dataloader (BaseSegDataset) is 3'),
+    (dict(ann_file=['a.txt', 'b.txt']), 'expected one path'),
+    (dict(data_prefix=dict(seg_map_path='masks')), 'has no img_path'),
+    (dict(ann_file='list.json'), '1 of the 1 images')])
+def test_settings_that_the_data_set_refuses(root, settings, words):
+    (root / 'list.json').write_text('{}')
+    said = message(config(files(root, **settings)))
+    assert words in said and 'train_dataloader (BaseSegDataset)' in said
+
+
 def test_only_the_images_in_use_are_looked_for(root):
     (root / 'photos/5.jpg').rename(root / 'photos/5.txt')
     (root / 'list.txt').write_text('0\n1\n5\n')
     assert check_data(config(files(root, ann_file='list.txt', indices=2))) == []
+    assert len(check_data(config(files(root, indices=2)))) == 0
     assert '1 of the 3 images' in message(config(files(root, ann_file='list.txt')))
 
 
@@ -119,7 +132,9 @@ def test_missing_mask_folder_can_be_set_to_none(root):
     cfg = config(files(root, data_prefix=dict(img_path='photos', seg_map_path='none')), 'test_dataloader')
     assert 'test_dataloader.dataset.data_prefix.seg_map_path=None' in message(cfg)
     cfg.test_dataloader.dataset.data_prefix.seg_map_path = None
-    assert check_data(cfg) == []
+    cfg.test_dataloader.dataset.ann_file = None
+    assert check_data(cfg) == ['test_dataloader (BaseSegDataset) has no mask: the test runs without masks and has '
+                               'nothing to score.']
     assert len(DATASETS.build(cfg.test_dataloader.dataset)) == 6
 
 
