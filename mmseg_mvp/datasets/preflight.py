@@ -25,8 +25,8 @@ PATIENCE = 10  # seconds until a message says what takes so long
 def prepare(cfg: dict, loader: str) -> BaseDataset | None:
     """Build a data set without pipeline and without reading it; None if it is not one of mmengine's or not local.
 
-    The config changes in place: an ``ann_file`` or ``data_prefix`` of None is removed, and a split file that mmseg would not read right
-    gets a file backend that does.
+    The config changes in place: an ``ann_file`` or ``data_prefix`` of None is removed, and a split file that mmseg would
+    not read right gets a file backend that does.
 
     Raises:
         UserError: If the data set refuses its settings, has no image folder, or the split file has only blank lines.
@@ -85,26 +85,32 @@ def type_name(cfg: Mapping) -> str:
 
 def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
     samples = [dataset.get_data_info(i) for i in range(len(dataset))] if dataset.serialize_data else dataset.data_list
-    index, prefix = FileIndex(), cfg.get('data_prefix') or {}
-    images = [path for sample in samples for path in _paths(sample, dataset, 'img_path', 'img_path2')]
-    masks = [path for sample in samples for path in _paths(sample, dataset, 'seg_map_path')]
     yield from _check_suffix(dataset, loader)
     if not samples:
         raise UserError(f'{loader} ({type_name(cfg)}) has no image: correct its settings and its list.')
+    index = FileIndex()
+    images = [path for sample in samples for path in _paths(sample, dataset, 'img_path', 'img_path2')]
     if missing := index.missing(images):
         raise UserError(_sentence('images', missing, images, dataset, cfg, loader, index))
+    masks = [path for sample in samples for path in _paths(sample, dataset, 'seg_map_path')]
     missing = index.missing(masks)
     if not missing:
         check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
-    elif (loader == 'test_dataloader' and 'seg_map_path' in prefix and len(missing) == len(set(masks))
-          and not _other(missing, getattr(dataset, 'seg_map_suffix', ''), index)):
-        prefix.pop('seg_map_path')
-        masks = []
-    else:
+    elif not _is_without_masks(missing, masks, dataset, cfg, loader, index):
         raise UserError(_sentence('masks', missing, masks, dataset, cfg, loader, index))
-    if loader == 'test_dataloader' and images and not masks:
+    else:
+        cfg['data_prefix'].pop('seg_map_path')
+    if loader == 'test_dataloader' and images and len(missing) == len(set(masks)):
         folder = f' in {osp.dirname(missing[0])!r}' if missing else ''
         yield f'{loader} ({type_name(cfg)}) has no mask{folder}: the test runs without masks and has nothing to score.'
+
+
+def _is_without_masks(missing: list[str], masks: list[str], dataset: BaseDataset, cfg: Mapping, loader: str,
+                      index: FileIndex) -> bool:
+    """Check that a test set has no mask at all, also none of another suffix, and can be run without."""
+    return (loader == 'test_dataloader' and 'seg_map_path' in (cfg.get('data_prefix') or {})
+            and len(missing) == len(set(masks))
+            and _other(missing, getattr(dataset, 'seg_map_suffix', ''), index) is None)
 
 
 def _paths(sample: Mapping, dataset: BaseDataset, *keys: str) -> Iterator[str]:
