@@ -1,4 +1,4 @@
-"""Check of some masks of a data set, before a run that would end at the first wrong one."""
+"""Check of some masks of a data set before a run, and pipelines for data without masks."""
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +24,9 @@ def check_mask_samples(samples: Sequence[Mapping], dataset: BaseDataset, cfg: Ma
     Raises:
         UserError: If an image or mask can't be loaded, or a mask has a value that is neither a class nor ignored.
     """
-    steps = [TRANSFORMS.build(step) for step in _loading_steps(cfg.get('pipeline') or [])]
-    if not samples or not any(isinstance(step, mmcv.transforms.LoadAnnotations) for step in steps):
+    if not samples or not loads_masks(cfg.get('pipeline')):
         return
+    steps = [TRANSFORMS.build(step) for step in _loading_steps(cfg['pipeline'], _LOADERS)]
     checked = any(isinstance(step, LoadCheckedAnnotations) for step in steps)
     end = time.monotonic() + SECONDS
     for position in np.unique(np.linspace(0, len(samples) - 1, NUM_SAMPLES).round().astype(int)):
@@ -37,17 +37,39 @@ def check_mask_samples(samples: Sequence[Mapping], dataset: BaseDataset, cfg: Ma
             break
 
 
-def _loading_steps(pipeline: Sequence) -> Iterator[Mapping]:
-    """Generate the steps that load images and masks, also those inside test time augmentation."""
+def loads_masks(pipeline: Sequence | None) -> bool:
+    """Check if a pipeline has a step that loads masks."""
+    return any(_loading_steps(pipeline or [], mmcv.transforms.LoadAnnotations))
+
+
+def without_mask_loading(pipeline: Sequence) -> list:
+    """Return a pipeline without the steps that load masks, also inside test time augmentation."""
+    kept = []
     for step in pipeline:
         if not isinstance(step, Mapping):
-            yield from _loading_steps(step if isinstance(step, Sequence) else ())
-            continue
-        kind = step.get('type')
-        cls = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-        if isinstance(cls, type) and issubclass(cls, _LOADERS):
-            yield step
-        yield from _loading_steps(step.get('transforms') or ())
+            kept += [inner] if (inner := without_mask_loading(step)) else []
+        elif 'transforms' in step:
+            kept.append({**step, 'transforms': without_mask_loading(step['transforms'])})
+        elif not _is_a(step, mmcv.transforms.LoadAnnotations):
+            kept.append(step)
+    return kept
+
+
+def _loading_steps(pipeline: Sequence, kinds: type | tuple) -> Iterator[Mapping]:
+    """Generate the steps of some classes, also those inside test time augmentation."""
+    for step in pipeline:
+        if isinstance(step, Mapping):
+            if _is_a(step, kinds):
+                yield step
+            yield from _loading_steps(step.get('transforms') or (), kinds)
+        else:
+            yield from _loading_steps(step, kinds)
+
+
+def _is_a(step: Mapping, kinds: type | tuple) -> bool:
+    kind = step.get('type')
+    cls = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(cls, type) and issubclass(cls, kinds)
 
 
 def _load(results: dict, steps: Sequence) -> dict:

@@ -15,8 +15,8 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import describe, root_cause
 from mmseg_mvp.utils.file_index import FileIndex, first_three
 
-from .mask_samples import check_mask_samples
-from .split_files import BACKEND, use_any_split_file
+from .mask_samples import check_mask_samples, loads_masks, without_mask_loading
+from .split_files import BACKEND, list_name, use_any_split_file
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 PATIENCE = 10  # seconds until a message says what takes so long
@@ -25,8 +25,8 @@ PATIENCE = 10  # seconds until a message says what takes so long
 def prepare(cfg: dict, loader: str) -> BaseDataset | None:
     """Build a data set without pipeline and without reading it; None if it is not one of mmengine's or not local.
 
-    The config changes in place: an ``ann_file`` or ``data_prefix`` of None is removed, and a split file that mmseg would
-    not read right gets a file backend that does.
+    The config changes in place: an ``ann_file`` or ``data_prefix`` of None is removed, and a split file that mmseg
+    alone would read wrong gets another file backend.
 
     Raises:
         UserError: If the data set refuses its settings, has no image folder, or the split file has only blank lines.
@@ -51,7 +51,8 @@ def prepare(cfg: dict, loader: str) -> BaseDataset | None:
 def check_files(dataset: BaseDataset, cfg: dict, loader: str) -> list[str]:
     """Read the list of a data set, look for all its files, and check the values of some masks.
 
-    A test set without masks is allowed: its ``data_prefix.seg_map_path`` is removed from the config.
+    A test set without masks is allowed: its ``data_prefix.seg_map_path`` and the steps of the pipeline that load masks
+    are removed from the config.
 
     Returns:
         list[str]: Notes for the log.
@@ -98,11 +99,20 @@ def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
         check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
     elif not _is_without_masks(missing, masks, dataset, cfg, loader, index):
         raise UserError(_sentence('masks', missing, masks, dataset, cfg, loader, index))
-    else:
-        cfg['data_prefix'].pop('seg_map_path')
-    if loader == 'test_dataloader' and images and len(missing) == len(set(masks)):
-        folder = f' in {osp.dirname(missing[0])!r}' if missing else ''
+    if images and len(missing) == len(set(masks)):
+        yield from _go_without_masks(cfg, loader, f' in {osp.dirname(missing[0])!r}' if missing else '')
+
+
+def _go_without_masks(cfg: dict, loader: str, folder: str) -> Iterator[str]:
+    """Have a test load no mask; refuse a training or validation that would."""
+    pipeline = cfg.get('pipeline') or []
+    if loader == 'test_dataloader':
+        (cfg.get('data_prefix') or {}).pop('seg_map_path', None)
+        cfg['pipeline'] = without_mask_loading(pipeline)
         yield f'{loader} ({type_name(cfg)}) has no mask{folder}: the test runs without masks and has nothing to score.'
+    elif loads_masks(pipeline):
+        raise UserError(f'{loader} ({type_name(cfg)}) has no mask, but its pipeline loads masks: set '
+                        f'data_prefix.seg_map_path of {loader}.')
 
 
 def _is_without_masks(missing: list[str], masks: list[str], dataset: BaseDataset, cfg: Mapping, loader: str,
@@ -152,7 +162,7 @@ def _sentence(kind: str, missing: list[str], all_paths: list[str], dataset: Base
     prefix, suffix = ('img_path', 'img_suffix') if kind == 'images' else ('seg_map_path', 'seg_map_suffix')
     beside = _other(missing, getattr(dataset, suffix, ''), index)
     hint = f' (beside them is {beside!r}: compare {suffix}={getattr(dataset, suffix, None)!r})' if beside else ''
-    source = f', or the list {dataset.ann_file!r}' if getattr(dataset, 'ann_file', None) else ''
+    source = list_name(dataset.ann_file) if osp.isfile(getattr(dataset, 'ann_file', None) or '') else ''
     return (f'{len(missing)} of the {len(set(all_paths))} {kind} of {loader} ({type_name(cfg)}) are missing: '
             f'{first_three(missing)}{hint}; add the files, or correct data_root, data_prefix.{prefix} or {suffix} of '
             f'{loader}{source}.')

@@ -94,11 +94,18 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     Raises:
         UserError: If all lines are blank.
     """
-    text = io.StringIO(_decode(Path(path).read_bytes()), newline=None)  # CR, LF and CRLF end a line
+    content = Path(path).read_bytes()
+    text = io.StringIO(content.decode(_encoding(content), errors='replace'), newline=None)  # CR, LF, CRLF end a line
     lines = [(number, line.replace('\ufeff', '').strip()) for number, line in enumerate(text, 1)]
     if not any(line for _, line in lines):
         raise UserError(f'Split file {path!r} has only blank lines: write one image name per line.')
     return [(number, line) for number, line in lines if line]
+
+
+def list_name(path: str) -> str:
+    """Describe a list as the possible cause of missing files."""
+    encoding = _encoding(Path(path).read_bytes())
+    return f', or the list {path!r}' + ('' if encoding.startswith('utf-8') else f' (read as {encoding})')
 
 
 def use_any_split_file(dataset: BaseSegDataset, cfg: dict) -> None:
@@ -135,14 +142,15 @@ def _columns(line: str) -> Iterator[tuple[str, str]]:
     yield from (pair for pair in pairs if not _SUFFIX.search(pair[0]))
 
 
-def _decode(content: bytes) -> str:
-    """Decode by the byte order mark; without one: UTF-16 if there are null bytes, else UTF-8, else Latin-1."""
+def _encoding(content: bytes) -> str:
+    """Find the encoding by the byte order mark; without one: UTF-16 if there are null bytes, else UTF-8 or Latin-1."""
     for mark, encoding in _BOMS:
         if content.startswith(mark):
-            return content.decode(encoding, errors='replace')
+            return encoding
     if b'\0' in content:
-        return content.decode('utf-16-be' if content[:1] == b'\0' else 'utf-16-le', errors='replace')
+        return 'utf-16-be' if content[:1] == b'\0' else 'utf-16-le'
     try:
-        return content.decode('utf-8')
+        content.decode('utf-8')
     except UnicodeDecodeError:
-        return content.decode('latin-1')
+        return 'latin-1'
+    return 'utf-8'

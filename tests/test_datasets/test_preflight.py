@@ -123,6 +123,21 @@ def test_test_set_without_masks_is_run_without_them(root):
     assert '6 of the 6 masks' in message(config(files(root)))
 
 
+@pytest.mark.parametrize('loader', ['train_dataloader', 'val_dataloader', 'test_dataloader'])
+def test_pipeline_that_loads_masks_of_data_without(root, loader):
+    images = dict(data_prefix=dict(img_path='photos'))
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
+    cfg = config(files(root, pipeline=load, **images), loader)
+    if loader == 'test_dataloader':
+        assert len(check_data(cfg)) == 1
+        sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+        assert sample['inputs'].shape == (3, 2, 3) and 'gt_sem_seg' not in sample['data_samples']
+    else:
+        said = f'{loader} (BaseSegDataset) has no mask, but its pipeline loads masks: set data_prefix.seg_map_path'
+        assert said in message(cfg)
+        assert check_data(config(files(root, pipeline=[load[0], load[2]], **images), loader)) == []
+
+
 def test_masks_of_another_suffix_are_a_mistake(root):
     said = message(config(files(root, seg_map_suffix='_labels.png'), 'test_dataloader'))
     assert '6 of the 6 masks' in said and "masks/0.png': compare seg_map_suffix='_labels.png'" in said

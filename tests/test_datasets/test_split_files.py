@@ -86,6 +86,7 @@ def test_suffix_with_text_before_the_dot(root):
     ('a -1', ['Line 1', "second column '-1'", 'one name per line']),
     (' \n\r\n', ['only blank lines']),
     ('a.jpg\nnone.jpg', ['1 of the 2 images', 'photos/none.jpg', 'list.txt']),
+    ('тест'.encode('cp1251'), ['1 of the 1 images', 'read as latin-1']),
     ('/photos/none.jpg /masks/none.png', ['1 of the 1 images', "photos/none.jpg'"]),
 ])
 def test_lines_that_fit_no_file(root, content, words):

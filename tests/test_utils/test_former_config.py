@@ -1,4 +1,6 @@
 """Settings of MMSegmentation 0.x get one sentence with the spelling of 1.x."""
+from pathlib import Path
+
 import pytest
 from fixtures.refusals import refused
 from mmengine.config import Config
@@ -7,6 +9,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_mvp.utils.former_config import check_former_keys
 
+ROOT = Path(__file__).parents[2]
 DATA = dict(type='BaseSegDataset', data_root='data')
 STEPS = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
 
@@ -48,6 +51,13 @@ def test_settings_of_today_pass():
     check(train_dataloader=loader(pipeline=STEPS, data_prefix=dict(img_path='a'), ann_file='b'),
           optimizer=dict(type='SGD'), optim_wrapper=dict(type='OptimWrapper'), data=dict(root='a'),
           val_dataloader=dict(dataset=dict(type='ToySceneDataset', split='val')))
+
+
+def test_shipped_configs_pass():
+    paths = [*(ROOT / 'configs').rglob('*.py')]
+    assert len(paths) > 40
+    for path in paths:
+        check_former_keys(Config.fromfile(path))
 
 
 def test_settings_of_a_data_set_of_the_user_pass():
