@@ -39,7 +39,7 @@ def prepare(cfg: dict, loader: str) -> BaseDataset | None:
             del settings[key]
     given = {key: cfg[key] for key in cfg if key != 'pipeline'}
     dataset = _read(loader, cfg, lambda: DATASETS.build({**given, **_accepted(cls)}))
-    if cls.load_data_list is not BaseSegDataset.load_data_list:
+    if not _has_mmseg_list(dataset):
         return dataset
     if 'img_path' not in dataset.data_prefix:
         raise UserError(f'data_prefix of {loader} ({type_name(cfg)}) has no img_path: set it to the image folder.')
@@ -84,6 +84,11 @@ def type_name(cfg: Mapping) -> str:
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
+def _has_mmseg_list(dataset: BaseDataset) -> bool:
+    """Check that a data set lists its files as mmseg's base class does."""
+    return type(dataset).load_data_list is BaseSegDataset.load_data_list
+
+
 def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
     samples = [dataset.get_data_info(i) for i in range(len(dataset))] if dataset.serialize_data else dataset.data_list
     yield from _check_suffix(dataset, loader)
@@ -99,7 +104,7 @@ def _check_paths(dataset: BaseDataset, cfg: dict, loader: str) -> Iterator[str]:
         check_mask_samples([sample for sample in samples if sample.get('seg_map_path')], dataset, cfg, loader)
     elif not _is_without_masks(missing, masks, dataset, cfg, loader, index):
         raise UserError(_sentence('masks', missing, masks, dataset, cfg, loader, index))
-    if images and len(missing) == len(set(masks)):
+    if images and len(missing) == len(set(masks)) and _has_mmseg_list(dataset):
         yield from _go_without_masks(cfg, loader, f' in {osp.dirname(missing[0])!r}' if missing else '')
 
 
@@ -119,7 +124,7 @@ def _is_without_masks(missing: list[str], masks: list[str], dataset: BaseDataset
                       index: FileIndex) -> bool:
     """Check that a test set has no mask at all, also none of another suffix, and can be run without."""
     return (loader == 'test_dataloader' and 'seg_map_path' in (cfg.get('data_prefix') or {})
-            and len(missing) == len(set(masks))
+            and _has_mmseg_list(dataset) and len(missing) == len(set(masks))
             and _other(missing, getattr(dataset, 'seg_map_suffix', ''), index) is None)
 
 
@@ -132,7 +137,7 @@ def _paths(sample: Mapping, dataset: BaseDataset, *keys: str) -> Iterator[str]:
 
 def _check_suffix(dataset: BaseDataset, loader: str) -> Iterator[str]:
     """Name the images in the folder that ``img_suffix`` leaves out, for data sets without a split file."""
-    if type(dataset).load_data_list is not BaseSegDataset.load_data_list or osp.isfile(dataset.ann_file):
+    if not _has_mmseg_list(dataset) or osp.isfile(dataset.ann_file):
         return
     folder, suffix = dataset.data_prefix['img_path'], dataset.img_suffix
     images = _images(folder, dataset)

@@ -83,6 +83,7 @@ def test_data_set_of_the_user_with_its_own_list(root):
             return [dict(img_path=str(root / f'photos/{name}.jpg')) for name in '05']
 
     assert check_data(config(dict(type=Own))) == []
+    assert check_data(config(dict(type=Own, pipeline=[dict(type='LoadAnnotations')]))) == [], 'its masks are its own'
     (root / 'photos/5.jpg').unlink()
     assert '1 of the 2 images of train_dataloader (Own)' in message(config(dict(type=Own)))
 
