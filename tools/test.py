@@ -71,7 +71,7 @@ def test(args: argparse.Namespace) -> None:
         enable_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.
     cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.NoSyncModelWrapper'))
-    runner = app.build_runner(cfg, ['test_dataloader'])
+    runner = app.build_runner(cfg, ['test_dataloader'], args.skip_data_check)
     if args.out:
         os.makedirs(args.out, exist_ok=True)  # in all processes; the metrics do it in the first only, too late
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):

@@ -69,7 +69,7 @@ def train(args: argparse.Namespace) -> None:
     if args.amp:
         enable_amp(cfg)
     notes = resume(cfg, args.resume) if args.resume else []
-    runner = app.build_runner(cfg, ['train_dataloader', 'val_dataloader'])
+    runner = app.build_runner(cfg, ['train_dataloader', 'val_dataloader'], args.skip_data_check)
     for note in notes:
         runner.logger.warning(note)
     runner.train()

@@ -11,6 +11,7 @@ from mmseg_mvp.apis import OpenVocabInferencer
 from mmseg_mvp.apis.images import MAX_PIXELS
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import merge_options, read_config
+from mmseg_mvp.utils.former_config import check_former_keys
 
 
 class OptionsAction(DictAction):
@@ -48,6 +49,8 @@ def add_common_arguments(parser: ArgumentParser) -> None:
                         '(default: ./work_dirs/FOLDER/NAME for a config FOLDER/NAME.py)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
                         help='override settings: train_dataloader.batch_size=4 model.test_cfg.crop_size="(64,64)"')
+    parser.add_argument('--skip-data-check', action='store_true',
+                        help='start without a look for every image and mask, for slow drives')
     add_trust_argument(parser)
     add_limit_argument(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
@@ -82,12 +85,14 @@ def load_config(args: Namespace) -> Config:
     """Read the config of the command line and override it by the command line's settings.
 
     Raises:
-        UserError: If the file is missing or can't be parsed, or `--cfg-options` do not fit it.
+        UserError: If the file is missing, can't be parsed or has keys of MMSegmentation 0.x, or `--cfg-options` do not
+            fit it.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
     merge_options(cfg, args.cfg_options)
     put_max_pixels(cfg._cfg_dict, getattr(args, 'max_pixels', None))
+    check_former_keys(cfg)
     cfg.launcher = args.launcher
     path = Path(args.config).resolve()
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{path.parent.name}/{path.stem}'

@@ -20,20 +20,25 @@ def evaluators(cfg: Config) -> list[dict]:
     return metrics if isinstance(metrics, list) else [metrics]
 
 
-def build_runner(cfg: Config, loaders: Sequence[str]) -> Runner:
+def build_runner(cfg: Config, loaders: Sequence[str], skip_data_check: bool = False) -> Runner:
     """Check the data of the named data loaders, then build the Runner.
 
     Without CUDA, `without_cuda.adapt` changes the config first, and the changes are logged.
+
+    Args:
+        cfg (Config): Config, which may change in place.
+        loaders (Sequence[str]): Names of the data loaders that the run uses.
+        skip_data_check (bool): If True, check only folders and the encoding of lists.
 
     Raises:
         UserError: If data is missing (the message shows the expected tree), the ``load_from`` checkpoint is missing, or
             a component refuses its settings.
     """
-    check_data(cfg, loaders)
+    notes = check_data(cfg, loaders, files=not skip_data_check)
     weights = cfg.get('load_from')
     if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
         raise UserError(f'load_from {weights} does not exist: give an existing checkpoint, or omit load_from')
-    notes = without_cuda.adapt(cfg)
+    notes += without_cuda.adapt(cfg)
     hooks = cfg.get('custom_hooks') or []
     if not any(str(hook.get('type')).endswith('LabelCheckHook') for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type='mmseg.LabelCheckHook')]

@@ -1,11 +1,11 @@
-"""Check that the data files of a config exist, before anything is built."""
+"""Check of the data of a config before the model is built, with the folder trees of known data sets."""
 import os.path as osp
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmseg.registry import DATASETS
-
 from mmseg_mvp.errors import UserError
+
+from .preflight import check_files, is_remote, prepare, type_name
 
 _VOC = """\
 ├── JPEGImages/*.jpg
@@ -65,19 +65,34 @@ _EPISODES = ('PASCAL5iDataset', 'COCO20iDataset', 'FSS1000Dataset')
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS) -> None:
-    """Check that folders and split files in the given data loaders exist. Episodes are checked file by file.
+def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS, files: bool = True) -> list[str]:
+    """Check the data in the given data loaders: folders, lists, all images and masks, and values of some masks.
 
-    Data sets without files (the toy world) and on remote storage are not checked.
+    Generated data (the toy world) has no files. Data on remote storage are not checked. The config changes in place for
+    split files that mmseg would not read right, and for test sets without masks.
+
+    Args:
+        cfg (Mapping): Config.
+        loaders (Sequence[str]): Names of data loaders in the config.
+        files (bool): If False, check only folders and the encoding of lists.
+
+    Returns:
+        list[str]: Notes for the log.
 
     Raises:
-        UserError: If a folder or file is missing, with the expected folder tree, or the fold or the lists of episodes
-            are not valid.
+        UserError: If a folder, list or file is missing or wrong, with the expected folder tree, or if folds differ.
     """
+    notes = []
     for loader in loaders:
-        for dataset in leaf_datasets((cfg.get(loader) or {}).get('dataset') or {}):
-            _check_dataset(dataset, loader)
-            _check_episodes(dataset, loader, cfg.get('fold'))
+        for leaf in leaf_datasets((cfg.get(loader) or {}).get('dataset') or {}):
+            if not isinstance(leaf, Mapping):
+                continue
+            _check_dataset(leaf, loader)
+            _check_fold(leaf, loader, cfg.get('fold'))
+            dataset = prepare(leaf, loader)
+            if files and dataset is not None:
+                notes += check_files(dataset, leaf, loader)
+    return notes
 
 
 def leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -91,29 +106,27 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
 
 
 def _check_dataset(dataset: Mapping, loader: str) -> None:
-    root = dataset.get('data_root') or ''
-    prefix = dataset.get('data_prefix') or {}
-    if '://' in root or dataset.get('backend_args'):
+    if is_remote(dataset):
         return
+    root, prefix = dataset.get('data_root') or '', dataset.get('data_prefix') or {}
     places = [('data root', root, osp.isdir),
               ('image folder', prefix.get('img_path'), osp.isdir),
               ('mask folder', prefix.get('seg_map_path'), osp.isdir),
               ('list folder', dataset.get('list_dir'), osp.isdir),
               ('split file', dataset.get('ann_file'), _is_filled_file)]
     for kind, place, exists in places:
+        if not isinstance(place, (str, type(None))):
+            raise UserError(f'The {kind} of {loader} ({type_name(dataset)}) is {place!r}: expected one path.')
         path = place if kind == 'data root' else osp.join(root, place or '')
         if place and not exists(path):
             raise UserError(_missing(kind, path, root, dataset, loader))
 
 
-def _check_episodes(dataset: Mapping, loader: str, fold: int | str | None) -> None:
-    if _type_name(dataset) not in _EPISODES:
-        return
+def _check_fold(dataset: Mapping, loader: str, fold: int | str | None) -> None:
     own = dataset.get('fold')
-    if None not in (own, fold) and str(own) != str(fold):
+    if type_name(dataset) in _EPISODES and None not in (own, fold) and str(own) != str(fold):
         raise UserError(f'The config has fold {fold}, and {loader} has fold {own}: set both by the '
                         'environment variable FOLD.')
-    DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))  # construction checks lists and files
 
 
 def _is_filled_file(path: str) -> bool:
@@ -121,14 +134,11 @@ def _is_filled_file(path: str) -> bool:
 
 
 def _missing(kind: str, path: str, root: str, dataset: Mapping, loader: str) -> str:
-    name = _type_name(dataset)
+    name = type_name(dataset)
     state = 'missing or empty' if kind == 'split file' else 'missing'
-    sentence = (f'The {kind} {path!r} of {loader} ({name}) is {state}: put the data (or a link) there, or set '
-                f'data_root of {loader}.')
+    fix = f'set data_root of {loader}'
+    if kind == 'mask folder' and loader == 'test_dataloader':
+        fix += f', or, for a test without masks, {loader}.dataset.data_prefix.seg_map_path=None'
+    sentence = f'The {kind} {path!r} of {loader} ({name}) is {state}: put the data (or a link) there, or {fix}.'
     tree = TREES.get(name)
     return f'{sentence}\nExpected:\n{root}\n{tree}' if tree else sentence
-
-
-def _type_name(dataset: Mapping) -> str:
-    kind = dataset.get('type', 'data set')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

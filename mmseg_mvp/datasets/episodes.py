@@ -4,7 +4,6 @@ Few-shot segmentation is tested in episodes (Shaban et al., BMVC 2017), which ar
 LSeg (Li et al., ICLR 2022) uses the pairs of HSNet (Min et al., ICCV 2021) with the class name in place of support
 images. The prediction is a decision between "others" and this name.
 """
-import os
 import os.path as osp
 from collections.abc import Collection
 
@@ -13,6 +12,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.file_index import FileIndex, first_three
 from mmseg_mvp.vocabularies import class_entries, class_names
 from mmseg_mvp.vocabularies.parsing import Source
 
@@ -94,15 +94,11 @@ class EpisodeDataset(BaseSegDataset):
                             f'{type(self).__name__} ({len(without)} such classes): use the original lists of HSNet.')
 
     def _check_files(self, pairs: Pairs) -> None:
-        # List each folder once, because single look-ups of COCO's files take seconds on a network drive.
         paths = list(dict.fromkeys(path for name, _ in pairs for path in self._paths(name)))
-        folders = {osp.dirname(path) for path in paths}
-        present = {folder: set(os.listdir(folder)) for folder in folders if osp.isdir(folder)}
-        missing = [path for path in paths if osp.basename(path) not in present.get(osp.dirname(path), ())]
-        if missing:
+        if missing := FileIndex().missing(paths):
             raise UserError(f'{len(missing)} of the {len(paths)} images and masks in the lists of '
-                            f'{type(self).__name__} are missing, the first is {missing[0]!r}: add the files, or '
-                            'correct data_root and data_prefix.')
+                            f'{type(self).__name__} are missing: {first_three(missing)}; add the files, or correct '
+                            'data_root and data_prefix.')
 
 
 class FoldDataset(EpisodeDataset):

@@ -53,3 +53,14 @@ def test_limit_of_image_size_reaches_every_pipeline(tmp_path):
     pipelines = [cfg.test_dataloader.dataset.pipeline, cfg.val_dataloader.dataset.pipeline, cfg.tta_pipeline]
     assert [steps[0].max_pixels for steps in pipelines] == [77] * 3
     assert 'max_pixels' not in app.load_config(parse(VOC)).test_dataloader.dataset.pipeline[0]
+
+
+def test_former_settings_of_mmseg_end_in_one_sentence(tmp_path):
+    config = tmp_path / 'old.py'
+    config.write_text('data = dict(samples_per_gpu=4)\n')
+    with pytest.raises(UserError, match='old.py has settings of MMSegmentation 0.x.*train_dataloader.batch_size'):
+        app.load_config(parse(str(config)))
+
+
+def test_data_check_is_on_by_default():
+    assert [parse(VOC, *flags).skip_data_check for flags in ([], ['--skip-data-check'])] == [False, True]

@@ -65,7 +65,7 @@ def test_only_given_loaders_are_checked(tmp_path):
 
 
 def test_data_sets_without_files_and_configs_without_loaders_pass():
-    check_data(config(dict(type='ToySceneDataset', size=3)))
+    check_data(config(dict(type='ToySceneDataset', num_images=3)))
     check_data(Config(dict(train_dataloader=None)))
 
 
