@@ -6,8 +6,8 @@ import sys
 try:
     from mmseg_mvp import app
     from mmseg_mvp.checkpoints import checked_fit, checkpoints_as_data
-    from mmseg_mvp.datasets.checks import leaf_datasets
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.labels import IGNORE
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -33,26 +33,17 @@ def draw_pictures(cfg, args: argparse.Namespace) -> None:
     if args.show_dir:
         app.check_new_folder(args.show_dir, '--show-dir')
     metrics = app.evaluators(cfg)
-    ignored = {key: metric[key] for metric in metrics for key in ('ignore_index',) if key in metric}
+    unseen, ignored = (next((metric[key] for metric in metrics if key in metric), default)
+                       for key, default in (('unseen', ()), ('ignore_index', IGNORE)))
     cfg.setdefault('default_hooks', {})['visualization'] = dict(
         type='SideBySideVisualizationHook', out_dir=args.show_dir, show=args.show, wait_time=args.wait_time,
-        unseen=next((metric['unseen'] for metric in metrics if 'unseen' in metric), ()), **ignored)
+        unseen=unseen, ignore_index=ignored)
 
 
 def write_predictions(cfg, out: str) -> None:
     """Add a hook that writes predicted label maps to a new folder."""
     app.check_new_folder(out, '--out')
     cfg.setdefault('default_hooks', {})['label_maps'] = dict(type='LabelMapHook', out_dir=out)
-
-
-def enable_tta(cfg) -> None:
-    """Wrap the model for test time augmentation and replace the test pipeline."""
-    if missing := [name for name in ('tta_model', 'tta_pipeline') if name not in cfg]:
-        raise UserError(f'--tta needs {" and ".join(missing)} in {cfg.filename}; see configs/_base_/datasets')
-    for dataset in leaf_datasets(cfg.test_dataloader.dataset):
-        app.check_tta(dataset.get('pipeline') or [], cfg.tta_pipeline)
-        dataset.pipeline = cfg.tta_pipeline
-    cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
 def main() -> None:
@@ -72,7 +63,7 @@ def test(args: argparse.Namespace) -> None:
     if args.out:
         write_predictions(cfg, args.out)
     if args.tta:
-        enable_tta(cfg)
+        app.use_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.
     cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.NoSyncModelWrapper'))
     runner = app.build_runner(cfg, ['test_dataloader'])

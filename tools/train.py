@@ -39,6 +39,8 @@ def enable_amp(cfg) -> None:
 def resume(cfg, checkpoint: str) -> list[str]:
     """Set the checkpoint to resume from; 'auto' takes the latest in the work dir, or starts anew if there is none.
 
+    If nothing is left to train, the program ends with this message.
+
     Returns:
         list[str]: Warnings: each skipped incomplete checkpoint, and each difference of a local checkpoint and the
         config.
@@ -57,7 +59,8 @@ def resume(cfg, checkpoint: str) -> list[str]:
         content = read_checkpoint(checkpoint)
         notes += compare_run(checkpoint, content, cfg)
         if end := nothing_left(checkpoint, content, cfg):
-            notes.append(end)
+            print(end)
+            sys.exit(0)
         hand_over(checkpoint, content)
     cfg.resume, cfg.load_from = True, checkpoint
     return notes

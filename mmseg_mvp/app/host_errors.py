@@ -4,6 +4,7 @@ import traceback
 
 from mmseg_mvp.utils.config import describe
 
+_KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError)
 # Message of the host, and the sentence for the user. Exceptions of worker processes hold the message in a traceback.
 _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence in (
     (r'The image size in a batch should be the same',
@@ -23,6 +24,9 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
      'the optimizer in the checkpoint has other parameter groups than the config builds: resume with the '
      'optim_wrapper.paramwise_cfg and the model of the checkpoint, or start a new schedule from its weights by '
      'load_from=CHECKPOINT without --resume'),
+    (r"has no attribute 'gt_sem_seg'|(^|KeyError: )'seg_map_path'",
+     'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
+     'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
 )]
 
 
@@ -34,7 +38,7 @@ def host_sentence(error: BaseException) -> str | None:
     component refuses its settings.
     """
     for pattern, sentence in _SENTENCES:
-        if isinstance(error, (RuntimeError, ValueError, AssertionError)) and (found := pattern.search(str(error))):
+        if isinstance(error, _KINDS) and (found := pattern.search(str(error))):
             return sentence.format(*found.groups())
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:

@@ -44,7 +44,10 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
 
 def _check_train_loop(loop: Mapping) -> bool | None:
     """Check the training loop; return True if it counts epochs, False for iterations and None for another loop."""
-    kind = _class(loop.get('type'), LOOPS) if 'type' in loop else _LOOPS[not loop.get('by_epoch')][0]
+    if ('type' in loop) == ('by_epoch' in loop):
+        raise UserError(f'train_cfg has {"both" if "type" in loop else "neither"} type and by_epoch ({dict(loop)}): '
+                        f'set one, such as type=\'IterBasedTrainLoop\' with max_iters')
+    kind = _class(loop['type'], LOOPS) if 'type' in loop else _LOOPS[not loop.get('by_epoch')][0]
     for known, own, other in _LOOPS:
         if not (isinstance(kind, type) and issubclass(kind, known)):
             continue
@@ -63,8 +66,8 @@ def _check_loader(name: str, loader: Mapping) -> None:
         if loader.get(setting) is not None:
             check_number(f'{name}.{setting}', loader[setting], least=least, whole=True)
     if loader.get('persistent_workers') and not loader.get('num_workers'):
-        raise UserError(f'{name}.persistent_workers is True, but {name}.num_workers is 0: set persistent_workers=False, '
-                        f'or num_workers to 1 or more')
+        raise UserError(f'{name}.persistent_workers is True, but {name}.num_workers is 0: set '
+                        f'persistent_workers=False, or num_workers to 1 or more')
 
 
 def _check_units(cfg: Config) -> None:
@@ -76,12 +79,22 @@ def _check_units(cfg: Config) -> None:
         if scheduler.get('by_epoch', True):
             raise UserError(f'{place} ({_name(scheduler["type"])}) counts epochs, but train_cfg counts iterations, so '
                             f'it would never step: set by_epoch=False, and begin, end and other times in iterations')
+    for place, setting in (('log_processor', 'by_epoch'), ('default_hooks.logger', 'log_metric_by_epoch')):
+        if _get(cfg, place).get(setting):
+            raise UserError(f'{place}.{setting} is True, but train_cfg counts iterations, so the log would have all '
+                            f'validations at epoch 0: set it to False')
     hooks = [*_dicts(cfg.get('default_hooks'), 'default_hooks'), *_dicts(cfg.get('custom_hooks'), 'custom_hooks')]
     for place, hook in hooks:
         kind = _class(hook['type'], HOOKS)
         if isinstance(kind, type) and issubclass(kind, CheckpointHook) and hook.get('by_epoch', True):
             raise UserError(f'{place} ({_name(hook["type"])}) counts epochs, but train_cfg counts iterations, so the '
                             f'first checkpoint would be the last: set by_epoch=False, and interval in iterations')
+
+
+def _get(cfg: Config, place: str) -> Mapping:
+    for key in place.split('.'):
+        cfg = cfg.get(key) or {}
+    return cfg
 
 
 def _is_endless(loader: Mapping) -> bool:

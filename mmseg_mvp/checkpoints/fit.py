@@ -13,7 +13,7 @@ from mmseg_mvp.errors import UserError
 # Entries that no prediction uses, or that the classifier checks itself.
 _UNUSED = re.compile(r'(.*\.)?(num_batches_tracked|_extra_state)|auxiliary_head\..*')
 _MISSHAPEN = re.compile(r'size mismatch for (\S+): copying a param with shape (.+) from checkpoint, the shape in '
-                        r'current model is (.+?)\.?\s*')
+                        r'current model is (.+?)\.?\s*', re.DOTALL)
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def _check(model: nn.Module, source: str, whole: bool, missing: list[str], unexp
            errors: list[str]) -> None:
     """Report the entries that torch collects while it loads a state dict."""
     missing = [key for key in missing if not _UNUSED.fullmatch(key)]
-    found = [_MISSHAPEN.match(error) for error in errors]
+    found = [_MISSHAPEN.fullmatch(error.replace('torch.Size', '')) for error in errors]
     misshapen = [f'{match[1]} ({match[2]} in the checkpoint, {match[3]} in the model)' if match else error
                  for error, match in zip(errors, found)
                  if not (match and _UNUSED.fullmatch(match[1]))]

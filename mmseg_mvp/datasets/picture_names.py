@@ -16,10 +16,10 @@ Key = tuple[str, str]  # image path and, for an episode, class
 class PictureNames:
     """File names without extension for the samples of a data set, equal in all processes.
 
-    A sample is named by its image, ``IMAGE``, or by image and class, ``IMAGE__CLASS``, if it is an episode. If two names
-    of the data set are equal, all samples are named by their path below the common folder, ``FOLDER/IMAGE``. If two of
-    these are equal as well, such as ``x.jpg`` and ``x.png``, the names keep the suffix, ``FOLDER/x.jpg``. Names that
-    differ only in case are equal, since some file systems do not distinguish them.
+    A sample is named by its image, ``IMAGE``, or by image and class, ``IMAGE__CLASS``, if it is an episode. If two
+    names of the data set are equal, all samples are named by their path below the common folder, ``FOLDER/IMAGE``. If
+    two of these are equal as well, such as ``x.jpg`` and ``x.png``, the names keep the suffix, ``FOLDER/x.jpg``. Names
+    that differ only in case are equal, since some file systems do not distinguish them.
 
     Args:
         dataset (object): Data set, or a wrapper of several. Data sets without a list of images are named sample by
