@@ -5,8 +5,9 @@ import sys
 
 try:
     from mmseg_mvp import app
-    from mmseg_mvp.checkpoints import checkpoints_as_data
+    from mmseg_mvp.checkpoints import checked_fit, checkpoints_as_data
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.labels import IGNORE
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -31,24 +32,18 @@ def draw_pictures(cfg, args: argparse.Namespace) -> None:
         raise UserError('--show needs a display, but this machine has none: write files with --show-dir DIR')
     if args.show_dir:
         app.check_new_folder(args.show_dir, '--show-dir')
+    metrics = app.evaluators(cfg)
+    unseen, ignored = (next((metric[key] for metric in metrics if key in metric), default)
+                       for key, default in (('unseen', ()), ('ignore_index', IGNORE)))
     cfg.setdefault('default_hooks', {})['visualization'] = dict(
         type='SideBySideVisualizationHook', out_dir=args.show_dir, show=args.show, wait_time=args.wait_time,
-        unseen=next((metric['unseen'] for metric in app.evaluators(cfg) if 'unseen' in metric), ()))
+        unseen=unseen, ignore_index=ignored)
 
 
 def write_predictions(cfg, out: str) -> None:
-    """Set a new folder as the metrics' output for predicted label maps."""
+    """Add a hook that writes predicted label maps to a new folder."""
     app.check_new_folder(out, '--out')
-    for metric in app.evaluators(cfg):
-        metric['output_dir'] = out
-
-
-def enable_tta(cfg) -> None:
-    """Wrap the model for test time augmentation and replace the test pipeline."""
-    if missing := [name for name in ('tta_model', 'tta_pipeline') if name not in cfg]:
-        raise UserError(f'--tta needs {" and ".join(missing)} in {cfg.filename}; see configs/_base_/datasets')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    cfg.setdefault('default_hooks', {})['label_maps'] = dict(type='LabelMapHook', out_dir=out)
 
 
 def main() -> None:
@@ -68,16 +63,15 @@ def test(args: argparse.Namespace) -> None:
     if args.out:
         write_predictions(cfg, args.out)
     if args.tta:
-        enable_tta(cfg)
+        app.use_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.
     cfg.setdefault('model_wrapper_cfg', dict(type='mmseg.NoSyncModelWrapper'))
     runner = app.build_runner(cfg, ['test_dataloader'], args.skip_data_check)
-    if args.out:
-        os.makedirs(args.out, exist_ok=True)  # in all processes; the metrics do it in the first only, too late
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
         runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested with their initial, '
                               'untrained values.')
-    runner.test()
+    with checked_fit(runner.model, args.checkpoint):
+        runner.test()
     app.disconnect()
 
 

@@ -4,9 +4,9 @@ import sys
 
 try:
     from mmseg_mvp import app
-    from mmseg_mvp.checkpoints import checkpoints_as_data
+    from mmseg_mvp.checkpoints import checked_fit, checkpoints_as_data, hand_over, read_checkpoint
     from mmseg_mvp.engine import find_complete_checkpoint
-    from mmseg_mvp.engine.resume_check import check_method
+    from mmseg_mvp.engine.resume_check import compare_run, nothing_left
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -39,20 +39,31 @@ def enable_amp(cfg) -> None:
 def resume(cfg, checkpoint: str) -> list[str]:
     """Set the checkpoint to resume from; 'auto' takes the latest in the work dir, or starts anew if there is none.
 
+    If nothing is left to train, the program ends with this message.
+
     Returns:
-        list[str]: One warning per skipped incomplete checkpoint.
+        list[str]: Warnings: each skipped incomplete checkpoint, and each difference of a local checkpoint and the
+        config.
 
     Raises:
-        UserError: If the checkpoint can't be read, or is of another method than the config.
+        UserError: If the checkpoint can't be read, or does not fit the config's method, optimizer or schedule.
     """
     passed = []
     if checkpoint == 'auto':
         checkpoint, passed = find_complete_checkpoint(cfg.work_dir)
-    if checkpoint:
-        app.check_checkpoint(checkpoint)
-        check_method(checkpoint, cfg)
-        cfg.resume, cfg.load_from = True, checkpoint
-    return [f'{path} is missing or was not written completely: training resumes from {checkpoint}.' for path in passed]
+    if not checkpoint:
+        return []
+    app.check_checkpoint(checkpoint)
+    notes = [f'{path} is missing or was not written completely: training resumes from {checkpoint}.' for path in passed]
+    if '://' not in checkpoint:
+        content = read_checkpoint(checkpoint)
+        notes += compare_run(checkpoint, content, cfg)
+        if end := nothing_left(checkpoint, content, cfg):
+            print(end)
+            sys.exit(0)
+        hand_over(checkpoint, content)
+    cfg.resume, cfg.load_from = True, checkpoint
+    return notes
 
 
 def main() -> None:
@@ -68,11 +79,13 @@ def train(args: argparse.Namespace) -> None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
     if args.amp:
         enable_amp(cfg)
-    notes = resume(cfg, args.resume) if args.resume else []
+    checkpoint = args.resume or cfg.get('resume') and (cfg.get('load_from') or 'auto')
+    notes = resume(cfg, checkpoint) if checkpoint else []
     runner = app.build_runner(cfg, ['train_dataloader', 'val_dataloader'], args.skip_data_check)
     for note in notes:
         runner.logger.warning(note)
-    runner.train()
+    with checked_fit(runner.model, cfg.get('load_from'), whole=bool(cfg.get('resume'))):
+        runner.train()
     app.disconnect()
 
 

@@ -23,5 +23,6 @@ custom_hooks = [
     dict(type='IterationSeedHook'),  # a resumed run repeats the random numbers of a full run
     dict(type='ClassListCheckHook'),  # labels and names must be of the same classes
     dict(type='LabelCheckHook'),  # training must have labelled pixels
-    dict(type='TextOncePerStepHook')  # encode names once per step in gradient accumulation
+    dict(type='TextOncePerStepHook'),  # encode names once per step in gradient accumulation
+    dict(type='LoopEndHook')  # stop at samplers that never end
 ]

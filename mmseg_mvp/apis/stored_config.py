@@ -13,6 +13,7 @@ import mmseg.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 
+from mmseg_mvp.checkpoints.config_text import assignment
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import short
 
@@ -51,7 +52,7 @@ def stored_config(text: str, checkpoint: str) -> Config:
         UserError: If the text contains more than literal values, has no model, or names a component not on the list.
     """
     try:
-        used = _used(dict(map(_assignment, ast.parse(text).body)))
+        used = _used(dict(map(assignment, ast.parse(text).body)))
         strange = sorted(_components(used) - _allowed())
     except Exception as error:  # an invalid text can raise many types of errors
         raise UserError(f'The config in checkpoint {checkpoint} is not read, because it is not made of plain values '
@@ -77,24 +78,6 @@ def _without_training(part: Any) -> Any:
     if isinstance(part, dict):
         return {key: _without_training(value) for key, value in part.items() if not _TRAINING.fullmatch(str(key))}
     return [_without_training(child) for child in part] if isinstance(part, list) else part
-
-
-def _assignment(node: ast.stmt) -> tuple[str, Any]:
-    """Return the name and the value of ``name = value``."""
-    if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
-        raise ValueError(f'line {node.lineno} is not name = value')
-    return node.targets[0].id, _value(node.value)
-
-
-def _value(node: ast.expr) -> Any:
-    """Evaluate a literal; ``dict(key=value)`` and ``dict({key: value})`` are accepted as well."""
-    if isinstance(node, (ast.List, ast.Tuple)):
-        return (list if isinstance(node, ast.List) else tuple)(map(_value, node.elts))
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values)}
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        return dict(*map(_value, node.args), **{keyword.arg: _value(keyword.value) for keyword in node.keywords})
-    return ast.literal_eval(node)
 
 
 def _components(part: Any) -> set[str]:

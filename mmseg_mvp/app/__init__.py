@@ -15,9 +15,10 @@ from .arguments import (
     load_config,
 )
 from .errors import user_errors
+from .pipelines import use_tta
 from .processes import disconnect, gather
 from .runner import build_runner, evaluators
 
 __all__ = ['OptionsAction', 'add_common_arguments', 'add_model_arguments', 'add_trust_argument', 'build_inferencer',
            'build_runner', 'check_checkpoint', 'check_new_folder', 'disconnect', 'evaluators', 'gather', 'load_config',
-           'merge_options', 'read_config', 'user_errors']
+           'merge_options', 'read_config', 'use_tta', 'user_errors']

@@ -2,6 +2,7 @@
 from .checks import check_data
 from .episodes import COCO20iDataset, FSS1000Dataset, PASCAL5iDataset
 from .even_sampler import EvenSampler
+from .picture_names import PictureNames
 from .toy import DrawToyScene, ToySceneDataset
 from .transforms import (
                          CountingRandomCrop,
@@ -16,4 +17,4 @@ from .voc20 import PascalVOC20Dataset
 
 __all__ = ['COCO20iDataset', 'CountingRandomCrop', 'DrawToyScene', 'EvenSampler', 'FSS1000Dataset', 'HideClasses',
            'HideEverything', 'LoadCheckedAnnotations', 'LoadCheckedImage', 'LoadEpisodeAnnotations', 'PASCAL5iDataset',
-           'PackVocabulary', 'PascalVOC20Dataset', 'ToySceneDataset', 'check_data']
+           'PackVocabulary', 'PictureNames', 'PascalVOC20Dataset', 'ToySceneDataset', 'check_data']

@@ -4,8 +4,11 @@ from .class_list_check_hook import ClassListCheckHook
 from .first_process_logger_hook import FirstProcessLoggerHook
 from .iteration_seed_hook import IterationSeedHook
 from .label_check_hook import LabelCheckHook
+from .label_map_hook import LabelMapHook
+from .loop_end_hook import LoopEndHook
 from .no_sync_model_wrapper import NoSyncModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
 
-__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'LabelCheckHook', 'NoSyncModelWrapper',
-           'TextOncePerStepHook', 'AtomicCheckpointHook', 'find_complete_checkpoint']
+__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'LabelCheckHook', 'LabelMapHook',
+           'LoopEndHook', 'NoSyncModelWrapper', 'TextOncePerStepHook', 'AtomicCheckpointHook',
+           'find_complete_checkpoint']

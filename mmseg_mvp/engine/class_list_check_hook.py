@@ -1,29 +1,27 @@
 """Check that data set and head agree on the classes."""
-from collections.abc import Sequence
-
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
 from mmseg_mvp.datasets import PackVocabulary
 from mmseg_mvp.datasets.checks import leaf_datasets
-from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import find_text_head
+from mmseg_mvp.models.text.class_order import compare_class_lists
 
 
 @HOOKS.register_module()
 class ClassListCheckHook(Hook):
-    """Hook that compares the classes of a data set with the classes of the model before the first image.
+    """Hook that compares the classes of the data sets with the classes of the model before the first image.
 
-    The model's classes are the vocabulary of the text head, or of ``PackVocabulary`` if the pipeline ends with it.
-
-    Labels are indices, so another length or order would silently assign wrong names. Different names in a list of the
-    same length are accepted, because a vocabulary can reword classes.
+    The model's classes are the vocabulary of the text head, or of ``PackVocabulary`` if the pipeline ends with it. The
+    head compares its vocabulary as well (``ClassOrderCheck``), without this hook, but at the first image of each loop.
     """
 
     def before_train(self, runner) -> None:
-        """Check the training classes."""
+        """Check the training classes, and the test classes with the validation data."""
         _check(runner, runner.train_loop.dataloader.dataset, training=True)
+        if runner.val_loop is not None:
+            self.before_val(runner)
 
     def before_val(self, runner) -> None:
         """Check the test classes with the validation data."""
@@ -51,19 +49,3 @@ def _check(runner, dataset, training: bool) -> None:
         elif 'classes' in leaf.metainfo:
             compare_class_lists(leaf.metainfo['classes'], list(vocabulary),
                                 f"decode_head.{'train' if training else 'test'}_classes")
-
-
-def compare_class_lists(labels: Sequence[str], names: Sequence[str], key: str) -> None:
-    """Check that class lists of data set and model are compatible. ``key`` is the config key of ``names``.
-
-    Raises:
-        UserError: If the lengths differ, or the same names have another order.
-    """
-    if len(labels) != len(names):
-        raise UserError(f'{key} has {len(names)} classes, but the data set has {len(labels)} '
-                        f"({', '.join(labels[:3])}, ...): list one class for each label, in the data set's order.")
-    wrong = [index for index, (label, name) in enumerate(zip(labels, names)) if label != name]
-    if wrong and set(labels) == set(names):
-        raise UserError(f"{key} and the data set list the same classes in another order: label {wrong[0]} "
-                        f"is '{labels[wrong[0]]}' in the data set and '{names[wrong[0]]}' in {key}; take the data "
-                        f"set's order.")

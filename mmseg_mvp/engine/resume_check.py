@@ -1,65 +1,119 @@
-"""Check, before a run is resumed, that the checkpoint is of the same method as the config."""
-import ast
-from collections.abc import Iterable
+"""Comparison of a checkpoint with the config of the run that is resumed from it."""
+import re
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import Any
 
 from mmengine.config import Config
 
-from mmseg_mvp.checkpoints import read_checkpoint
+from mmseg_mvp.checkpoints.config_text import UNREAD, read_settings
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import short
+from mmseg_mvp.utils.without_cuda import SYNC_BN
 
-# Settings that make a method. A resumed run may change all others, such as the batch size or the schedule.
-_TYPES = ('model.type', 'model.backbone.type', 'model.decode_head.type', 'model.decode_head.prompts.type')
+# Settings that make a method. A resumed run may change most others, such as the batch size or the schedule.
+_METHOD = ('model.type', 'model.backbone.type', 'model.decode_head.type', 'model.decode_head.prompts.type')
+_COMPARED = ('model', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'train_cfg', 'train_dataloader',
+             'randomness')
+# mmengine restores these from the checkpoint: states of optimizers and schedulers, and the seed.
+_RESTORED = re.compile(r'optim_wrapper\.(\w+\.)?(optimizer|paramwise_cfg)\b.*|param_scheduler\b.*|randomness\.seed')
+# A state fits no component of another kind.
+_STATEFUL = re.compile(r'optim_wrapper\.(\w+\.)?optimizer\.type|param_scheduler\b.*\.type')
+_UNSET = type('Unset', (), {'__repr__': lambda self: 'not set'})()
+_Summary = type('Summary', (str,), {'__repr__': str.__str__})  # text that is no value of a config
+
+Difference = tuple[str, Any, Any]  # setting, its value in the checkpoint, its value in the config
 
 
-def check_method(checkpoint: str, cfg: Config) -> None:
-    """Compare the component types of a config with those of the config in a local checkpoint.
-
-    A type that is missing on either side is not compared. Remote checkpoints are not checked.
+def compare_run(path: str, checkpoint: dict, cfg: Config) -> list[str]:
+    """Compare the config in a checkpoint with the config of the run.
 
     Args:
-        checkpoint (str): Checkpoint to resume from. It is read as data, and the config in it is not run.
+        path (str): Checkpoint to resume from.
+        checkpoint (dict): Its content. The config in it is read as data and not run.
         cfg (Config): Config of the run.
 
+    Returns:
+        list[str]: One sentence for each difference, which says if the checkpoint's value holds or the config's.
+
     Raises:
-        UserError: If a type differs, or the checkpoint can't be read.
+        UserError: If the methods differ, or an optimizer or a scheduler is of another kind.
     """
-    if '://' in checkpoint:
+    text = _meta(checkpoint).get('cfg')
+    saved = read_settings(text) if isinstance(text, str) else {}
+    if not saved:
+        return [f'checkpoint {path} has no readable config: its settings are not compared with those of the config.']
+    pairs = [{key: settings.get(key, _UNSET) for key in _COMPARED} for settings in (saved, cfg)]
+    found = {setting: values for setting, *values in _differences(*pairs)}
+    for setting in filter(_is_type, [*(name for name in _METHOD if name in found), *found]):
+        _refuse(path, setting, *found[setting], cfg)
+    return [_note(setting, *values) for setting, values in found.items()]
+
+
+def _is_type(setting: str) -> bool:
+    return setting in _METHOD or _STATEFUL.fullmatch(setting) is not None
+
+
+def _refuse(path: str, setting: str, found: Any, given: Any, cfg: Config) -> None:
+    """Raise UserError for types that differ; a type that is missing on either side is not compared."""
+    if _UNSET in (found, given):
         return
-    meta = read_checkpoint(checkpoint).get('meta')
-    text = meta.get('cfg') if isinstance(meta, dict) else None
-    stored = _stored_types(text) if isinstance(text, str) else {}
-    for name, found in stored.items():
-        expected = _type(cfg, name.split('.'))
-        if expected and found != expected:
-            raise UserError(f'checkpoint {checkpoint} is of another method: its {name} is {short(found)}, but '
-                            f'{expected} was expected by {cfg.filename or "the config"}; resume with the config of '
-                            'the checkpoint, or name another --work-dir or --resume CHECKPOINT')
+    if setting in _METHOD:
+        raise UserError(f'checkpoint {path} is of another method: its {setting} is {short(found)}, but {given} was '
+                        f'expected by {cfg.filename or "the config"}; resume with the config of the checkpoint, or '
+                        'name another --work-dir or --resume CHECKPOINT')
+    raise UserError(f'checkpoint {path} holds the state of {short(found)}, but {setting} of the config is {given}: '
+                    f'resume with the one of the checkpoint, or start a new schedule from its weights by '
+                    f'--cfg-options load_from={path} without --resume')
 
 
-def _type(settings: object, keys: Iterable[str]) -> str | None:
-    """Return the type at a path in a config, without its scope; None if there is none."""
-    for key in keys:
-        settings = settings.get(key) if isinstance(settings, (dict, Config)) else None
-    return settings.rpartition('.')[2] if isinstance(settings, str) else None
+def _note(setting: str, found: Any, given: Any) -> str:
+    holds = 'checkpoint' if _RESTORED.fullmatch(setting) and found is not _UNSET else 'config'
+    return (f'{setting} is {short(repr(found))} in the checkpoint and {short(repr(given))} in the config: the value of '
+            f'the {holds} holds.')
 
 
-def _stored_types(text: str) -> dict[str, str]:
-    """Return the compared types in the source text of a config; empty if the text can't be parsed."""
-    try:
-        nodes = {node.targets[0].id: node.value for node in ast.parse(text).body
-                 if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
-    except Exception:  # an invalid text can raise many types of errors
-        return {}
-    model = _dicts(nodes.get('model'))
-    found = {name: _type({'model': model}, name.split('.')) for name in _TYPES}
-    return {name: value for name, value in found.items() if value}
+def nothing_left(path: str, checkpoint: dict, cfg: Config) -> str | None:
+    """Return a sentence if a checkpoint has reached the end of the config's training, else None."""
+    for unit, setting in (('iter', 'max_iters'), ('epoch', 'max_epochs')):
+        done, total = _meta(checkpoint).get(unit), (cfg.get('train_cfg') or {}).get(setting)
+        if isinstance(done, int) and isinstance(total, (int, float)) and done >= total:
+            return (f'Nothing is left to train: checkpoint {path} is at {unit} {done} of {total}. Test it by '
+                    f'tools/test.py, or raise train_cfg.{setting}.')
+    return None
 
 
-def _dicts(node: ast.expr | None) -> dict | str | None:
-    """Convert nested ``dict(key=value)`` and ``{'key': value}`` to dicts of strings; other values become None."""
-    if isinstance(node, ast.Call):
-        return {keyword.arg: _dicts(keyword.value) for keyword in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {key.value: _dicts(value) for key, value in zip(node.keys, node.values) if isinstance(key, ast.Constant)}
-    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
+def _meta(checkpoint: dict) -> dict:
+    meta = checkpoint.get('meta')
+    return meta if isinstance(meta, dict) else {}
+
+
+def _differences(saved: Any, given: Any, place: str = '') -> Iterator[Difference]:
+    """Generate the values that differ in two parts of configs."""
+    if isinstance(saved, Mapping) and isinstance(given, Mapping):
+        for key in dict.fromkeys([*saved, *given]):
+            yield from _differences(saved.get(key, _UNSET), given.get(key, _UNSET), f'{place}.{key}'.lstrip('.'))
+    elif isinstance(saved, (list, tuple)) and isinstance(given, (list, tuple)):
+        parts = [_differences(one, other, f'{place}[{index}]')
+                 for index, (one, other) in enumerate(zip_longest(saved, given, fillvalue=_UNSET))]
+        if _is_of_dicts(saved) or _is_of_dicts(given):
+            for part in parts:
+                yield from part
+        elif first := next((difference for part in parts for difference in part), None):
+            index = first[0].removeprefix(place)
+            yield place, *(_Summary(f'a list of {len(values)} with {value!r} at {index}')
+                           for values, value in zip((saved, given), first[1:]))
+    elif UNREAD not in (saved, given) and _comparable(saved, place) != _comparable(given, place):
+        yield place, saved, given
+
+
+def _is_of_dicts(values: list | tuple) -> bool:
+    return any(isinstance(value, Mapping) for value in values)
+
+
+def _comparable(value: Any, place: str) -> Any:
+    """Return a value without differences that have no effect: scopes of types, and SyncBN on a machine without CUDA."""
+    if isinstance(value, str) and place.endswith('.type'):
+        value = value.rpartition('.')[2]
+        return 'BN' if value in SYNC_BN else value
+    return None if value is _UNSET else value

@@ -1,9 +1,9 @@
 """All pictures of the explanation of one prediction."""
-import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from mmseg_mvp.datasets.picture_names import file_name
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.utils.explanation import Explanation
 
@@ -48,8 +48,3 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
 def prompt_titles(num_views: int, has_global: bool) -> list[str]:
     """Return titles of prompts, first the global one if present."""
     return ['global prompt'] * has_global + [f'prompt {1 + view}' for view in range(num_views)]
-
-
-def file_name(text: str) -> str:
-    """Replace all characters except letters, digits, '_', '.' and '-' by underscores."""
-    return re.sub(r'[^\w.-]+', '_', text)

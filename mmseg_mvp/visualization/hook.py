@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -11,13 +12,15 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import nn
+from torch.utils.data import Dataset
 
+from ..datasets import PictureNames
 from ..models.segmentors import CLIPEncoderDecoder
 from ..models.utils.explanation import Explanation
 from ..models.utils.ignored_label import ignored_label
 from ..utils.pixels import MAX_PIXELS, read_file
 from ..vocabularies import class_names
-from .explanation import draw_explanation, file_name
+from .explanation import draw_explanation
 from .palette import distinct_colours
 from .side_by_side import side_by_side
 
@@ -30,8 +33,8 @@ class SideBySideVisualizationHook(Hook):
     of the batch. Nothing is drawn if ``out_dir``, ``show`` and ``draw`` are all unset.
 
     Args:
-        out_dir (str, optional): Folder of the pictures, ``IMAGE.png`` or, for an episode, ``IMAGE__CLASS.png``. None
-            writes no files.
+        out_dir (str, optional): Folder of the pictures, named by :class:`~mmseg_mvp.datasets.PictureNames`. None writes
+            no files.
         interval (int): Draw every ``interval``-th image of a pass.
         show (bool): If True, show each picture in a window.
         wait_time (float): Seconds until the window closes; 0 waits for a key.
@@ -58,12 +61,12 @@ class SideBySideVisualizationHook(Hook):
         self._count = 0
 
     def before_val(self, runner: Runner) -> None:
-        """Reset the image count."""
-        self._count = 0
+        """Name the validation images."""
+        self._start(runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """Reset the image count."""
-        self._count = 0
+        """Name the test images."""
+        self._start(runner.test_dataloader.dataset)
 
     def after_val(self, runner: Runner) -> None:
         """Log the folder of the pictures."""
@@ -83,17 +86,25 @@ class SideBySideVisualizationHook(Hook):
         """Draw the outputs of a test batch."""
         self._draw_batch(runner, 'test', data_batch, outputs)
 
+    @property
+    def _draws(self) -> bool:
+        return bool(self.out_dir or self.show or self.draw)
+
+    def _start(self, dataset: Dataset) -> None:
+        self._count, self._names = 0, PictureNames(dataset) if self._draws else None
+
     def _report(self, runner: Runner) -> None:
         if self.out_dir:
             runner.logger.info(f'Pictures (image, ground truth, prediction) are in {self.out_dir}')
 
     def _draw_batch(self, runner: Runner, mode: str, data_batch: dict, outputs: Sequence[SegDataSample]) -> None:
-        if not (self.out_dir or self.show or self.draw):
+        if not self._draws:
             return
         metainfo = getattr(runner, f'{mode}_dataloader').dataset.metainfo
+        rank, world_size = get_dist_info()
         for position, sample in enumerate(outputs):
             if self._count % self.interval == 0:
-                name = picture_name(sample, self._count)
+                name = self._names(sample, self._count * world_size + rank)
                 for kind, picture in self._pictures(runner, metainfo, data_batch['inputs'], position, sample):
                     self._hand_out(runner, mode, name + kind, picture)
             self._count += 1
@@ -117,10 +128,11 @@ class SideBySideVisualizationHook(Hook):
 
     def _hand_out(self, runner: Runner, mode: str, name: str, picture: np.ndarray) -> None:
         if self.out_dir:
-            self.out_dir.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(self.out_dir / f'{name}.png')
-        if self.draw:
-            runner.visualizer.add_image(f'{mode}_{name}', picture, runner.iter)
+            path = self.out_dir / f'{name}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+        if self.draw:  # backends that write files make no folders
+            runner.visualizer.add_image(f'{mode}_{name}'.replace('/', '__'), picture, runner.iter)
         if self.show:
             runner.visualizer.show(picture, name, wait_time=self.wait_time)
 
@@ -150,14 +162,6 @@ def explained(model: nn.Module, inputs: Sequence, position: int, sample: SegData
         return None
     batch = dict(inputs=[inputs[position]], data_samples=[SegDataSample(metainfo=sample.metainfo)])
     return model.explain(**model.data_preprocessor(batch, False))[0]
-
-
-def picture_name(sample: SegDataSample, count: int) -> str:
-    """Return a file name without extension: image name and, for an episode, class; else the image count."""
-    stem, names = Path(str(sample.get('img_path') or '')).stem, sample_classes(sample)
-    if stem and len(names) == 2:
-        stem = f'{stem}__{names[1]}'
-    return file_name(stem) or f'{count:06d}'
 
 
 def read_image(sample: SegDataSample, inputs: Sequence, position: int) -> np.ndarray:

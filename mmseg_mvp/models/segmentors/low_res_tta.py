@@ -11,11 +11,14 @@ from ..utils.label_map import mean_label_map
 class LowResSegTTAModel(SegTTAModel):
     """mmseg's ``SegTTAModel`` for segmentors with ``low_res_logits``.
 
-    Probabilities of the views are averaged tile by tile, without full-size logits. The result equals ``SegTTAModel``.
+    Probabilities of the views are averaged tile by tile, without full-size logits. The result equals ``SegTTAModel``,
+    which merges the views of other segmentors.
     """
 
     def merge_preds(self, data_samples_list: list[SampleList]) -> SampleList:
         """Merge the views of each image into its first sample, with ``pred_sem_seg`` (1, H, W)."""
+        if 'low_res_logits' not in data_samples_list[0][0]:
+            return super().merge_preds(data_samples_list)
         merged = []
         for views in data_samples_list:
             labels = mean_label_map([sample.pop('low_res_logits').view() for sample in views])

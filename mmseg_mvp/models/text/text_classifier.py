@@ -15,6 +15,7 @@ from mmseg_mvp.unpickling import short
 from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
+from .class_order import ClassOrderCheck
 from .gradient_accumulation import AccumulatedEmbeddings
 from .record import check_same_clip, read_record, write_record
 
@@ -69,6 +70,7 @@ class TextClassifier(nn.Module):
         self.train_vocabulary = self.read_vocabulary(train_classes)
         self.test_vocabulary = self.read_vocabulary(train_classes if test_classes is None else test_classes)
         self.learned_on = list(self.train_vocabulary)
+        self.check_order = ClassOrderCheck(self.train_vocabulary, self.test_vocabulary)
 
     def read_vocabulary(self, classes: Source) -> Vocabulary:
         """Read a vocabulary and check that the prompts can embed it, see :func:`load_vocabulary`.
@@ -116,7 +118,11 @@ class TextClassifier(nn.Module):
 
         The P prompts begin with the global one, if present. S is the number of wordings, or of classes with
         ``synonyms='mean'``.
+
+        Raises:
+            UserError: If a running loop's data set has other classes, or the same in another order.
         """
+        self.check_order(self.vocabulary, self.training)
         wordings = _wordings(self.vocabulary)
         if torch.is_grad_enabled() and self.prompts.learnable:
             return self._join_means(self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))

@@ -1,0 +1,56 @@
+"""Sentences for the exceptions by which mmengine, mmseg and torch report a mistake in a config."""
+import re
+import traceback
+
+from mmseg_mvp.utils.config import describe
+
+_KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError)
+# Message of the host, and the sentence for the user. Exceptions of worker processes hold the message in a traceback.
+_SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence in (
+    (r'The image size in a batch should be the same',
+     'the images of a test batch have different sizes: set batch_size=1 of the test (and validation) data loader, or '
+     'resize to one size with Resize(keep_ratio=False) in its pipeline'),
+    (r'stack expects each tensor to be equal size, but got (\[.+?\]) at entry 0 and (\[.+?\]) at',
+     'the images of a batch have different sizes, {0} and {1}: end the training pipeline with CountingRandomCrop or '
+     'RandomCrop, and set crop_size and model.data_preprocessor.size to one size; or set batch_size=1'),
+    (r'only one of size and size_divisor should be valid',
+     'model.data_preprocessor has neither or both of size and size_divisor, which pad the images of a batch to one '
+     'size: set size to the crop_size of the training pipeline'),
+    (r'Expected more than 1 value per channel when training, got input size (\S+\(?\[.+?\]\)?)',
+     'BatchNorm needs more than one value per channel in training, but a batch has one, {0}: set '
+     'train_dataloader.batch_size to 2 or more (and drop_last=True for training by epochs), or use another norm_cfg, '
+     'such as dict(type=\'GN\', num_groups=32)'),
+    (r'loaded state dict (has a different number of parameter groups|contains a parameter group that doesn\'t match)',
+     'the optimizer in the checkpoint has other parameter groups than the config builds: resume with the '
+     'optim_wrapper.paramwise_cfg and the model of the checkpoint, or start a new schedule from its weights by '
+     'load_from=CHECKPOINT without --resume'),
+    (r"has no attribute 'gt_sem_seg'|(^|KeyError: )'seg_map_path'",
+     'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
+     'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
+)]
+
+
+def host_sentence(error: BaseException) -> str | None:
+    """Return a sentence for an exception of the host that a config causes, or None for other exceptions.
+
+    A TypeError or KeyError raised by mmengine's `build_from_cfg` itself means that the config names an unknown
+    component or argument. A ValueError or AssertionError raised by a host's component while it is built means that the
+    component refuses its settings.
+    """
+    for pattern, sentence in _SENTENCES:
+        if isinstance(error, _KINDS) and (found := pattern.search(str(error))):
+            return sentence.format(*found.groups())
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return None
+    built = [frame for frame in frames if frame.name == 'build_from_cfg']
+    if isinstance(error, (TypeError, KeyError)) and frames[-1].name == 'build_from_cfg' or (
+            isinstance(error, (ValueError, AssertionError)) and built and _is_host(frames[-1].filename)):
+        return f'the config does not fit its components: {describe(error)}'
+    if isinstance(error, ImportError) and frames[-1].filename.endswith('vis_backend.py'):
+        return f'a backend of visualizer.vis_backends lacks its package ({error}): install it, or omit the backend'
+    return None
+
+
+def _is_host(path: str) -> bool:
+    return re.search(r'[\\/](mmengine|mmseg|mmcv)[\\/]', path) is not None

@@ -1,0 +1,124 @@
+"""Checks of a config's loops, schedules and hooks, before anything is built."""
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
+from mmengine.hooks import CheckpointHook
+from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
+from mmengine.registry import Registry
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS
+
+from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.checking import check_number
+
+# Of each training loop: the class, its setting, and the other loop's setting.
+_LOOPS = ((EpochBasedTrainLoop, 'max_epochs', 'max_iters'), (IterBasedTrainLoop, 'max_iters', 'max_epochs'))
+
+
+def check_run(cfg: Config, loaders: Sequence[str]) -> None:
+    """Check the settings of a run that mmengine accepts, but that end in a traceback or never end.
+
+    Args:
+        cfg (Config): Config of the run.
+        loaders (Sequence[str]): Data loaders in use; training is checked if ``train_dataloader`` is among them.
+
+    Raises:
+        UserError: If a number is out of range, the units (epochs, iterations) of loop, schedule and checkpoints differ,
+            or an infinite sampler feeds a loop that waits for its end.
+    """
+    endless = [name for name in loaders if _is_endless(cfg.get(name) or {})]
+    by_epoch = _check_train_loop(cfg.get('train_cfg') or {}) if 'train_dataloader' in loaders else None
+    for name in endless:
+        if name != 'train_dataloader' or by_epoch:
+            raise UserError(f'{name}.sampler is {_name(cfg[name].sampler.type)}, which never ends, but '
+                            f'{"epochs" if by_epoch and name == "train_dataloader" else "an evaluation"} must: use '
+                            f'sampler=dict(type=\'DefaultSampler\', shuffle={name == "train_dataloader"})'
+                            f'{", or train_cfg.type=IterBasedTrainLoop" * (name == "train_dataloader")}')
+    for name in loaders:
+        _check_loader(name, cfg.get(name) or {})
+    if by_epoch is False:
+        _check_units(cfg)
+
+
+def _check_train_loop(loop: Mapping) -> bool | None:
+    """Check the training loop; return True if it counts epochs, False for iterations and None for another loop."""
+    if ('type' in loop) == ('by_epoch' in loop):
+        raise UserError(f'train_cfg has {"both" if "type" in loop else "neither"} type and by_epoch ({dict(loop)}): '
+                        f'set one, such as type=\'IterBasedTrainLoop\' with max_iters')
+    kind = _class(loop['type'], LOOPS) if 'type' in loop else _LOOPS[not loop.get('by_epoch')][0]
+    for known, own, other in _LOOPS:
+        if not (isinstance(kind, type) and issubclass(kind, known)):
+            continue
+        if loop.get(other) is not None or own not in loop:
+            raise UserError(f'train_cfg is a {kind.__name__}, which needs {own} and no {other}, but has '
+                            f'{dict(loop)}: set {own}, or use the other loop')
+        for setting in (own, 'val_interval'):
+            if setting in loop:
+                check_number(f'train_cfg.{setting}', loop[setting], least=1)
+        return known is EpochBasedTrainLoop
+    return None
+
+
+def _check_loader(name: str, loader: Mapping) -> None:
+    for setting, least in (('batch_size', 1), ('num_workers', 0)):
+        if loader.get(setting) is not None:
+            check_number(f'{name}.{setting}', loader[setting], least=least, whole=True)
+    if loader.get('persistent_workers') and not loader.get('num_workers'):
+        raise UserError(f'{name}.persistent_workers is True, but {name}.num_workers is 0: set '
+                        f'persistent_workers=False, or num_workers to 1 or more')
+
+
+def _check_units(cfg: Config) -> None:
+    """Check that nothing in a run by iterations waits for the end of an epoch, which is the end of the run."""
+    for place, scheduler in _dicts(cfg.get('param_scheduler'), 'param_scheduler'):
+        kind = _class(scheduler['type'], PARAM_SCHEDULERS)
+        if isinstance(kind, type) and issubclass(kind, ReduceOnPlateauParamScheduler):
+            continue  # it steps after each validation
+        if scheduler.get('by_epoch', True):
+            raise UserError(f'{place} ({_name(scheduler["type"])}) counts epochs, but train_cfg counts iterations, so '
+                            f'it would never step: set by_epoch=False, and begin, end and other times in iterations')
+    for place, setting in (('log_processor', 'by_epoch'), ('default_hooks.logger', 'log_metric_by_epoch')):
+        if _get(cfg, place).get(setting):
+            raise UserError(f'{place}.{setting} is True, but train_cfg counts iterations, so the log would have all '
+                            f'validations at epoch 0: set it to False')
+    hooks = [*_dicts(cfg.get('default_hooks'), 'default_hooks'), *_dicts(cfg.get('custom_hooks'), 'custom_hooks')]
+    for place, hook in hooks:
+        kind = _class(hook['type'], HOOKS)
+        if isinstance(kind, type) and issubclass(kind, CheckpointHook) and hook.get('by_epoch', True):
+            raise UserError(f'{place} ({_name(hook["type"])}) counts epochs, but train_cfg counts iterations, so the '
+                            f'first checkpoint would be the last: set by_epoch=False, and interval in iterations')
+
+
+def _get(cfg: Config, place: str) -> Mapping:
+    for key in place.split('.'):
+        cfg = cfg.get(key) or {}
+    return cfg
+
+
+def _is_endless(loader: Mapping) -> bool:
+    sampler = loader.get('sampler')
+    kind = _class(sampler.get('type'), DATA_SAMPLERS) if isinstance(sampler, Mapping) else None
+    return isinstance(kind, type) and issubclass(kind, InfiniteSampler)
+
+
+def _dicts(part: Any, place: str) -> Iterator[tuple[str, Mapping]]:
+    """Generate the components (dicts with a type) in a part of a config, with their places."""
+    if isinstance(part, Mapping) and 'type' in part:
+        yield place, part
+        return
+    parts = [(f'{place}.{key}', value) for key, value in part.items()] if isinstance(part, Mapping) else [
+        (f'{place}[{index}]', value) for index, value in enumerate(part or ())]
+    for inner, value in parts:
+        if isinstance(value, (Mapping, list, tuple)):
+            yield from _dicts(value, inner)
+
+
+def _class(kind: Any, registry: Registry) -> Any:
+    """Return a registered class by its name in a config, or None if it is not registered."""
+    return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def _name(kind: Any) -> str:
+    return kind if isinstance(kind, str) else kind.__name__

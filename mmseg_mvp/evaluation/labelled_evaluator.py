@@ -1,0 +1,61 @@
+"""Evaluator for data sets in which images lack masks."""
+import logging
+from collections.abc import Sequence
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.evaluator import Evaluator
+from mmengine.evaluator.metric import BaseMetric
+from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import EVALUATOR
+
+
+@EVALUATOR.register_module()
+class LabelledEvaluator(Evaluator):
+    """mmengine's ``Evaluator`` that scores images with a mask only; mmseg's metrics raise a KeyError for others.
+
+    The log says how many images have no mask. If none has one, ``IoUMetric`` and its subclasses are not computed.
+    """
+
+    def __init__(self, metrics: dict | BaseMetric | Sequence) -> None:
+        super().__init__(metrics)
+        self._counts = torch.zeros(2, dtype=torch.int64)  # images, images with a mask
+
+    def process(self, data_samples: Sequence[BaseDataElement], data_batch: dict | None = None) -> None:
+        """Pass predictions (1, H, W) to the metrics; an image without mask gets one of ignored pixels."""
+        samples = [sample.to_dict() if isinstance(sample, BaseDataElement) else sample for sample in data_samples]
+        self._counts += torch.tensor([len(samples), sum('gt_sem_seg' in sample for sample in samples)])
+        for metric in self.metrics:
+            compares = isinstance(metric, IoUMetric) and not metric.format_only
+            metric.process(data_batch, [_with_mask(sample, metric.ignore_index) if compares else sample
+                                        for sample in samples])
+
+    def evaluate(self, size: int) -> dict:
+        """Compute the metrics of ``size`` images; return an empty dict if there is nothing to score."""
+        all_reduce(self._counts)
+        total, labelled = self._counts.tolist()
+        self._counts.zero_()
+        metrics = self.metrics
+        if not labelled:
+            print_log(f'None of the {size} images has a mask: there is nothing to score. tools/test.py writes the '
+                      f'predictions by --out DIR and pictures by --show-dir DIR.', 'current', logging.WARNING)
+        elif labelled < total:
+            print_log(f'{total - labelled} of {total} images have no mask and are not scored.', 'current',
+                      logging.WARNING)
+        try:
+            self.metrics = [metric for metric in metrics if not isinstance(metric, IoUMetric)
+                            or (metric.output_dir if metric.format_only else labelled)]
+            return super().evaluate(size)
+        finally:
+            self.metrics = metrics
+            for metric in metrics:
+                metric.results.clear()
+
+
+def _with_mask(sample: dict, ignore_index: int) -> dict:
+    """Return a sample that has a mask; ignored pixels change no area."""
+    if 'gt_sem_seg' in sample:
+        return sample
+    return dict(sample, gt_sem_seg=dict(data=torch.full_like(sample['pred_sem_seg']['data'], ignore_index)))
