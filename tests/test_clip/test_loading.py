@@ -151,7 +151,7 @@ class TestBadInput:
         def unreachable(*args, **kwargs):
             raise RuntimeError('Failed to download')
 
-        monkeypatch.setattr(open_clip, 'create_model', unreachable)
+        monkeypatch.setattr(open_clip, 'download_pretrained', unreachable)
         with pytest.raises(UserError, match="'openai'.*could not be downloaded.*clip.weights"):
             load_clip('RN50-quickgelu', 'openai')
 
