@@ -56,7 +56,7 @@ def _check(model: nn.Module, source: str, whole: bool, missing: list[str], unexp
            errors: list[str]) -> None:
     """Report the entries that torch collects while it loads a state dict."""
     missing = [key for key in missing if not _UNUSED.fullmatch(key)]
-    found = [_MISSHAPEN.fullmatch(error.replace('torch.Size', '')) for error in errors]
+    found = [_MISSHAPEN.fullmatch(error.replace('torch.Size([', '(').replace('])', ')')) for error in errors]
     misshapen = [f'{match[1]} ({match[2]} in the checkpoint, {match[3]} in the model)' if match else error
                  for error, match in zip(errors, found)
                  if not (match and _UNUSED.fullmatch(match[1]))]
