@@ -121,4 +121,4 @@ def _class(kind: Any, registry: Registry) -> Any:
 
 
 def _name(kind: Any) -> str:
-    return kind if isinstance(kind, str) else kind.__name__
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

@@ -6,7 +6,8 @@ from mmengine.config import Config
 
 from mmseg_mvp.checkpoints.config_text import UNREAD, assignment, read_settings
 
-SETTINGS = dict(model=dict(type='A', names={'a b': None, '1': True}, sizes=(8, -8), steps=[1e-05, 'it\'s "ä"\n']), lr=0.1)
+SETTINGS = dict(
+    model=dict(type='A', names={'a b': None, '1': True}, sizes=(8, -8), steps=[1e-05, 'it\'s "ä"\n']), lr=0.1)
 
 
 def test_values_come_as_they_were_written():

@@ -4,7 +4,7 @@ import copy
 import pytest
 import torch
 from mmengine.logging import MMLogger
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
@@ -34,7 +34,8 @@ class TTA(BaseTTAModel):
 
 def load(model, state: dict, **settings) -> None:
     with checked_fit(model, 'a.pth', **settings):
-        _load_checkpoint_to_model(model, dict(state_dict=state))
+        inner = model.module if is_model_wrapper(model) else model  # as the Runner loads
+        _load_checkpoint_to_model(inner, dict(state_dict=state))
 
 
 @pytest.fixture
@@ -86,15 +87,15 @@ def test_buffers_count():
 
 def test_entries_of_other_parts_are_named(state, warnings):
     load(Model(), dict(state, **{'gpr.scale': torch.zeros(1), 'gpr.shift': torch.zeros(1)}))
-    assert warnings == ["checkpoint a.pth fits the model; of the checkpoint's tensors, 2 are unknown to the model, first "
-                        'gpr.scale']
+    assert warnings == ["checkpoint a.pth fits the model; of the checkpoint's tensors, 2 are unknown to the model, "
+                        'first gpr.scale']
 
 
 def test_fine_tuning_takes_a_part_with_a_warning(state, warnings):
     del state['decode_head.1.bias']
     load(Model(), dict(state, more=torch.zeros(1)), whole=False)
-    assert warnings == ["checkpoint a.pth fits in part: of the model's 10 tensors, 1 is missing, decode_head.1.bias; of "
-                        "the checkpoint's, 1 is unknown to the model, more; these keep their initial values"]
+    assert warnings == ["checkpoint a.pth fits in part: of the model's 10 tensors, 1 is missing, decode_head.1.bias; "
+                        "of the checkpoint's, 1 is unknown to the model, more; these keep their initial values"]
 
 
 def test_fine_tuning_takes_no_checkpoint_without_a_fitting_tensor():

@@ -58,7 +58,8 @@ def test_an_episode_has_the_name_of_its_class():
     infos = [dict(img_path='d/1.jpg', vocabulary=['others', 'red house, home']),
              dict(img_path='d/1.jpg', vocabulary=['others', 'bird'])]
     names = PictureNames(Listed(*infos))
-    assert [names(sample('d/1.jpg', 'others', name), 0) for name in ('red house', 'bird')] == ['1__red_house', '1__bird']
+    found = [names(sample('d/1.jpg', 'others', name), 0) for name in ('red house', 'bird')]
+    assert found == ['1__red_house', '1__bird']
 
 
 def test_a_vocabulary_of_the_pipeline_keeps_folders():
