@@ -3,6 +3,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import HOOKS
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
 from mmseg.models import SegDataPreProcessor
@@ -49,6 +50,8 @@ CASES = {
                      r'a batch has one, torch.Size\(\[1, 4, 1, 1\]\): set train_dataloader.batch_size to 2'),
     'groups': (lambda **_: load_optimizer([1], [1, 1]), 'the optimizer in the checkpoint has other parameter groups'),
     'sizes of groups': (lambda **_: load_optimizer([2], [1]), 'the optimizer in the checkpoint has other parameter'),
+    'half a validation': (lambda **_: Runner(nn.Module(), 'x', val_cfg=dict()), 'of val_dataloader, val_cfg and'),
+    'half a training': (lambda **_: Runner(nn.Module(), 'x', train_cfg=dict()), 'of train_dataloader, train_cfg and'),
     'no mask': (lambda **_: SegDataSample().gt_sem_seg, 'the training images have no masks'),
     'no mask in a worker': (lambda **_: fail_in_worker(), 'the training images have no masks'),
     'tensorboard': (lambda **places: without('torch.utils.tensorboard', backend=TensorboardVisBackend, **places),
