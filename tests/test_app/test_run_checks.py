@@ -52,7 +52,7 @@ def test_sound_settings_pass(settings):
     (dict(train_cfg=dict(max_iters=4)), 'neither type and by_epoch'),
     (dict(train_cfg=EPOCHS), 'train_dataloader.sampler is InfiniteSampler, which never ends, but epochs must'),
     (dict(train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=1), sampler='EvenSampler'), 'sampler is EvenSampler'),
-    (dict(val_sampler='mmengine.InfiniteSampler'), 'val_dataloader.sampler is InfiniteSampler.*an evaluation must'),
+    (dict(val_sampler='mmengine.InfiniteSampler'), 'val_dataloader.sampler is InfiniteSampler.*a pass must'),
     (dict(loader=dict(batch_size=0)), 'train_dataloader.batch_size is 0'),
     (dict(loader=dict(num_workers=-1)), 'train_dataloader.num_workers is -1'),
     (dict(loader=dict(persistent_workers=True)), 'persistent_workers is True, but train_dataloader.num_workers is 0'),
