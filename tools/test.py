@@ -5,7 +5,8 @@ import sys
 
 try:
     from mmseg_mvp import app
-    from mmseg_mvp.checkpoints import checked_fit, checkpoints_as_data
+    from mmseg_mvp.checkpoints import checkpoints_as_data
+    from mmseg_mvp.engine import CheckpointFitHook
     from mmseg_mvp.errors import UserError
     from mmseg_mvp.labels import IGNORE
 except ImportError as error:
@@ -55,6 +56,8 @@ def main() -> None:
 def test(args: argparse.Namespace) -> None:
     """Run the test that the arguments describe."""
     cfg = app.load_config(args)
+    if cfg.get('test_dataloader') is None:
+        raise UserError(f'{args.config} has nothing to test: set test_dataloader, test_cfg and test_evaluator')
     cfg.load_from = args.checkpoint
     if args.checkpoint:
         app.check_checkpoint(args.checkpoint)
@@ -70,8 +73,8 @@ def test(args: argparse.Namespace) -> None:
     if not args.checkpoint and (learned := [name for name, p in runner.model.named_parameters() if p.requires_grad]):
         runner.logger.warning(f'No checkpoint was given, so {", ".join(learned)} are tested with their initial, '
                               'untrained values.')
-    with checked_fit(runner.model, args.checkpoint):
-        runner.test()
+    runner.register_hook(CheckpointFitHook(whole=True))
+    runner.test()
     app.disconnect()
 
 

@@ -4,8 +4,8 @@ import sys
 
 try:
     from mmseg_mvp import app
-    from mmseg_mvp.checkpoints import checked_fit, checkpoints_as_data, hand_over, read_checkpoint
-    from mmseg_mvp.engine import find_complete_checkpoint
+    from mmseg_mvp.checkpoints import checkpoints_as_data, hand_over, read_checkpoint
+    from mmseg_mvp.engine import CheckpointFitHook, find_complete_checkpoint
     from mmseg_mvp.engine.resume_check import compare_run, nothing_left
     from mmseg_mvp.errors import UserError
 except ImportError as error:
@@ -84,8 +84,8 @@ def train(args: argparse.Namespace) -> None:
     runner = app.build_runner(cfg, ['train_dataloader', 'val_dataloader'], args.skip_data_check)
     for note in notes:
         runner.logger.warning(note)
-    with checked_fit(runner.model, cfg.get('load_from'), whole=bool(cfg.get('resume'))):
-        runner.train()
+    runner.register_hook(CheckpointFitHook(whole=bool(cfg.get('resume'))))
+    runner.train()
     app.disconnect()
 
 

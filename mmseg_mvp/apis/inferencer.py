@@ -19,7 +19,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmseg.registry import MODELS
 from PIL import Image
 
-from mmseg_mvp.checkpoints import read_checkpoint, trusted_checkpoints
+from mmseg_mvp.checkpoints import checked_fit, read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.models.text import TextClassifier, find_text_head
@@ -189,7 +189,8 @@ def _build(cfg: Config, weights: str | None) -> BaseModel:
                         f'by text, so it takes no names: use a config of this project, or a text head in '
                         f'OpenVocabEncoderDecoder.')
     if weights is not None:
-        _load_checkpoint_to_model(model, read_checkpoint(weights))
+        with checked_fit(model, weights):
+            _load_checkpoint_to_model(model, read_checkpoint(weights))
     elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
         print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} have their '
                   f'initial, untrained values.', 'current', level=logging.WARNING)

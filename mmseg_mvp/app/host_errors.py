@@ -24,7 +24,9 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
      'the optimizer in the checkpoint has other parameter groups than the config builds: resume with the '
      'optim_wrapper.paramwise_cfg and the model of the checkpoint, or start a new schedule from its weights by '
      'load_from=CHECKPOINT without --resume'),
-    (r"has no attribute 'gt_sem_seg'|(^|KeyError: )'seg_map_path'",
+    (r'(\w+), (\w+),? and (\w+) should be (?:either )?all None or not None',
+     'the config sets some of {0}, {1} and {2}, but not all: set all of them, or all to None'),
+    (r"has no attribute '_?gt_sem_seg'|(^|KeyError: )'seg_map_path'",
      'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
      'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
 )]

@@ -55,7 +55,7 @@ def use_tta(cfg: Config) -> None:
         UserError: If the config has no ``tta_model`` or ``tta_pipeline``, or this pipeline is of another data set: it
             loads, draws or packs samples in another way than the test pipeline.
     """
-    if missing := [name for name in ('tta_model', 'tta_pipeline') if name not in cfg]:
+    if missing := [name for name in ('tta_model', 'tta_pipeline') if not cfg.get(name)]:
         raise UserError(f'--tta needs {" and ".join(missing)} in {cfg.filename}; see configs/_base_/datasets')
     for dataset in leaf_datasets(cfg.test_dataloader.dataset):
         pipeline = dataset.get('pipeline') or []

@@ -28,16 +28,12 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
         UserError: If a number is out of range, the units (epochs, iterations) of loop, schedule and checkpoints differ,
             or an infinite sampler feeds a loop that waits for its end.
     """
-    endless = [name for name in loaders if _is_endless(cfg.get(name) or {})]
     by_epoch = _check_train_loop(cfg.get('train_cfg') or {}) if 'train_dataloader' in loaders else None
-    for name in endless:
-        if name != 'train_dataloader' or by_epoch:
-            raise UserError(f'{name}.sampler is {_name(cfg[name].sampler.type)}, which never ends, but '
-                            f'{"epochs" if by_epoch and name == "train_dataloader" else "an evaluation"} must: use '
-                            f'sampler=dict(type=\'DefaultSampler\', shuffle={name == "train_dataloader"})'
-                            f'{", or train_cfg.type=IterBasedTrainLoop" * (name == "train_dataloader")}')
     for name in loaders:
-        _check_loader(name, cfg.get(name) or {})
+        loader = cfg.get(name) or {}
+        _check_loader(name, loader)
+        if name != 'train_dataloader' or by_epoch:
+            _check_sampler(name, loader)
     if by_epoch is False:
         _check_units(cfg)
 
@@ -70,6 +66,17 @@ def _check_loader(name: str, loader: Mapping) -> None:
                         f'persistent_workers=False, or num_workers to 1 or more')
 
 
+def _check_sampler(name: str, loader: Mapping) -> None:
+    """Check that the sampler of a loop over all images ends."""
+    sampler = loader.get('sampler')
+    kind = _class(sampler.get('type'), DATA_SAMPLERS) if isinstance(sampler, Mapping) else None
+    if isinstance(kind, type) and issubclass(kind, InfiniteSampler):
+        training = name == 'train_dataloader'
+        raise UserError(f'{name}.sampler is {kind.__name__}, which never ends, but {"epochs" if training else "a pass"}'
+                        f' must: use sampler=dict(type=\'DefaultSampler\', shuffle={training})'
+                        f'{", or train_cfg.type=IterBasedTrainLoop" * training}')
+
+
 def _check_units(cfg: Config) -> None:
     """Check that nothing in a run by iterations waits for the end of an epoch, which is the end of the run."""
     for place, scheduler in _dicts(cfg.get('param_scheduler'), 'param_scheduler'):
@@ -97,12 +104,6 @@ def _get(cfg: Config, place: str) -> Mapping:
     return cfg
 
 
-def _is_endless(loader: Mapping) -> bool:
-    sampler = loader.get('sampler')
-    kind = _class(sampler.get('type'), DATA_SAMPLERS) if isinstance(sampler, Mapping) else None
-    return isinstance(kind, type) and issubclass(kind, InfiniteSampler)
-
-
 def _dicts(part: Any, place: str) -> Iterator[tuple[str, Mapping]]:
     """Generate the components (dicts with a type) in a part of a config, with their places."""
     if isinstance(part, Mapping) and 'type' in part:
@@ -121,4 +122,4 @@ def _class(kind: Any, registry: Registry) -> Any:
 
 
 def _name(kind: Any) -> str:
-    return kind if isinstance(kind, str) else kind.__name__
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

@@ -37,7 +37,7 @@ class PictureNames:
         if not path:
             return f'{index:06d}'
         if key not in self.names and (path, '') in self.names:
-            return file_name(f'{self.names[path, ""]}__{label}')
+            return f'{self.names[path, ""]}__{file_name(label)}'
         if key not in self.names:
             self.names[key] = next(name for name in _numbered(_plain(key)) if name.lower() not in self.taken)
             self.taken.add(self.names[key].lower())

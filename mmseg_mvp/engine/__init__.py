@@ -1,5 +1,6 @@
 """Hooks and model wrappers for the loops of mmengine."""
 from .atomic_checkpoint_hook import AtomicCheckpointHook, find_complete_checkpoint
+from .checkpoint_fit_hook import CheckpointFitHook
 from .class_list_check_hook import ClassListCheckHook
 from .first_process_logger_hook import FirstProcessLoggerHook
 from .iteration_seed_hook import IterationSeedHook
@@ -9,6 +10,6 @@ from .loop_end_hook import LoopEndHook
 from .no_sync_model_wrapper import NoSyncModelWrapper
 from .text_once_per_step_hook import TextOncePerStepHook
 
-__all__ = ['ClassListCheckHook', 'FirstProcessLoggerHook', 'IterationSeedHook', 'LabelCheckHook', 'LabelMapHook',
-           'LoopEndHook', 'NoSyncModelWrapper', 'TextOncePerStepHook', 'AtomicCheckpointHook',
-           'find_complete_checkpoint']
+__all__ = ['AtomicCheckpointHook', 'CheckpointFitHook', 'ClassListCheckHook', 'FirstProcessLoggerHook',
+           'IterationSeedHook', 'LabelCheckHook', 'LabelMapHook', 'LoopEndHook', 'NoSyncModelWrapper',
+           'TextOncePerStepHook', 'find_complete_checkpoint']

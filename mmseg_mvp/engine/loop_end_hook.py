@@ -1,4 +1,6 @@
-"""Hook that stops a loop that would never end."""
+"""Hook that stops a loop that would never end, or has nothing to do."""
+import math
+
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
@@ -8,7 +10,19 @@ from mmseg_mvp.errors import UserError
 
 @HOOKS.register_module()
 class LoopEndHook(Hook):
-    """Hook that stops epochs, validation and tests if a sampler yields more batches than its length says."""
+    """Hook that stops epochs, validation and tests if a sampler yields more batches than its length says, or none."""
+
+    def before_train(self, runner) -> None:
+        """Refuse an empty loader; an infinite sampler would search for a training image forever."""
+        _check_filled('train_dataloader', runner.train_dataloader)
+
+    def before_val(self, runner) -> None:
+        """Refuse an empty loader."""
+        _check_filled('val_dataloader', runner.val_dataloader)
+
+    def before_test(self, runner) -> None:
+        """Refuse an empty loader."""
+        _check_filled('test_dataloader', runner.test_dataloader)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Check the number of batches of a training epoch."""
@@ -25,6 +39,21 @@ class LoopEndHook(Hook):
 
 
 def _check(name: str, loader, batch_idx: int) -> None:
-    if batch_idx >= len(loader):
+    if batch_idx >= _length(loader):
         raise UserError(f'{name} has {len(loader)} batches, but its sampler, {type(loader.sampler).__name__}, yields '
                         f'more and may never end: use sampler=dict(type=\'DefaultSampler\'), or a loop by iterations')
+
+
+def _check_filled(name: str, loader) -> None:
+    if not _length(loader):
+        raise UserError(f'{name} has no batch: its data set has {len(loader.dataset)} images, with batch_size='
+                        f'{loader.batch_size} and drop_last={loader.drop_last}; correct data_root and data_prefix, or '
+                        f'lower batch_size')
+
+
+def _length(loader) -> float:
+    """Return the number of batches; infinity for a stream of images."""
+    try:
+        return len(loader)
+    except TypeError:
+        return math.inf

@@ -1,6 +1,8 @@
 """Comparison of a checkpoint with the config of the run that is resumed from it."""
+import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import zip_longest
 from typing import Any
 
@@ -10,6 +12,7 @@ from mmseg_mvp.checkpoints.config_text import UNREAD, read_settings
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import short
 from mmseg_mvp.utils.without_cuda import SYNC_BN
+from mmseg_mvp.vocabularies import class_names
 
 # Settings that make a method. A resumed run may change most others, such as the batch size or the schedule.
 _METHOD = ('model.type', 'model.backbone.type', 'model.decode_head.type', 'model.decode_head.prompts.type')
@@ -47,7 +50,22 @@ def compare_run(path: str, checkpoint: dict, cfg: Config) -> list[str]:
     found = {setting: values for setting, *values in _differences(*pairs)}
     for setting in filter(_is_type, [*(name for name in _METHOD if name in found), *found]):
         _refuse(path, setting, *found[setting], cfg)
-    return [_note(setting, *values) for setting, values in found.items()]
+    return [_note(setting, *values) for setting, values in found.items()] + _new_classes(checkpoint, cfg)
+
+
+def _new_classes(checkpoint: dict, cfg: Config) -> list[str]:
+    """Return a sentence if the training classes have names that the checkpoint's text classifier does not record."""
+    source = ((cfg.get('model') or {}).get('decode_head') or {}).get('train_classes')
+    state = checkpoint.get('state_dict')
+    records = [value for key, value in (state or {}).items() if key.endswith('classifier._extra_state')]
+    if not (source and records):
+        return []
+    with suppress(ValueError, KeyError):  # the classifier reports a damaged record
+        saved = json.loads(bytes(records[0].tolist()))['train_classes']
+        if new := [name for name in class_names(source) if name not in saved]:
+            return [f'model.decode_head.train_classes has {len(new)} names that the checkpoint was not trained on, '
+                    f'such as {new[0]!r}: the names of the config hold.']
+    return []
 
 
 def _is_type(setting: str) -> bool:

@@ -28,8 +28,7 @@ class LabelledEvaluator(Evaluator):
         samples = [sample.to_dict() if isinstance(sample, BaseDataElement) else sample for sample in data_samples]
         self._counts += torch.tensor([len(samples), sum('gt_sem_seg' in sample for sample in samples)])
         for metric in self.metrics:
-            compares = isinstance(metric, IoUMetric) and not metric.format_only
-            metric.process(data_batch, [_with_mask(sample, metric.ignore_index) if compares else sample
+            metric.process(data_batch, [_with_mask(sample, metric.ignore_index) if _compares(metric) else sample
                                         for sample in samples])
 
     def evaluate(self, size: int) -> dict:
@@ -38,20 +37,22 @@ class LabelledEvaluator(Evaluator):
         total, labelled = self._counts.tolist()
         self._counts.zero_()
         metrics = self.metrics
-        if not labelled:
-            print_log(f'None of the {size} images has a mask: there is nothing to score. tools/test.py writes the '
+        if labelled < total and any(map(_compares, metrics)):
+            print_log(f'{total - labelled} of {total} images have no mask and are not scored.' if labelled else
+                      f'None of the {size} images has a mask: there is nothing to score. tools/test.py writes the '
                       f'predictions by --out DIR and pictures by --show-dir DIR.', 'current', logging.WARNING)
-        elif labelled < total:
-            print_log(f'{total - labelled} of {total} images have no mask and are not scored.', 'current',
-                      logging.WARNING)
         try:
             self.metrics = [metric for metric in metrics if not isinstance(metric, IoUMetric)
-                            or (metric.output_dir if metric.format_only else labelled)]
+                            or (labelled if _compares(metric) else metric.output_dir)]
             return super().evaluate(size)
         finally:
             self.metrics = metrics
             for metric in metrics:
                 metric.results.clear()
+
+
+def _compares(metric: BaseMetric) -> bool:
+    return isinstance(metric, IoUMetric) and not metric.format_only
 
 
 def _with_mask(sample: dict, ignore_index: int) -> dict:

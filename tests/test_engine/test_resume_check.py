@@ -1,75 +1,141 @@
-"""A run resumes from checkpoints of its own method only."""
+"""A run resumes from checkpoints of its own method, and says which settings differ."""
+import copy
+import functools
+import json
+import re
+
 import pytest
 import torch
 from fixtures.builders import CONFIGS
 from mmengine.config import Config
 
-from mmseg_mvp.engine.resume_check import check_method
+from mmseg_mvp.engine.resume_check import compare_run, nothing_left
 from mmseg_mvp.errors import UserError
 
 
+@functools.cache
+def read(method: str) -> Config:
+    return Config.fromfile(CONFIGS / method / 'toy_zs.py')
+
+
 def toy(method: str, **options) -> Config:
-    cfg = Config.fromfile(CONFIGS / method / 'toy_zs.py')
+    cfg = copy.deepcopy(read(method))
     cfg.merge_from_dict(options)
     return cfg
 
 
-def write(path, text: object) -> str:
-    """Write a checkpoint with a config in its metadata, as mmengine does."""
-    torch.save(dict(meta=dict(cfg=text), state_dict={}), path)
-    return str(path)
+def checkpoint(cfg: object, **meta) -> dict:
+    """Return a checkpoint with a config in its metadata, as mmengine saves it."""
+    if isinstance(cfg, Config):
+        cfg._format_python_code = False  # the formatter is slow
+        cfg = cfg.pretty_text
+    return dict(meta=dict(cfg=cfg, **meta), state_dict={})
 
 
 @pytest.mark.parametrize('found, expected, setting, types', [
     ('mvp_seg', 'maskclip', 'decode_head.prompts.type', ('LearnedPrompts', 'TemplatePrompts')),
     ('mvp_seg', 'lseg', 'type', ('CLIPEncoderDecoder', 'OpenVocabEncoderDecoder')),
     ('lseg', 'mvp_seg_plus', 'type', ('OpenVocabEncoderDecoder', 'KnowledgeTransfer'))])
-def test_another_method_is_refused(found, expected, setting, types, tmp_path):
-    path = write(tmp_path / 'iter_1.pth', toy(found).pretty_text)
+def test_another_method_is_refused(found, expected, setting, types):
     with pytest.raises(UserError) as caught:
-        check_method(path, toy(expected))
+        compare_run('a/iter_1.pth', checkpoint(toy(found)), toy(expected))
     assert str(caught.value) == (
-        f'checkpoint {path} is of another method: its model.{setting} is {types[0]}, but {types[1]} was expected by '
-        f'{CONFIGS / expected / "toy_zs.py"}; resume with the config of the checkpoint, or name another --work-dir or '
-        '--resume CHECKPOINT')
+        f'checkpoint a/iter_1.pth is of another method: its model.{setting} is {types[0]}, but {types[1]} was expected '
+        f'by {CONFIGS / expected / "toy_zs.py"}; resume with the config of the checkpoint, or name another --work-dir '
+        'or --resume CHECKPOINT')
 
 
-@pytest.mark.parametrize('method', ['mvp_seg', 'lseg', 'mvp_seg_plus'])
-def test_other_settings_may_change(method, tmp_path):
-    path = write(tmp_path / 'iter_1.pth', toy(method).pretty_text)
-    check_method(path, toy(method))
-    check_method(path, toy(method, **{
-        'train_cfg.max_iters': 9, 'train_dataloader.batch_size': 3, 'optim_wrapper.type': 'AmpOptimWrapper',
-        'model.type': f'mmseg.{toy(method).model.type}', 'model.test_cfg.mode': 'slide'}))
+@pytest.mark.parametrize('setting, found, given, holds', [
+    ('optim_wrapper.optimizer.lr', 0.02, 0.5, 'checkpoint'),
+    ('optim_wrapper.optimizer.weight_decay', 0.0005, 0., 'checkpoint'),
+    ('param_scheduler[1].T_max', 430, 900, 'checkpoint'),
+    ('randomness.seed', 0, 7, 'checkpoint'),
+    ('optim_wrapper.type', 'OptimWrapper', 'AmpOptimWrapper', 'config'),
+    ('optim_wrapper.accumulative_counts', None, 2, 'config'),
+    ('train_cfg.max_iters', 450, 900, 'config'),
+    ('train_dataloader.batch_size', 16, 3, 'config'),
+    ('model.decode_head.train_classes', 'toy:seen', 'toy', 'config'),
+    ('model.decode_head.scale', 10., 20., 'config')])
+def test_each_difference_is_said_with_the_value_that_holds(setting, found, given, holds):
+    cfg = toy('mvp_seg', **{re.sub(r'\[(\d)\]', r'.\1', setting): given})
+    found = 'not set' if found is None else repr(found)
+    assert compare_run('a.pth', checkpoint(toy('mvp_seg')), cfg) == [
+        f'{setting} is {found} in the checkpoint and {given!r} in the config: the value of the {holds} holds.']
+
+
+def test_lists_of_classes_are_summarised():
+    saved = toy('mvp_seg', **{'model.decode_head.train_classes': ['house', 'tree', 'car']})
+    given = toy('mvp_seg', **{'model.decode_head.train_classes': ['house', 'car', 'tree', 'bird']})
+    note, = compare_run('a.pth', checkpoint(saved), given)
+    assert note == ("model.decode_head.train_classes is a list of 3 with 'tree' at [1] in the checkpoint and a list of "
+                    "4 with 'car' at [1] in the config: the value of the config holds.")
+
+
+def test_a_file_of_classes_that_changed_is_said(tmp_path):
+    (tmp_path / 'names.txt').write_text('house\ncastle\n')
+    cfg = toy('mvp_seg', **{'model.decode_head.train_classes': str(tmp_path / 'names.txt')})
+    content = checkpoint(cfg)
+    for names, expected in ((['house', 'castle'], []), (['house', 'tree'], ["has 1 names .*such as 'castle'"])):
+        record = torch.tensor(list(json.dumps(dict(train_classes=names)).encode()), dtype=torch.uint8)
+        content['state_dict'] = {'decode_head.classifier._extra_state': record}
+        notes = compare_run('a.pth', content, cfg)
+        assert len(notes) == len(expected) and all(map(re.search, expected, notes))
+
+
+@pytest.mark.parametrize('options, words', [
+    ({'optim_wrapper.optimizer.type': 'AdamW'}, 'SGD, but optim_wrapper.optimizer.type of the config is AdamW'),
+    ({'param_scheduler.0.type': 'PolyLR'}, r'LinearLR, but param_scheduler\[0\].type of the config is PolyLR')])
+def test_an_optimizer_or_a_schedule_of_another_kind_is_refused(options, words):
+    with pytest.raises(UserError, match=f'a.pth holds the state of {words}: .*load_from=a.pth without --resume'):
+        compare_run('a.pth', checkpoint(toy('mvp_seg')), toy('mvp_seg', **options))
+
+
+def test_scopes_of_types_and_sync_bn_make_no_difference():
+    cfg = toy('lseg')
+    saved = toy('lseg', **{'model.type': f'mmseg.{cfg.model.type}', 'model.extra': dict(type='SyncBN')})
+    cfg.model.extra = dict(type='BN')
+    assert compare_run('a.pth', checkpoint(saved), cfg) == []
 
 
 @pytest.mark.slow
-def test_every_shipped_config_resumes_its_own_run(tmp_path):
+def test_every_shipped_config_resumes_its_own_run():
     paths = [path for path in CONFIGS.glob('*/*.py') if path.parent.name != '_base_']
     for path in paths:
-        cfg = Config.fromfile(path)
-        cfg._format_python_code = False  # the formatter is slow
-        check_method(write(tmp_path / 'iter_1.pth', cfg.pretty_text), cfg)
+        assert compare_run('a.pth', checkpoint(Config.fromfile(path)), Config.fromfile(path)) == []
     assert len(paths) > 50
 
 
 @pytest.mark.parametrize('text', [
-    None, 1, '', 'model = ', 'import os\nmodel = os', 'model = [1]', 'model.type = 1', "model = dict(type=3)",
-    'model = ' + '(' * 10**5, "model = {**dict(type='LSegHead')}"])
-def test_without_a_readable_config_nothing_is_compared(text, tmp_path):
-    check_method(write(tmp_path / 'iter_1.pth', text), toy('mvp_seg'))
+    None, 1, '', 'model = ', 'import os\nmodel += os', 'model.type = 1', 'model = ' + '(' * 10**5])
+def test_without_a_readable_config_nothing_is_compared(text):
+    assert compare_run('a.pth', checkpoint(text), toy('mvp_seg')) == [
+        'checkpoint a.pth has no readable config: its settings are not compared with those of the config.']
+    assert len(compare_run('a.pth', dict(state_dict={}), toy('mvp_seg'))) == 1
 
 
-def test_configs_without_a_model_and_remote_files_are_not_compared(tmp_path):
-    path = write(tmp_path / 'iter_1.pth', toy('mvp_seg').pretty_text)
-    check_method(path, Config(dict(work_dir='x')))
-    check_method('https://example.org/iter_1.pth', toy('mvp_seg'))
-    torch.save(dict(state_dict={}), path)
-    check_method(path, toy('mvp_seg'))
+def test_values_that_are_no_literals_are_not_compared():
+    text = 'model = dict(decode_head=dict(scale=inf), type=CLIPEncoderDecoder)\ntrain_cfg = dict(max_iters=9)'
+    notes = compare_run('a.pth', checkpoint(text), Config(dict(model=dict(type='B', decode_head=dict(scale=1.)),
+                                                               train_cfg=dict(max_iters=8))))
+    assert notes == ['train_cfg.max_iters is 9 in the checkpoint and 8 in the config: the value of the config holds.']
 
 
 def test_the_stored_config_is_not_run(tmp_path):
-    path = write(tmp_path / 'iter_1.pth', f"model = dict(type='A')\nopen({str(tmp_path / 'ran')!r}, 'w')")
+    text = f"model = dict(type='A')\nopen({str(tmp_path / 'ran')!r}, 'w')"
     with pytest.raises(UserError, match='model.type is A'):
-        check_method(path, toy('mvp_seg'))
+        compare_run('a.pth', checkpoint(text), toy('mvp_seg'))
     assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('meta, train_cfg, words', [
+    (dict(iter=450, epoch=0), dict(max_iters=450), 'is at iter 450 of 450.*raise train_cfg.max_iters'),
+    (dict(iter=900, epoch=0), dict(max_iters=450), 'iter 900 of 450'),
+    (dict(iter=30, epoch=3), dict(max_epochs=3), 'epoch 3 of 3'),
+    (dict(iter=449, epoch=0), dict(max_iters=450), None), (dict(iter=20, epoch=2), dict(max_epochs=3), None),
+    (dict(), dict(max_iters=450), None)])
+def test_a_finished_run_is_said(meta, train_cfg, words):
+    sentence = nothing_left('a.pth', checkpoint('', **meta), Config(dict(train_cfg=train_cfg)))
+    if words is None:
+        assert sentence is None
+    else:
+        assert re.search(words, sentence) and sentence.startswith('Nothing is left to train: checkpoint a.pth')

@@ -20,10 +20,10 @@ def cfg():
                        test_evaluator=[dict(type='Other'), dict(type='ZeroShotIoUMetric', unseen='voc20:unseen')]))
 
 
-def test_pictures_are_drawn_with_the_metrics_unseen_classes(tool, cfg, tmp_path):
+def test_pictures_have_the_metrics_unseen_classes_and_ignored_label(tool, cfg, tmp_path):
     tool.draw_pictures(cfg, argparse.Namespace(show=False, show_dir=str(tmp_path / 'new'), wait_time=2))
     assert cfg.default_hooks.visualization == dict(type='SideBySideVisualizationHook', out_dir=str(tmp_path / 'new'),
-                                                   show=False, wait_time=2, unseen='voc20:unseen')
+                                                   show=False, wait_time=2, unseen='voc20:unseen', ignore_index=255)
 
 
 def test_show_needs_a_display(tool, cfg, monkeypatch):
@@ -34,15 +34,9 @@ def test_show_needs_a_display(tool, cfg, monkeypatch):
         tool.draw_pictures(cfg, argparse.Namespace(show=True, show_dir=None, wait_time=2))
 
 
-def test_predictions_are_written_by_the_metrics(tool, cfg, tmp_path):
+def test_predictions_are_written_by_a_hook(tool, cfg, tmp_path):
     tool.write_predictions(cfg, str(tmp_path))
-    assert cfg.test_evaluator[1].output_dir == str(tmp_path)
-
-
-def test_tta_wraps_the_model(tool, cfg):
-    with pytest.raises(UserError, match='--tta needs tta_model and tta_pipeline'):
-        tool.enable_tta(cfg)
-    cfg.tta_model, cfg.tta_pipeline = dict(type='SegTTAModel'), ['augmented']
-    tool.enable_tta(cfg)
-    assert cfg.model == dict(type='SegTTAModel', module=dict(type='Model'))
-    assert cfg.test_dataloader.dataset.pipeline == ['augmented']
+    assert cfg.default_hooks.label_maps == dict(type='LabelMapHook', out_dir=str(tmp_path))
+    (tmp_path / 'earlier.png').touch()
+    with pytest.raises(UserError, match='--out .* exists and is not an empty folder'):
+        tool.write_predictions(cfg, str(tmp_path))

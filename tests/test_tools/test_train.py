@@ -17,11 +17,15 @@ def cfg(tmp_path):
     return Config(dict(work_dir=str(tmp_path), load_from='start.pth', optim_wrapper=dict(type='OptimWrapper')))
 
 
+UNREAD = 'has no readable config: its settings are not compared'
+
+
 def test_resume_takes_the_latest_checkpoint(tool, cfg, tmp_path):
     checkpoint = tmp_path / 'iter_2.pth'
     torch.save({}, checkpoint)
     (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
-    assert tool.resume(cfg, 'auto') == []
+    note, = tool.resume(cfg, 'auto')
+    assert UNREAD in note
     assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
 
 
@@ -36,8 +40,9 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
     with pytest.raises(UserError, match='No checkpoint of .* is complete .*iter_2.pth'):
         tool.resume(cfg, 'auto')
     torch.save({}, tmp_path / 'iter_1.pth')
-    note, = tool.resume(cfg, 'auto')
+    note, other = tool.resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'iter_1.pth'))
+    assert UNREAD in other
     assert note == (f"{tmp_path / 'iter_2.pth'} is missing or was not written completely: training resumes from "
                     f"{tmp_path / 'iter_1.pth'}.")
 
@@ -46,15 +51,26 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
 def test_resume_refuses_a_checkpoint_of_another_method(tool, cfg, tmp_path, named):
     cfg.model = dict(type='LSeg')
     checkpoint = tmp_path / 'iter_2.pth'
-    for model, refused in (('MVPSEG', True), ('LSeg', False)):
-        torch.save(dict(meta=dict(cfg=f"model = dict(type='{model}')")), checkpoint)
-        if refused:
-            with pytest.raises(UserError, match='iter_2.pth is of another method: its model.type is MVPSEG'):
-                tool.resume(cfg, str(checkpoint) if named else 'auto')
-            assert not cfg.get('resume') and cfg.load_from == 'start.pth'
-        else:
-            assert tool.resume(cfg, str(checkpoint) if named else 'auto') == []
-            assert cfg.load_from == str(checkpoint)
+    torch.save(dict(meta=dict(cfg="model = dict(type='MVPSEG')")), checkpoint)
+    with pytest.raises(UserError, match='iter_2.pth is of another method: its model.type is MVPSEG'):
+        tool.resume(cfg, str(checkpoint) if named else 'auto')
+    assert not cfg.get('resume') and cfg.load_from == 'start.pth'
+
+
+def test_resume_says_each_difference(tool, cfg, tmp_path):
+    cfg.train_cfg = dict(max_iters=9)
+    torch.save(dict(meta=dict(cfg="optim_wrapper = dict(type='OptimWrapper')\ntrain_cfg = dict(max_iters=5)", iter=5)),
+               tmp_path / 'iter_5.pth')
+    assert tool.resume(cfg, 'auto') == [
+        'train_cfg.max_iters is 5 in the checkpoint and 9 in the config: the value of the config holds.']
+
+
+def test_a_finished_run_ends_with_a_sentence(tool, cfg, tmp_path, capsys):
+    cfg.train_cfg = dict(max_iters=5)
+    torch.save(dict(meta=dict(iter=5)), tmp_path / 'iter_5.pth')
+    with pytest.raises(SystemExit) as end:
+        tool.resume(cfg, 'auto')
+    assert end.value.code == 0 and '\nNothing is left to train: checkpoint ' in capsys.readouterr().out
 
 
 def test_amp_swaps_the_optimizer_wrapper(tool, cfg, monkeypatch):

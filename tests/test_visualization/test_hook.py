@@ -17,7 +17,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import CLIPEncoderDecoder
 from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, draw_views, side_by_side
-from mmseg_mvp.visualization.hook import picture_name, read_image
+from mmseg_mvp.visualization.hook import read_image
 
 METAINFO = dict(classes=('house', 'bird'), palette=[[200, 10, 10], [10, 10, 200]])
 SHAPE = (40, 60)
@@ -85,9 +85,28 @@ def test_first_augmentation_is_drawn_under_tta(bgr):
     assert np.array_equal(image, bgr.numpy()[::-1].transpose(1, 2, 0))
 
 
-def test_names_come_from_the_image(runner):
-    assert picture_name(make_sample('a/b c.jpg'), 3) == 'b_c'
-    assert picture_name(make_sample(), 3) == '000003'
+def test_images_of_equal_stems_keep_their_folders(runner, bgr, tmp_path):
+    infos = [dict(img_path=f'data/{folder}/000.jpg') for folder in 'ab']
+    runner.test_dataloader.dataset = Infos(infos)
+    hook = SideBySideVisualizationHook(out_dir=str(tmp_path))
+    hook.before_test(runner)
+    hook.after_test_iter(runner, 0, dict(inputs=[bgr] * 2), [make_sample(info['img_path']) for info in infos])
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*.png')) == [
+        'a/000.png', 'b/000.png']
+
+
+class Infos:
+    """A data set that has a list of images only."""
+    metainfo = METAINFO
+
+    def __init__(self, infos):
+        self.infos = infos
+
+    def __len__(self):
+        return len(self.infos)
+
+    def get_data_info(self, index):
+        return self.infos[index]
 
 
 def test_unseen_may_be_a_vocabulary():

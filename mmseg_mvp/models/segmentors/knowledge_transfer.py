@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
 
-from mmseg_mvp.checkpoints import read_checkpoint
+from mmseg_mvp.checkpoints import checked_fit, read_checkpoint
 from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import swaps_channels
@@ -202,9 +202,10 @@ def _with_text_of(teacher: dict, decode_head: dict) -> dict:
 
 
 def _load(teacher: nn.Module, path: str) -> None:
-    """Load the teacher's checkpoint. Raise UserError if it cannot be read."""
+    """Load the teacher's checkpoint. Raise UserError if it cannot be read or fits in part."""
     try:
-        _load_checkpoint_to_model(teacher, read_checkpoint(path))
+        with checked_fit(teacher, path):
+            _load_checkpoint_to_model(teacher, read_checkpoint(path))
     except UserError:
         raise
     except Exception as error:  # storage backends raise their own exceptions

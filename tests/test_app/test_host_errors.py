@@ -1,0 +1,83 @@
+"""Exceptions of the host that a config causes, as the host raises them."""
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
+from mmseg.models import SegDataPreProcessor
+from mmseg.structures import SegDataSample
+from torch import nn
+from torch._utils import ExceptionWrapper
+
+from mmseg_mvp.app.host_errors import host_sentence
+
+SIZES = [(3, 48, 64), (3, 64, 64)]
+
+
+def batch(*sizes) -> dict:
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.zeros(1, *size[1:], dtype=torch.long))) for size in sizes]
+    return dict(inputs=[torch.zeros(size) for size in sizes], data_samples=samples)
+
+
+def fail_in_worker() -> None:
+    """Raise as torch does in the main process if mmseg's LoadAnnotations raises in a worker process."""
+    try:
+        {}['seg_map_path']
+    except KeyError:
+        wrapper = ExceptionWrapper(where='in DataLoader worker process 0')
+    wrapper.reraise()
+
+
+def load_optimizer(first: list, second: list) -> None:
+    weights = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    state = torch.optim.SGD([dict(params=weights[:count]) for count in first], lr=1.).state_dict()
+    torch.optim.SGD([dict(params=[weight]) for weight in weights[:len(second)]], lr=1.).load_state_dict(state)
+
+
+def without(package, monkeypatch, backend, folder):
+    monkeypatch.setitem(__import__('sys').modules, package, None)
+    backend(str(folder)).add_config(Config())
+
+
+CASES = {
+    'test batch': (lambda **_: SegDataPreProcessor()(batch(*SIZES), False), 'a test batch have different sizes'),
+    'training without a crop': (lambda **_: SegDataPreProcessor(size=(32, 32))(batch(*SIZES), True),
+                                r'sizes, \[3, 48, 64\] and \[3, 64, 64\]: end the training pipeline with'),
+    'no size': (lambda **_: SegDataPreProcessor()(batch(*SIZES), True), 'neither or both of size and size_divisor'),
+    'batch of one': (lambda **_: nn.BatchNorm2d(4)(torch.zeros(1, 4, 1, 1)),
+                     r'a batch has one, torch.Size\(\[1, 4, 1, 1\]\): set train_dataloader.batch_size to 2'),
+    'groups': (lambda **_: load_optimizer([1], [1, 1]), 'the optimizer in the checkpoint has other parameter groups'),
+    'sizes of groups': (lambda **_: load_optimizer([2], [1]), 'the optimizer in the checkpoint has other parameter'),
+    'half a validation': (lambda **_: Runner(nn.Module(), 'x', val_cfg=dict()), 'of val_dataloader, val_cfg and'),
+    'half a training': (lambda **_: Runner(nn.Module(), 'x', train_cfg=dict()), 'of train_dataloader, train_cfg and'),
+    'no mask': (lambda **_: SegDataSample().gt_sem_seg, 'the training images have no masks'),
+    'no mask in a worker': (lambda **_: fail_in_worker(), 'the training images have no masks'),
+    'tensorboard': (lambda **places: without('torch.utils.tensorboard', backend=TensorboardVisBackend, **places),
+                    'lacks its package .Please run .pip install future tensorboard'),
+    'wandb': (lambda **places: without('wandb', backend=WandbVisBackend, **places), 'pip install wandb'),
+    'interval': (lambda **_: HOOKS.build(dict(type='LoggerHook', interval=0)), 'ValueError: interval must be'),
+    'assert': (lambda **_: HOOKS.build(dict(type='EMAHook', begin_iter=1, begin_epoch=1)), 'AssertionError: .*begin'),
+    'unknown argument': (lambda **_: HOOKS.build(dict(type='LoggerHook', intervall=1)), 'intervall'),
+    'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_one_sentence(name, monkeypatch, tmp_path):
+    cause, words = CASES[name]
+    with pytest.raises(Exception) as caught:
+        cause(monkeypatch=monkeypatch, folder=tmp_path)
+    sentence = host_sentence(caught.value)
+    assert sentence and '\n' not in sentence
+    with pytest.raises(RuntimeError, match=words):
+        raise RuntimeError(sentence)
+
+
+@pytest.mark.parametrize('error', [ValueError('a defect'), ImportError('a defect'), AssertionError(),
+                                   KeyError('gt_sem_seg_of_mine')])
+def test_others_are_defects(error):
+    with pytest.raises(type(error)) as caught:
+        raise error
+    assert host_sentence(caught.value) is None and host_sentence(error) is None
