@@ -70,9 +70,11 @@ class TestHooks:
     def test_those_of_a_replaced_list_are_added_with_a_note(self):
         cfg = Config(dict(custom_hooks=[dict(type='EMAHook'), dict(type='mmseg.IterationSeedHook')]))
         assert add_hooks(cfg) == [
-            'custom_hooks of the config lacks ClassListCheckHook, TextOncePerStepHook, LoopEndHook: added.']
+            'custom_hooks of the config lacks ClassListCheckHook, LabelCheckHook, TextOncePerStepHook, LoopEndHook: '
+            'added.']
         assert [hook.type for hook in cfg.custom_hooks] == [
-            'EMAHook', 'mmseg.IterationSeedHook', 'ClassListCheckHook', 'TextOncePerStepHook', 'LoopEndHook']
+            'EMAHook', 'mmseg.IterationSeedHook', 'ClassListCheckHook', 'LabelCheckHook', 'TextOncePerStepHook',
+            'LoopEndHook']
 
     def test_a_config_without_hooks_gets_all(self):
         cfg = Config({})
