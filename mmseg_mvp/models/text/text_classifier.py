@@ -84,8 +84,9 @@ class TextClassifier(nn.Module):
                             f"'other' or what else is in the picture.")
         self.prompts.tokenize(_wordings(vocabulary))  # report names that are too long before the first image
         if shared := shared_wordings(vocabulary):
-            print_log(f'Classes share wordings, so only one of them can win: {shared}; word them differently.',
-                      'current', logging.WARNING)
+            shown = dict(list(shared.items())[:5])
+            print_log(f'Several classes share a wording, which cannot tell them apart: {shown}'
+                      f'{" and more" * (len(shared) > 5)}; word them differently.', 'current', logging.WARNING)
         return vocabulary
 
     @contextmanager
