@@ -99,7 +99,7 @@ def same_features(loaded, model):
             torch.equal(loaded.model.encode_text(ids), model.encode_text(ids))
 
 
-@pytest.mark.parametrize('dtype', [torch.float16, torch.float32], ids=str)
+@pytest.mark.parametrize('dtype', [torch.float16, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize('kind', ['ResNet', 'ViT'])
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_features_equal_those_of_open_clip(tmp_path, towers, layout, kind, dtype):

@@ -210,8 +210,8 @@ def test_any_ignored_value(ignored):
     assert metrics['pAcc'] == pytest.approx(100 * 2 / 3) and metrics['mIoU'] == pytest.approx(50)
 
 
-@pytest.mark.parametrize('count, reduced, mode', [(255, False, 'L'), (256, False, 'L'), (257, False, 'I;16'),
-                                                  (255, True, 'L'), (256, True, 'I;16'), (847, True, 'I;16')])
+@pytest.mark.parametrize('count, reduced, mode', [(255, False, 'L'), (256, False, 'L'), (257, False, 'I'),
+                                                  (255, True, 'L'), (256, True, 'I'), (847, True, 'I')])
 @pytest.mark.parametrize('shape', [(1, 3), (3, 1), (2, 3)])
 def test_label_maps_are_written_as_wide_as_needed(count, reduced, mode, shape, tmp_path):
     metric = ZeroShotIoUMetric(output_dir=str(tmp_path), format_only=True)
@@ -219,8 +219,8 @@ def test_label_maps_are_written_as_wide_as_needed(count, reduced, mode, shape, t
     labels = (count - 1 - np.arange(np.prod(shape))).reshape(shape)
     metric.process({}, [dict(pred_sem_seg=dict(data=torch.as_tensor(labels)[None]), img_path='x/img.jpg',
                              reduce_zero_label=reduced)])
-    with Image.open(tmp_path / 'img.png') as picture:
-        assert picture.mode.startswith(mode) and np.asarray(picture).tolist() == (labels + reduced).tolist()
+    with Image.open(tmp_path / 'img.png') as picture:  # of 16 bits, 'I' before Pillow 10.4, then 'I;16'
+        assert picture.mode.partition(';')[0] == mode and np.asarray(picture).tolist() == (labels + reduced).tolist()
 
 
 def warnings_of(pairs, classes, monkeypatch):

@@ -49,7 +49,8 @@ def opencv(array, ending='png'):
     """A file of channels in the order RGB or RGBA."""
     if array.ndim == 3:
         array = np.ascontiguousarray(array[..., [2, 1, 0, 3][:array.shape[2]]])
-    return cv2.imencode(f'.{ending}', array)[1].tobytes()
+    plain = [cv2.IMWRITE_TIFF_COMPRESSION, 1] if ending == 'tif' else []  # some versions round floats otherwise
+    return cv2.imencode(f'.{ending}', array, plain)[1].tobytes()
 
 
 def png(array, depth, colours, extra=b''):
