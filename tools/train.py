@@ -4,7 +4,7 @@ import sys
 
 try:
     from mmseg_mvp import app
-    from mmseg_mvp.checkpoints import checkpoints_as_data, hand_over, read_checkpoint
+    from mmseg_mvp.checkpoints import checkpoints_as_data, read_checkpoint
     from mmseg_mvp.engine import CheckpointFitHook, find_complete_checkpoint
     from mmseg_mvp.engine.resume_check import compare_run, nothing_left
     from mmseg_mvp.errors import UserError
@@ -61,7 +61,6 @@ def resume(cfg, checkpoint: str) -> list[str]:
         if end := nothing_left(checkpoint, content, cfg):
             print(end)
             sys.exit(0)
-        hand_over(checkpoint, content)
     cfg.resume, cfg.load_from = True, checkpoint
     return notes
 

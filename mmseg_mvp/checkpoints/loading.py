@@ -25,7 +25,6 @@ from .encoding import decode_checkpoint
 
 _FOREIGN = StandIn, Reference, NumberType
 _TRUSTED = ContextVar('trusted checkpoints', default=False)
-_HANDED_OVER = {}
 
 
 @contextmanager
@@ -59,11 +58,6 @@ def read_checkpoint(source: str, map_location: MapLocation = 'cpu') -> dict:
     return _as_data(CheckpointLoader._get_checkpoint_loader(source))(source, map_location)
 
 
-def hand_over(path: str, checkpoint: dict) -> None:
-    """Give a checkpoint that was read from a path to the next load of this path in :func:`checkpoints_as_data`."""
-    _HANDED_OVER[path] = checkpoint
-
-
 def read_file(path: str) -> Any:
     """Read any file of ``torch.save`` or ``torch.jit.save`` as data, see :func:`mmseg_mvp.unpickling.read_archive`.
 
@@ -92,7 +86,6 @@ def checkpoints_as_data(trusted: bool = False) -> Iterator[None]:
         with trusted_checkpoints(trusted):
             yield
     finally:
-        _HANDED_OVER.clear()
         CheckpointLoader._schemes.update({prefix: loader for prefix, loader in before.items()
                                           if CheckpointLoader._schemes.get(prefix) is ours[prefix]})
 
@@ -107,8 +100,6 @@ def _as_data(loader: Callable) -> Callable:
     data_loader = _with_names(loader, names)
 
     def load(filename: str, map_location: MapLocation = None) -> dict:
-        if filename in _HANDED_OVER:
-            return _HANDED_OVER.pop(filename)
         if not _TRUSTED.get():
             return data_loader(filename, map_location)
         print_log(f'{filename} is trusted: mmengine reads it, and code in it can run.', 'current', level=30)

@@ -37,7 +37,6 @@ from mmseg_mvp import app
 from mmseg_mvp.checkpoints import (
     checkpoints_as_data,
     encode_checkpoint,
-    hand_over,
     loading,
     read_checkpoint,
     read_file,
@@ -562,16 +561,3 @@ def test_checkpoint_must_be_there_and_whole(tmp_path):
         app.check_checkpoint(str(half))
     with pytest.raises(UserError, match='gone.pth does not exist'):
         app.check_checkpoint(str(tmp_path / 'gone.pth'))
-
-
-def test_a_checkpoint_is_handed_over_once(tmp_path):
-    path = str(tmp_path / 'a.pth')
-    torch.save(dict(state_dict=dict(a=torch.ones(1))), path)
-    with checkpoints_as_data():
-        read = read_checkpoint(path)
-        hand_over(path, read)
-        assert CheckpointLoader.load_checkpoint(path) is read
-        assert CheckpointLoader.load_checkpoint(path) is not read
-        hand_over(path, read)
-    with checkpoints_as_data():
-        assert CheckpointLoader.load_checkpoint(path) is not read
