@@ -12,7 +12,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_mvp.checkpoints import check_checkpoint, read_checkpoint
 from mmseg_mvp.clip import check_clip
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.utils.config import read_config
+from mmseg_mvp.utils.config import read_config, type_name
 from mmseg_mvp.utils.without_cuda import replace_sync_bn
 
 from .stored_config import stored_config
@@ -130,14 +130,10 @@ def inference_pipeline(cfg: Config) -> Compose:
     if not steps:
         raise UserError('The config has neither a test_pipeline nor a test_dataloader: test_pipeline = '
                         '[dict(type=\'Resize\', ...), dict(type=\'PackSegInputs\')] defines how images are resized.')
-    kept = [step for step in steps if not _name(step).startswith('Load')]
-    kept = [dict(type='PackSegInputs') if _name(step) in ('PackVocabulary', 'PackLabelList') else step for step in kept]
+    kept = [step for step in steps if not type_name(step).startswith('Load')]
+    packs_names = ('PackVocabulary', 'PackLabelList')
+    kept = [dict(type='PackSegInputs') if type_name(step) in packs_names else step for step in kept]
     return Compose([TRANSFORMS.build(dict(step)) for step in (dict(type='LoadImageFromNDArray'), *kept)])
-
-
-def _name(step: dict) -> str:
-    """Return the name of a transform; its ``type`` is a string or a class."""
-    return getattr(step['type'], '__name__', step['type']).rpartition('.')[2]
 
 
 def usable_device(device: str | None) -> str:

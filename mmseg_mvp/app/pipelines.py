@@ -1,12 +1,13 @@
 """Adaptation of test pipelines to data without masks, and to test time augmentation."""
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from mmengine.config import Config
 
 from mmseg_mvp.datasets.checks import leaf_datasets
+from mmseg_mvp.datasets.pipelines import loads_masks, steps_of, without_mask_loading
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.config import type_name
 
 _NO_EFFECT = ('backend_args', 'file_client_args', 'imdecode_backend', 'meta_keys')  # on the pixels and their labels
 
@@ -23,29 +24,16 @@ def omit_masks(cfg: Config, loaders: Sequence[str]) -> None:
                 continue
             dataset['data_prefix'].pop('seg_map_path', None)
             pipeline = dataset.get('pipeline') or []
-            if loader == 'train_dataloader' and any(map(_loads_masks, _steps(pipeline))):
-                raise UserError(f'{loader} ({_name(dataset)}) has no masks to train on: set '
+            if loader == 'train_dataloader' and loads_masks(pipeline):
+                raise UserError(f'{loader} ({type_name(dataset)}) has no masks to train on: set '
                                 f'data_prefix.seg_map_path of its data set to their folder')
-            dataset['pipeline'] = without_masks(pipeline)
+            dataset['pipeline'] = without_mask_loading(pipeline)
 
 
 def has_masks(dataset: Mapping) -> bool:
     """Return False if the config of a data set names its folders, but none of masks."""
     prefix = dataset.get('data_prefix')
     return not prefix or prefix.get('seg_map_path') is not None
-
-
-def without_masks(pipeline: Sequence) -> list:
-    """Copy a pipeline, which may hold ``TestTimeAug``, without the steps that load masks."""
-    kept = []
-    for step in pipeline:
-        if isinstance(step, (list, tuple)):
-            step = without_masks(step)
-        elif isinstance(step, Mapping) and 'transforms' in step:
-            step = dict(step, transforms=without_masks(step['transforms']))
-        if step and not _loads_masks(step):
-            kept.append(copy.deepcopy(step))
-    return kept
 
 
 def use_tta(cfg: Config) -> None:
@@ -60,45 +48,28 @@ def use_tta(cfg: Config) -> None:
     for dataset in leaf_datasets(cfg.test_dataloader.dataset):
         pipeline = dataset.get('pipeline') or []
         if not has_masks(dataset):
-            pipeline, augmented = without_masks(pipeline), without_masks(cfg.tta_pipeline)
+            pipeline, augmented = without_mask_loading(pipeline), without_mask_loading(copy.deepcopy(cfg.tta_pipeline))
         else:
             augmented = copy.deepcopy(cfg.tta_pipeline)
         found, expected = _sources(augmented), _sources(pipeline)
         if found != expected:
             raise UserError(f'--tta: tta_pipeline is of another data set: it has {_text(found, expected)}, but the '
-                            f'pipeline of {_name(dataset)} has {_text(expected, found)}; take the steps that load and '
-                            f'pack samples from the pipeline of test_dataloader')
+                            f'pipeline of {type_name(dataset)} has {_text(expected, found)}; take the steps that load '
+                            f'and pack samples from the pipeline of test_dataloader')
         dataset['pipeline'] = augmented
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
 def _sources(pipeline: Sequence) -> list[dict]:
     """List the steps that decide on pixels, labels and names of a sample, without settings that change none of them."""
-    steps = [{key: value for key, value in step.items() if key not in _NO_EFFECT} for step in _steps(pipeline)
-             if _name(step).startswith(('Load', 'Draw', 'Hide', 'Pack'))]
+    steps = [{key: value for key, value in step.items() if key not in _NO_EFFECT} for step in steps_of(pipeline)
+             if type_name(step).startswith(('Load', 'Draw', 'Hide', 'Pack'))]
     return sorted(steps, key=repr)
 
 
 def _text(steps: list[dict], others: list[dict]) -> str:
-    return ', '.join(f'{_name(step)}({", ".join(f"{key}={value!r}" for key, value in step.items() if key != "type")})'
-                     for step in steps if step not in others) or 'no other step'
+    return ', '.join(map(_call, (step for step in steps if step not in others))) or 'no other step'
 
 
-def _steps(pipeline: Sequence) -> Iterator[Mapping]:
-    """Generate the steps of a pipeline and of the ``TestTimeAug`` in it."""
-    for step in pipeline:
-        if isinstance(step, (list, tuple)):
-            yield from _steps(step)
-        elif isinstance(step, Mapping):
-            yield step
-            yield from _steps(step.get('transforms') or ())
-
-
-def _loads_masks(step: Any) -> bool:
-    name = _name(step) if isinstance(step, Mapping) else ''
-    return name.startswith('Load') and 'Annotations' in name
-
-
-def _name(part: Mapping) -> str:
-    kind = part.get('type', 'data set')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+def _call(step: Mapping) -> str:
+    return f'{type_name(step)}({", ".join(f"{key}={value!r}" for key, value in step.items() if key != "type")})'

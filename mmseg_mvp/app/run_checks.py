@@ -6,12 +6,12 @@ from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook
 from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
-from mmengine.registry import Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
+from mmseg_mvp.utils.config import component_class, type_name
 
 # Of each training loop: the class, its setting, and the other loop's setting.
 _LOOPS = ((EpochBasedTrainLoop, 'max_epochs', 'max_iters'), (IterBasedTrainLoop, 'max_iters', 'max_epochs'))
@@ -43,7 +43,7 @@ def _check_train_loop(loop: Mapping) -> bool | None:
     if ('type' in loop) == ('by_epoch' in loop):
         raise UserError(f'train_cfg has {"both" if "type" in loop else "neither"} type and by_epoch ({dict(loop)}): '
                         f'set one, such as type=\'IterBasedTrainLoop\' with max_iters')
-    kind = _class(loop['type'], LOOPS) if 'type' in loop else _LOOPS[not loop.get('by_epoch')][0]
+    kind = component_class(loop['type'], LOOPS) if 'type' in loop else _LOOPS[not loop.get('by_epoch')][0]
     for known, own, other in _LOOPS:
         if not (isinstance(kind, type) and issubclass(kind, known)):
             continue
@@ -69,7 +69,7 @@ def _check_loader(name: str, loader: Mapping) -> None:
 def _check_sampler(name: str, loader: Mapping) -> None:
     """Check that the sampler of a loop over all images ends."""
     sampler = loader.get('sampler')
-    kind = _class(sampler.get('type'), DATA_SAMPLERS) if isinstance(sampler, Mapping) else None
+    kind = component_class(sampler.get('type'), DATA_SAMPLERS) if isinstance(sampler, Mapping) else None
     if isinstance(kind, type) and issubclass(kind, InfiniteSampler):
         training = name == 'train_dataloader'
         raise UserError(f'{name}.sampler is {kind.__name__}, which never ends, but {"epochs" if training else "a pass"}'
@@ -80,11 +80,11 @@ def _check_sampler(name: str, loader: Mapping) -> None:
 def _check_units(cfg: Config) -> None:
     """Check that nothing in a run by iterations waits for the end of an epoch, which is the end of the run."""
     for place, scheduler in _dicts(cfg.get('param_scheduler'), 'param_scheduler'):
-        kind = _class(scheduler['type'], PARAM_SCHEDULERS)
+        kind = component_class(scheduler['type'], PARAM_SCHEDULERS)
         if isinstance(kind, type) and issubclass(kind, ReduceOnPlateauParamScheduler):
             continue  # it steps after each validation
         if scheduler.get('by_epoch', True):
-            raise UserError(f'{place} ({_name(scheduler["type"])}) counts epochs, but train_cfg counts iterations, so '
+            raise UserError(f'{place} ({type_name(scheduler)}) counts epochs, but train_cfg counts iterations, so '
                             f'it would never step: set by_epoch=False, and begin, end and other times in iterations')
     for place, setting in (('log_processor', 'by_epoch'), ('default_hooks.logger', 'log_metric_by_epoch')):
         if _get(cfg, place).get(setting):
@@ -92,9 +92,9 @@ def _check_units(cfg: Config) -> None:
                             f'validations at epoch 0: set it to False')
     hooks = [*_dicts(cfg.get('default_hooks'), 'default_hooks'), *_dicts(cfg.get('custom_hooks'), 'custom_hooks')]
     for place, hook in hooks:
-        kind = _class(hook['type'], HOOKS)
+        kind = component_class(hook['type'], HOOKS)
         if isinstance(kind, type) and issubclass(kind, CheckpointHook) and hook.get('by_epoch', True):
-            raise UserError(f'{place} ({_name(hook["type"])}) counts epochs, but train_cfg counts iterations, so the '
+            raise UserError(f'{place} ({type_name(hook)}) counts epochs, but train_cfg counts iterations, so the '
                             f'first checkpoint would be the last: set by_epoch=False, and interval in iterations')
 
 
@@ -114,12 +114,3 @@ def _dicts(part: Any, place: str) -> Iterator[tuple[str, Mapping]]:
     for inner, value in parts:
         if isinstance(value, (Mapping, list, tuple)):
             yield from _dicts(value, inner)
-
-
-def _class(kind: Any, registry: Registry) -> Any:
-    """Return a registered class by its name in a config, or None if it is not registered."""
-    return registry.get(kind) if isinstance(kind, str) else kind
-
-
-def _name(kind: Any) -> str:
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

@@ -3,8 +3,6 @@ import os
 from collections.abc import Sequence
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
-from mmengine.registry import Registry
 from mmengine.runner import Runner
 from mmseg.registry import EVALUATOR, HOOKS, RUNNERS
 
@@ -13,6 +11,8 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors import OpenVocabEncoderDecoder
 from mmseg_mvp.models.segmentors.normalisation import warn_of_other_normalisation
 from mmseg_mvp.utils import without_cuda
+from mmseg_mvp.utils.config import component_class
+from mmseg_mvp.utils.wrappers import unwrapped
 
 from .pipelines import omit_masks
 from .run_checks import check_run
@@ -55,7 +55,7 @@ def build_runner(cfg: Config, loaders: Sequence[str], skip_data_check: bool = Fa
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:
         runner.logger.warning(note)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not isinstance(model, OpenVocabEncoderDecoder):  # ours has warned already
         warn_of_other_normalisation(model)
     return runner
@@ -64,7 +64,7 @@ def build_runner(cfg: Config, loaders: Sequence[str], skip_data_check: bool = Fa
 def add_hooks(cfg: Config) -> list[str]:
     """Add the hooks of :data:`HOOK_TYPES` that a config lacks, in place; return a sentence for the log, if any."""
     own = [*(cfg.get('custom_hooks') or ()), *(cfg.get('default_hooks') or {}).values()]
-    kinds = {_class(hook.get('type') if isinstance(hook, dict) else type(hook), HOOKS) for hook in own if hook}
+    kinds = {component_class(hook.get('type') if isinstance(hook, dict) else type(hook), HOOKS) for hook in own if hook}
     added = [name for name in HOOK_TYPES if HOOKS.get(name) not in kinds]
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), *(dict(type=name) for name in added)]
     return [f'custom_hooks of the config lacks {", ".join(added)}: added.'] if added else []
@@ -75,11 +75,7 @@ def skip_unlabelled(cfg: Config) -> None:
     for name in ('val_evaluator', 'test_evaluator'):
         evaluator = cfg.get(name)
         if isinstance(evaluator, dict) and 'metrics' in evaluator:
-            if _class(evaluator.get('type', 'Evaluator'), EVALUATOR) is EVALUATOR.get('Evaluator'):
+            if component_class(evaluator.get('type', 'Evaluator'), EVALUATOR) is EVALUATOR.get('Evaluator'):
                 cfg[name] = dict(evaluator, type='LabelledEvaluator')
         elif evaluator:
             cfg[name] = dict(type='LabelledEvaluator', metrics=evaluator)
-
-
-def _class(kind: object, registry: Registry) -> object:
-    return registry.get(kind) if isinstance(kind, str) else kind

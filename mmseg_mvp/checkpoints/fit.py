@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.wrappers import unwrapped
 
 # Entries that no prediction uses, or that the classifier checks itself.
 _UNUSED = re.compile(r'(.*\.)?(num_batches_tracked|_extra_state)|auxiliary_head\..*')
@@ -31,8 +31,7 @@ def checked_fit(model: nn.Module, source: str, whole: bool = True) -> Iterator[N
     Raises:
         UserError: If ``whole`` is True and a tensor is missing or has another shape, or no tensor fits.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+    model = unwrapped(model)
     lists = []
 
     def note(state_dict: dict, prefix: str, metadata: dict, strict: bool, *found: list[str]) -> None:

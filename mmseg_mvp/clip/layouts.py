@@ -95,7 +95,7 @@ def plain_name(name: str) -> str:
 
 
 def as_plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename tensors to open_clip's names without ``text.``; join and transpose those of Hugging Face."""
+    """Rename tensors of any shape to open_clip's names without ``text.``; join and transpose Hugging Face's."""
     parts = defaultdict(dict)
     for name, value in tensors.items():
         plain, part = _target(name)

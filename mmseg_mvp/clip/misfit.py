@@ -30,7 +30,7 @@ def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> Non
 
 
 def fitting_models(plain: dict[str, Tensor]) -> list[str]:
-    """Return the models of open_clip with the layers and widths of a set of weights, see :func:`as_plain`."""
+    """Return the models of open_clip with the layers and widths of plain weights of any shapes (:func:`as_plain`)."""
     found = _sizes_of_weights(plain)
     if found is None:
         return []

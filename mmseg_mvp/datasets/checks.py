@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.config import type_name
 
-from .preflight import check_files, is_remote, prepare, type_name
+from .preflight import check_files, is_remote, prepare
 
 _VOC = """\
 ├── JPEGImages/*.jpg

@@ -1,7 +1,7 @@
-"""Check of some masks of a data set before a run, and pipelines for data without masks."""
+"""Check of some masks of a data set before a run."""
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import mmcv.transforms
 import numpy as np
@@ -11,6 +11,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 
+from .pipelines import is_a, loads_masks, steps_of
 from .transforms import LoadCheckedAnnotations
 
 NUM_SAMPLES = 16
@@ -26,7 +27,7 @@ def check_mask_samples(samples: Sequence[Mapping], dataset: BaseDataset, cfg: Ma
     """
     if not samples or not loads_masks(cfg.get('pipeline')):
         return
-    steps = [TRANSFORMS.build(step) for step in _loading_steps(cfg['pipeline'], _LOADERS)]
+    steps = [TRANSFORMS.build(step) for step in steps_of(cfg['pipeline']) if is_a(step, _LOADERS)]
     checked = any(isinstance(step, LoadCheckedAnnotations) for step in steps)
     end = time.monotonic() + SECONDS
     for position in np.unique(np.linspace(0, len(samples) - 1, NUM_SAMPLES).round().astype(int)):
@@ -35,41 +36,6 @@ def check_mask_samples(samples: Sequence[Mapping], dataset: BaseDataset, cfg: Ma
             _check_values(results, dataset, loader)
         if time.monotonic() > end:
             break
-
-
-def loads_masks(pipeline: Sequence | None) -> bool:
-    """Check if a pipeline has a step that loads masks."""
-    return any(_loading_steps(pipeline or [], mmcv.transforms.LoadAnnotations))
-
-
-def without_mask_loading(pipeline: Sequence) -> list:
-    """Return a pipeline without the steps that load masks, also inside test time augmentation."""
-    kept = []
-    for step in pipeline:
-        if not isinstance(step, Mapping):
-            kept += [inner] if (inner := without_mask_loading(step)) else []
-        elif 'transforms' in step:
-            kept.append({**step, 'transforms': without_mask_loading(step['transforms'])})
-        elif not _is_a(step, mmcv.transforms.LoadAnnotations):
-            kept.append(step)
-    return kept
-
-
-def _loading_steps(pipeline: Sequence, kinds: type | tuple) -> Iterator[Mapping]:
-    """Generate the steps of some classes, also those inside test time augmentation."""
-    for step in pipeline:
-        if isinstance(step, Mapping):
-            if _is_a(step, kinds):
-                yield step
-            yield from _loading_steps(step.get('transforms') or (), kinds)
-        else:
-            yield from _loading_steps(step, kinds)
-
-
-def _is_a(step: Mapping, kinds: type | tuple) -> bool:
-    kind = step.get('type')
-    cls = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
-    return isinstance(cls, type) and issubclass(cls, kinds)
 
 
 def _load(results: dict, steps: Sequence) -> dict:

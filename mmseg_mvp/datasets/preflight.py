@@ -12,10 +12,11 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.utils.config import describe, root_cause
+from mmseg_mvp.utils.config import component_class, describe, root_cause, type_name
 from mmseg_mvp.utils.file_index import FileIndex, first_three
 
-from .mask_samples import check_mask_samples, loads_masks, without_mask_loading
+from .mask_samples import check_mask_samples
+from .pipelines import loads_masks, without_mask_loading
 from .split_files import BACKEND, list_name, use_any_split_file
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -31,7 +32,7 @@ def prepare(cfg: dict, loader: str) -> BaseDataset | None:
     Raises:
         UserError: If the data set refuses its settings, has no image folder, or the split file has only blank lines.
     """
-    cls = _class(cfg)
+    cls = component_class(cfg.get('type'), DATASETS)
     if not (inspect.isclass(cls) and issubclass(cls, BaseDataset)) or is_remote(cfg):
         return None
     for settings in (cfg, cfg.get('data_prefix') or {}):
@@ -76,12 +77,6 @@ def is_remote(cfg: Mapping) -> bool:
     places = [cfg.get('data_root'), cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
     backend = (cfg.get('backend_args') or {}).get('backend', 'local')
     return backend not in ('local', BACKEND) or any('://' in place for place in places if isinstance(place, str))
-
-
-def type_name(cfg: Mapping) -> str:
-    """Return the name of a data set's class."""
-    kind = cfg.get('type', 'data set')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _has_mmseg_list(dataset: BaseDataset) -> bool:
@@ -190,11 +185,6 @@ def _read(loader: str, cfg: Mapping, call: Callable[[], Any]) -> Any:
     except Exception as error:  # data sets raise their own exceptions
         raise UserError(f'The data set of {loader} ({type_name(cfg)}) fails with {describe(root_cause(error))}: '
                         'correct its settings and its list.') from error
-
-
-def _class(cfg: Mapping) -> type | None:
-    kind = cfg.get('type')
-    return DATASETS.get(kind) if isinstance(kind, str) else kind
 
 
 def _accepted(cls: type) -> dict:

@@ -1,5 +1,4 @@
 """Split files (``ann_file``) as people write them: any encoding, suffixes, folders, a second column with the mask."""
-import codecs
 import io
 import os.path as osp
 import re
@@ -11,10 +10,9 @@ from mmseg.datasets import BaseSegDataset
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.file_index import FileIndex
+from mmseg_mvp.utils.text_file import decode_text
 
 BACKEND = 'mmseg_mvp.split_file'
-_BOMS = [(codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF32_LE, 'utf-32'), (codecs.BOM_UTF32_BE, 'utf-32'),
-         (codecs.BOM_UTF16_LE, 'utf-16'), (codecs.BOM_UTF16_BE, 'utf-16')]
 _PLAIN = re.compile(r'[^\s,;/\\.][^\s,;\\]*')
 _SUFFIX = re.compile(r'\.(jpe?g|png|bmp|tiff?|webp|gif|ppm|pgm)$', re.IGNORECASE)
 _SEPARATOR = re.compile(r'\s*[\t,;]\s*|\s+')
@@ -95,7 +93,7 @@ def read_lines(path: str) -> list[tuple[int, str]]:
         UserError: If all lines are blank.
     """
     content = Path(path).read_bytes()
-    text = io.StringIO(content.decode(_encoding(content), errors='replace'), newline=None)  # CR, LF, CRLF end a line
+    text = io.StringIO(_decoded(content)[0], newline=None)  # CR, LF, CRLF end a line
     lines = [(number, line.replace('\ufeff', '').strip()) for number, line in enumerate(text, 1)]
     if not any(line for _, line in lines):
         raise UserError(f'Split file {path!r} has only blank lines: write one image name per line.')
@@ -104,7 +102,7 @@ def read_lines(path: str) -> list[tuple[int, str]]:
 
 def list_name(path: str) -> str:
     """Describe a list as the possible cause of missing files."""
-    encoding = _encoding(Path(path).read_bytes())
+    _, encoding = _decoded(Path(path).read_bytes())
     return f', or the list {path!r}' + ('' if encoding.startswith('utf-8') else f' (read as {encoding})')
 
 
@@ -142,15 +140,11 @@ def _columns(line: str) -> Iterator[tuple[str, str]]:
     yield from (pair for pair in pairs if not _SUFFIX.search(pair[0]))
 
 
-def _encoding(content: bytes) -> str:
-    """Find the encoding by the byte order mark; without one: UTF-16 if there are null bytes, else UTF-8 or Latin-1."""
-    for mark, encoding in _BOMS:
-        if content.startswith(mark):
-            return encoding
-    if b'\0' in content:
-        return 'utf-16-be' if content[:1] == b'\0' else 'utf-16-le'
-    try:
-        content.decode('utf-8')
-    except UnicodeDecodeError:
-        return 'latin-1'
-    return 'utf-8'
+def _decoded(content: bytes) -> tuple[str, str]:
+    """Return the text of a list and its encoding.
+
+    All that :func:`decode_text` finds in no Unicode encoding is Latin-1, which has a letter for every byte: names that
+    it reads wrong are reported as missing images.
+    """
+    text, encoding = decode_text(content)
+    return (text, encoding) if encoding.startswith('utf') else (content.decode('latin-1'), 'latin-1')

@@ -1,12 +1,12 @@
 """Check that data set and head agree on the classes."""
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmseg.registry import HOOKS
 
 from mmseg_mvp.datasets import PackVocabulary
 from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.models import find_text_head
 from mmseg_mvp.models.text.class_order import compare_class_lists
+from mmseg_mvp.utils.wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -33,10 +33,7 @@ class ClassListCheckHook(Hook):
 
 
 def _check(runner, dataset, training: bool) -> None:
-    model = runner.model
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    if (head := find_text_head(model)) is None:
+    if (head := find_text_head(unwrapped(runner.model))) is None:
         return
     classifier = head.classifier
     vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary

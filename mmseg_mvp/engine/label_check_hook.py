@@ -15,8 +15,9 @@ from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.datasets.transforms.named_errors import NamedErrors
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import CHECK_LABELS, IGNORE, STORE_AS_1, is_hidden
-from mmseg_mvp.models.utils.ignored_label import ignored_label, unwrapped
+from mmseg_mvp.models.utils.ignored_label import ignored_label
 from mmseg_mvp.utils.masks import decode_mask
+from mmseg_mvp.utils.wrappers import unwrapped
 
 FIRST = 10  # batches in which all pixels are checked, and at least one must be labelled
 PIXELS = 2**14  # pixels per image that are checked in later batches

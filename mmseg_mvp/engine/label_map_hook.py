@@ -1,14 +1,13 @@
 """Hook for the predicted label maps of ``tools/test.py --out``."""
 from pathlib import Path
 
-import numpy as np
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
-from PIL import Image
 
 from mmseg_mvp.datasets import PictureNames
+from mmseg_mvp.utils.masks import write_label_map
 
 
 @HOOKS.register_module()
@@ -37,9 +36,9 @@ class LabelMapHook(Hook):
         for sample in outputs:
             path = self.out_dir / f'{self._names(sample, self._count * world_size + rank)}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
-            labels = sample.pred_sem_seg.data[0].cpu().numpy() + bool(sample.get('reduce_zero_label'))  # (H, W)
+            labels = sample.pred_sem_seg.data[0].cpu().numpy()  # (H, W)
             classes = sample.get('vocabulary') or runner.test_dataloader.dataset.metainfo['classes']
-            Image.fromarray(labels.astype(np.uint8 if len(classes) < 256 else np.uint16)).save(path)
+            write_label_map(labels, path, len(classes), bool(sample.get('reduce_zero_label')))
             self._count += 1
 
     def after_test(self, runner) -> None:

@@ -6,18 +6,17 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.logging import MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
-from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import STORE_AS_1
 from mmseg_mvp.utils.checking import check_number
+from mmseg_mvp.utils.masks import write_label_map
 from mmseg_mvp.vocabularies import class_names, split_names
 
 # Keys have no parentheses, because --cfg-options parses these as tuples, and save_best uses keys in file names.
@@ -98,8 +97,8 @@ class ZeroShotIoUMetric(IoUMetric):
                 label = sample['gt_sem_seg']['data'][0].to(predicted)
                 self.results.append(self.intersect_and_union(predicted, label, num_classes, self.ignore_index))
             if self.output_dir is not None:
-                _write(predicted, int(sample.get('reduce_zero_label', False)), num_classes,
-                       Path(self.output_dir, f'{Path(sample["img_path"]).stem}.png'))
+                path = Path(self.output_dir, f'{Path(sample["img_path"]).stem}.png')
+                write_label_map(predicted.cpu().numpy(), path, num_classes, bool(sample.get('reduce_zero_label')))
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Sum the areas (3, C), int64, of all images, log tables and return the metrics in percent.
@@ -150,12 +149,6 @@ def gaps(areas: Tensor, names: Sequence[str]) -> list[str]:
         sentences.append(f'The ground truth holds a single class, so the figures say nothing about the classes: '
                          f'{STORE_AS_1}.')
     return sentences
-
-
-def _write(labels: Tensor, shift: int, num_classes: int, path: Path) -> None:
-    """Write labels (H, W) as PNG; ``shift`` is added to them, as in the files of the data set."""
-    dtype = np.uint8 if num_classes + shift <= 2**8 else np.uint16
-    Image.fromarray((labels.cpu().numpy() + shift).astype(dtype)).save(path)
 
 
 def class_iou(areas: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
 """Reading of config files."""
 import inspect
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 
 from mmseg_mvp.errors import UserError
@@ -56,3 +59,19 @@ def describe(error: BaseException) -> str:
     """Format the type and text of an exception on one line; a KeyError's text is shown without quotes."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return ' '.join(f'{type(error).__name__}: {text}'.split())
+
+
+def component_class(kind: Any, registry: Registry) -> Any:
+    """Return the class of a ``type`` in a config; None if its name is not registered."""
+    return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def type_name(part: Mapping) -> str:
+    """Return the name of a component's class without its scope; ``'data set'`` without a ``type``."""
+    kind = part.get('type', 'data set')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def takes(cls: Any, parameter: str) -> bool:
+    """Return True if a class or one of its base classes has a parameter of this name."""
+    return any(parameter in inspect.signature(base.__init__).parameters for base in getattr(cls, '__mro__', ()))

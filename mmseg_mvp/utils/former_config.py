@@ -1,11 +1,12 @@
 """Detection of configs that are written for MMSegmentation 0.x."""
-import inspect
 from collections.abc import Iterator, Mapping
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_mvp.errors import UserError
+
+from .config import takes
 
 # Key of the top level: its spelling in 1.x. MMSegmentation 1.x reads none of them, without a word.
 _TOP = {
@@ -84,9 +85,4 @@ def _component(kind: str, node: Mapping) -> Iterator[tuple[str, str]]:
             yield kind, _TYPES[kind]
     keys = [key for key in _DATASET_KEYS if key in node]
     if keys and (kind.endswith('Dataset') or DATASETS.get(kind)):
-        yield from ((key, _DATASET_KEYS[key]) for key in keys if not _takes(kind, key))
-
-
-def _takes(kind: str, key: str) -> bool:
-    """Check if a class of data sets has a parameter of this name."""
-    return any(key in inspect.signature(cls.__init__).parameters for cls in getattr(DATASETS.get(kind), '__mro__', ()))
+        yield from ((key, _DATASET_KEYS[key]) for key in keys if not takes(DATASETS.get(kind), key))

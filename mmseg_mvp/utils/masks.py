@@ -1,5 +1,6 @@
-"""The one reader of label masks."""
+"""The one reader and the one writer of label masks."""
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +51,19 @@ def decode_mask(content: bytes, name: str, grey: bool = False) -> Mask:
     if values.dtype.itemsize > 1:
         return Mask(values.astype(values.dtype.newbyteorder('=')), max(by_pillow, left) > 1)
     return Mask(values.astype(np.uint8) // factor, max(by_pillow, left) > 1)
+
+
+def write_label_map(labels: np.ndarray, path: Path, num_classes: int, reduced: bool = False) -> None:
+    """Write predicted labels (H, W) as PNG of 8 bits, or of 16 bits if the classes need them.
+
+    Args:
+        labels (np.ndarray): Labels, (H, W) integers.
+        path (Path): New file.
+        num_classes (int): Number of classes.
+        reduced (bool): If True, add 1 to the labels, as in the files of a data set with ``reduce_zero_label``.
+    """
+    dtype = np.uint8 if num_classes + reduced <= 2**8 else np.uint16
+    Image.fromarray((labels + reduced).astype(dtype)).save(path)
 
 
 def unreadable(name: str, error: Exception) -> str:

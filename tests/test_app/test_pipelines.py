@@ -5,7 +5,8 @@ import pytest
 from fixtures.builders import CONFIGS
 from mmengine.config import Config
 
-from mmseg_mvp.app.pipelines import omit_masks, use_tta, without_masks
+from mmseg_mvp.app.pipelines import omit_masks, use_tta
+from mmseg_mvp.datasets.pipelines import without_mask_loading
 from mmseg_mvp.errors import UserError
 
 IMAGE, MASK, PACK = (dict(type=name) for name in ('LoadImageFromFile', 'mmseg.LoadAnnotations', 'PackSegInputs'))
@@ -47,7 +48,7 @@ def test_training_needs_masks():
 
 
 def test_augmented_pipelines_lose_the_group_of_masks():
-    assert without_masks(augmented(MASK, PACK)) == augmented(PACK)
+    assert without_mask_loading(augmented(MASK, PACK)) == augmented(PACK)
 
 
 def test_tta_wraps_the_model_and_replaces_each_pipeline():

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from fixtures.logs import record_logs
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
@@ -45,10 +46,8 @@ def state():
 
 @pytest.fixture
 def warnings(monkeypatch):
-    said = []
-    monkeypatch.setattr('mmseg_mvp.checkpoints.fit.print_log', lambda text, *_: said.append(text))
     MMLogger.get_instance('fit')
-    return said
+    return record_logs(monkeypatch, 'mmseg_mvp.checkpoints.fit')
 
 
 def test_a_whole_checkpoint_loads_in_silence(state, warnings):

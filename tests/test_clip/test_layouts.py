@@ -4,7 +4,8 @@ import math
 import open_clip
 import pytest
 import torch
-from fixtures.clip_builders import open_clip_model, record_logs
+from fixtures.clip_builders import open_clip_model
+from fixtures.logs import record_logs
 from safetensors.torch import save_file
 from torch.nn import functional as F
 

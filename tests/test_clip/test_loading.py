@@ -2,7 +2,8 @@
 import open_clip
 import pytest
 import torch
-from fixtures.clip_builders import open_clip_model, record_logs
+from fixtures.clip_builders import open_clip_model
+from fixtures.logs import record_logs
 from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 

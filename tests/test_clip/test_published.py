@@ -5,7 +5,8 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from fixtures.clip_builders import open_clip_model, record_logs
+from fixtures.clip_builders import open_clip_model
+from fixtures.logs import record_logs
 from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transformer import QuickGELU
 from torch import nn

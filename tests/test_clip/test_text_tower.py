@@ -6,7 +6,8 @@ import re
 import open_clip
 import pytest
 import torch
-from fixtures.clip_builders import open_clip_model, record_logs, with_model, word_contexts
+from fixtures.clip_builders import open_clip_model, with_model, word_contexts
+from fixtures.logs import record_logs
 
 from mmseg_mvp.clip import Frozen, TextTower, encode_prompts, encode_sentences, load_clip
 from mmseg_mvp.errors import UserError

@@ -63,11 +63,3 @@ def test_broken_file(tmp_path, pipeline, folder):
 @pytest.mark.parametrize('pipeline', [[], STOCK[:1]])
 def test_pipeline_without_masks_reads_none(tmp_path, pipeline):
     assert check_data(config(tmp_path, [9], pipeline)) == []
-
-
-def test_pipelines_without_the_loading_of_masks():
-    assert mask_samples.without_mask_loading(STOCK) == [STOCK[0], STOCK[2]]
-    flips, inner = [dict(type='RandomFlip', prob=0.), dict(type='RandomFlip', prob=1.)], [dict(type='LoadAnnotations')]
-    tta = [STOCK[0], dict(type='TestTimeAug', transforms=[flips, inner, [STOCK[2]]])]
-    kept = [STOCK[0], dict(type='TestTimeAug', transforms=[flips, [STOCK[2]]])]
-    assert mask_samples.without_mask_loading(tta) == kept

@@ -3,6 +3,7 @@ import re
 
 import pytest
 import torch
+from fixtures.logs import record_logs
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
@@ -33,10 +34,8 @@ def evaluate(evaluator: Evaluator, samples: list[SegDataSample]) -> dict:
 
 @pytest.fixture
 def said(monkeypatch):
-    messages = []
-    monkeypatch.setattr('mmseg_mvp.evaluation.labelled_evaluator.print_log', lambda text, *_: messages.append(text))
     MMLogger.get_instance('labelled')
-    return messages
+    return record_logs(monkeypatch, 'mmseg_mvp.evaluation.labelled_evaluator')
 
 
 @pytest.mark.parametrize('metric', METRICS)

@@ -1,15 +1,13 @@
 """Warnings about files name the first files of each kind, once each."""
 import pytest
+from fixtures.logs import record_notices
 
 from mmseg_mvp.utils import depth, notices
 
 
 @pytest.fixture
 def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(notices, '_named', type(notices._named)(set))
-    monkeypatch.setattr(notices, 'print_log', lambda text, *_, **__: lines.append(text))
-    return lines
+    return record_notices(monkeypatch)
 
 
 def test_three_files_of_a_kind(said):

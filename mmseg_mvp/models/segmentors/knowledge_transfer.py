@@ -13,12 +13,13 @@ from mmseg_mvp.clip import Frozen
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.labels import hidden_truth, is_hidden
+from mmseg_mvp.utils.config import component_class, takes
 from mmseg_mvp.vocabularies import class_names, split_names
 
 from ..utils.label_map import image_matrices
 from ..utils.pseudo_labels import pseudo_labels
 from ..utils.tiled_resize import resize_matrices
-from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder, takes
+from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
 
 
 @MODELS.register_module()
@@ -191,7 +192,7 @@ def _check_shares(teacher_share: float, threshold: float, ema_momentum: float | 
 
 def _with_text_of(teacher: dict, decode_head: dict) -> dict:
     """Add the teacher's clip, prompts and synonyms to the student's head. Raise UserError without text classifier."""
-    if not takes(decode_head['type'], 'train_classes'):
+    if not takes(component_class(decode_head['type'], MODELS), 'train_classes'):
         raise UserError(f"The student's {decode_head['type']} has no text classifier, so it can't take other names: "
                         f'use a text head such as TextDeepLabV2Head, or mix TextHeadMixin into yours.')
     text = {key: teacher['decode_head'][key] for key in ('prompts', 'synonyms') if key in teacher['decode_head']}

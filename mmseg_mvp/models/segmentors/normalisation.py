@@ -7,6 +7,7 @@ from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 
 from mmseg_mvp.clip import check_clip, load_clip
+from mmseg_mvp.utils.config import component_class
 
 from ..backbones import CLIPImageEncoder
 
@@ -24,7 +25,7 @@ def with_normalisation(data_preprocessor: dict | None, known: dict | None) -> di
 
 def normalisation_of(backbone: dict) -> dict[str, list[float]] | None:
     """Return ``mean`` and ``std`` of the CLIP in the config of a ``CLIPImageEncoder``; None for another backbone."""
-    found = MODELS.get(backbone['type']) if isinstance(backbone['type'], str) else backbone['type']
+    found = component_class(backbone['type'], MODELS)
     if isinstance(found, type) and issubclass(found, CLIPImageEncoder) and 'clip' in backbone:
         return load_clip(**check_clip(backbone['clip'])).normalisation()
     return None

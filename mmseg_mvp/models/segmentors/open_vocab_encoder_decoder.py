@@ -1,6 +1,4 @@
 """Segmentor for heads with a vocabulary, with label maps computed without full-size logits."""
-import inspect
-
 import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import PixelData
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.config import component_class, takes
 
 from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
 from .normalisation import normalisation_of, warn_of_other_normalisation, with_normalisation
@@ -196,12 +195,6 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
     """Add the shared CLIP to the config of a part (or several) that takes ``clip`` and does not set it."""
     if isinstance(part, (list, tuple)):
         return [_with_clip(one, clip) for one in part]
-    if clip is None or part is None or not takes(part['type'], 'clip'):
+    if clip is None or part is None or not takes(component_class(part['type'], MODELS), 'clip'):
         return part
     return dict(dict(clip=clip), **part)
-
-
-def takes(component: str | type, parameter: str) -> bool:
-    """Return True if a registered class or one of its base classes has a parameter of this name."""
-    found = MODELS.get(component) if isinstance(component, str) else component
-    return any(parameter in inspect.signature(base.__init__).parameters for base in getattr(found, '__mro__', ()))

@@ -1,15 +1,8 @@
 """The label that a model ignores."""
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mmseg_mvp.labels import IGNORE
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the segmentor inside wrappers for several processes or test time augmentation."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
+from mmseg_mvp.utils.wrappers import unwrapped
 
 
 def ignored_label(model: nn.Module) -> int:

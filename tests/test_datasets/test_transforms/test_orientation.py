@@ -1,11 +1,11 @@
 """Photos with an EXIF orientation and masks on the turned or the stored pixels."""
 import numpy as np
 import pytest
+from fixtures.logs import record_notices
 from PIL import Image
 
 from mmseg_mvp.datasets import LoadCheckedAnnotations, LoadCheckedImage
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.utils import notices
 
 STORED = np.arange(12, dtype=np.uint8).reshape(3, 4)
 SQUARE = np.arange(9, dtype=np.uint8).reshape(3, 3)
@@ -13,10 +13,7 @@ SQUARE = np.arange(9, dtype=np.uint8).reshape(3, 3)
 
 @pytest.fixture
 def said(monkeypatch):
-    lines = []
-    monkeypatch.setattr(notices, '_named', type(notices._named)(set))
-    monkeypatch.setattr(notices, 'print_log', lambda text, *_, **__: lines.append(text))
-    return lines
+    return record_notices(monkeypatch)
 
 
 def load(folder, photo, mask, orientation, mask_orientation=1):

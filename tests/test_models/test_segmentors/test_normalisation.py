@@ -1,7 +1,7 @@
 """Normalisation of images by the values of the CLIP backbone."""
 import pytest
 import torch
-from fixtures.clip_builders import record_logs
+from fixtures.logs import record_logs
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 

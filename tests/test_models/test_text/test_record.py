@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from fixtures.clip_builders import record_logs
+from fixtures.logs import record_logs
 
 from mmseg_mvp.clip import load_clip
 from mmseg_mvp.errors import UserError
