@@ -34,6 +34,7 @@ def test_what_notices_an_import_is_named(tmp_path, module, code, told):
     assert ran.returncode == code and all(line in ran.stdout for line in ['host: 3 tests plain, 3 with', *told]), ran
 
 
+@pytest.mark.slow
 def test_a_folder_without_tests_is_told(tmp_path):
     ran = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True)
     assert ran.returncode == 2 and 'expected a folder tests' in ran.stderr

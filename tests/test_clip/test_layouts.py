@@ -101,7 +101,7 @@ def same_features(loaded, model):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
-@pytest.mark.parametrize('kind', ['ResNet', 'ViT'])
+@pytest.mark.parametrize('kind', ['ViT', pytest.param('ResNet', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('layout', LAYOUTS)
 def test_features_equal_those_of_open_clip(tmp_path, towers, layout, kind, dtype):
     if layout.startswith('hugging face') and kind == 'ResNet':
@@ -130,7 +130,7 @@ def test_home_folder(tmp_path, towers, monkeypatch):
     assert same_features(load_clip(**clip, weights='~/weights.pt'), model)
 
 
-@pytest.mark.parametrize('kind', ['ResNet', 'ViT'])
+@pytest.mark.parametrize('kind', ['ViT', pytest.param('ResNet', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('write', ['trace', 'script'])
 def test_archives_of_open_clip(tmp_path, towers, kind, write):
     clip, model = towers[kind]

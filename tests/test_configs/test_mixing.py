@@ -73,7 +73,7 @@ def test_channels_are_those_of_the_text_where_the_config_says_so(name, fits):
     assert (model.decode_head.channels == open_clip.get_model_config(model.clip.model)['embed_dim']) is fits
 
 
-@pytest.mark.parametrize('name', PAIRS)
+@pytest.mark.parametrize('name', slow(PAIRS))
 def test_networks_and_optimizers_are_mmsegs(tiny_vit, name):
     cfg, stock = pair(name)
     pretrained = [one.model.get('pretrained') or one.model.backbone.init_cfg.checkpoint for one in (cfg, stock)]
@@ -134,6 +134,7 @@ def test_closed_sets_are_those_of_the_data(name):
     assert cfg.val_evaluator == cfg.test_evaluator == dict(type='ZeroShotIoUMetric')  # no class is unseen
 
 
+@pytest.mark.slow
 def test_a_closed_set_with_gpr_trains_a_step():
     cfg, _ = pair('deeplabv3plus_r50_gpr')
     model = build_small(cfg)

@@ -117,6 +117,7 @@ def test_areas_are_exact_beyond_float32():
     assert metric.intersect_and_union(maps, maps, 2, 255).dtype == torch.int64
 
 
+@pytest.mark.slow
 def test_one_image_larger_than_float32_counts():
     label = torch.zeros(4097, 4097, dtype=torch.uint8)
     areas = ZeroShotIoUMetric.intersect_and_union(label, label, 2, 255)

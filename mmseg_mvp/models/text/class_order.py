@@ -13,7 +13,9 @@ class ClassOrderCheck:
 
     mmengine's ``RuntimeInfoHook`` publishes the loop and the training data set in the message hub. The loops of
     validation and test publish their data set in the visualizer. Only the vocabularies of the config are compared: not
-    those of samples or of ``set_classes``, and not those of a frozen teacher within a training iteration.
+    those of samples or of ``set_classes``, and not those of a frozen teacher within a training iteration. A run that
+    ended in an error leaves its loop in the hub, so a data set that was published before this object existed is
+    ignored.
 
     Args:
         train_vocabulary (dict): Training names of the config.
@@ -22,7 +24,8 @@ class ClassOrderCheck:
 
     def __init__(self, train_vocabulary: dict, test_vocabulary: dict) -> None:
         self._vocabularies = {True: train_vocabulary, False: test_vocabulary}
-        self._checked = None  # metainfo of the last data set
+        # Metainfo of the last data set; first, that of a run which is not ours.
+        self._checked = _current_metainfo(training=True) or _current_metainfo(training=False)
 
     def __call__(self, vocabulary: dict, training: bool) -> None:
         """Compare the vocabulary in use with the current data set's classes, once for each data set.

@@ -91,7 +91,8 @@ def test_the_maps_of_a_dilated_network_are_brought_to_the_pyramids_strides(tiny_
 
 @torch.no_grad()
 @pytest.mark.parametrize('patch, factors', [(16, (4, 2, 1, 0.5)), (32, (8, 4, 2, 1))])
-@pytest.mark.parametrize('readout', ['project', 'add', 'ignore'])
+@pytest.mark.parametrize('readout', ['project', *(pytest.param(name, marks=pytest.mark.slow)
+                                                 for name in ('add', 'ignore'))])
 def test_maps_of_a_vit_are_reassembled_with_the_class_token(tiny_rn, patch, factors, readout):
     head = build(tiny_rn, in_channels=12, patch_size=patch, readout_type=readout, post_process_channels=CHANNELS)
     tokens = [(torch.randn(2, 12, 4, 4), torch.randn(2, 12)) for _ in range(4)]

@@ -95,6 +95,16 @@ def test_a_copy_is_compared_as_well(classifier, loop):
         copy.deepcopy(classifier).train().embeddings()
 
 
+@pytest.mark.parametrize('stage', ['train', 'val', 'test'])
+def test_the_loop_of_an_earlier_run_that_failed_is_ignored(tiny_rn, loop, stage):
+    loop(stage, ['x'] * 9)
+    classifier = TextClassifier(tiny_rn, TEMPLATES, TRAIN, TEST)
+    classifier.train(stage == 'train').embeddings()
+    loop(stage, ['y'] * 9)
+    with pytest.raises(UserError, match='but the data set has 9'):
+        classifier.embeddings()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures('loop')
 @pytest.mark.parametrize('classes, key, words', [
