@@ -30,6 +30,7 @@ def test_user_error_is_printed_alone(capsys):
     assert exit_sentence(capsys, UserError('name it.')) == 'error: name it.\n'
 
 
+@pytest.mark.slow
 def test_user_error_of_a_data_loader_worker_loses_its_traceback(capsys):
     with pytest.raises(UserError) as caught:
         next(iter(DataLoader(BrokenDataset(), num_workers=1)))

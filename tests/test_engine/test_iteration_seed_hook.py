@@ -62,7 +62,7 @@ def test_the_model_draws_by_seed_and_iteration_alone():
         assert all(a != b for a, b in zip(draws(), uninterrupted))
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
+@pytest.mark.parametrize('num_workers', [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_images_are_augmented_alike_after_a_resume_and_by_any_number_of_workers(num_workers):
     whole = train(6)
     assert train(6, num_workers=num_workers) == whole

@@ -37,6 +37,7 @@ MODELS_OF = {
         type='OpenVocabEncoderDecoder', backbone=MIT, data_preprocessor=dict(CLIP_NORM, bgr_to_rgb=False),
         decode_head=head_config(rn, 'TextSegformerHead', in_channels=[8, 16, 32, 64]), test_cfg=dict(mode='whole')))}
 FEW = {'model.decode_head.train_classes': ALL}
+SLOW = ('lseg_vit_bottleneck', 'lseg_resnet', 'deeplabv3plus', 'segformer')
 
 
 def run(path, images, **inputs):
@@ -53,7 +54,8 @@ def check(path, model, images, **inputs):
     return set(expected_labels.unique().tolist())
 
 
-@pytest.mark.parametrize('name', MODELS_OF)
+@pytest.mark.parametrize('name', [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+                                  for name in MODELS_OF])
 def test_any_batch_and_size(name, tiny_rn, tiny_vit, tmp_path):
     _, model = MODELS_OF[name](tiny_rn, tiny_vit)
     model.test_cfg.mode = 'whole'
