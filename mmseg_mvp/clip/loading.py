@@ -62,10 +62,9 @@ class LoadedCLIP:
         return f"'{self.name}' with weights '{self.weights}' (fingerprint {self.fingerprint})"
 
 
-@lru_cache(maxsize=2)
 def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | None = None,
               std: tuple[float, ...] | None = None) -> LoadedCLIP:
-    """Load a CLIP. Later calls with the same arguments return the same object.
+    """Load a CLIP. Later calls with the same arguments return the same object while its files are unchanged.
 
     A CLIP is its weights, architecture, activation and normalisation. The last two are taken from where they are known:
     from the file, from open_clip's table of pretrained tags and published files, or from config files of Hugging Face
@@ -88,6 +87,21 @@ def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | 
     Raises:
         UserError: If the model or weights are unknown, missing or unreadable, or do not match each other.
     """
+    return _load(model, weights, mean, std, (_file_state(model), _file_state(weights)))
+
+
+def _file_state(name: str | None) -> tuple[str, int, int] | None:
+    """Return absolute path, modification time and size of a file that ``name`` may be."""
+    path = os.path.abspath(os.path.expanduser(name or ''))
+    if os.path.isfile(path):
+        state = os.stat(path)
+        return path, state.st_mtime_ns, state.st_size
+
+
+@lru_cache(maxsize=2)
+def _load(model: str, weights: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
+          files: tuple) -> LoadedCLIP:
+    """Load as :func:`load_clip`; ``files`` belongs to the key of the cache alone."""
     config = find_config(model)
     asked = Facts(None, mean, std, 'clip')
     if weights is None:
@@ -144,7 +158,7 @@ def _with_activation(model: str, config: dict, facts: list[Facts]) -> dict:
     found = next((one for one in facts if one.quick_gelu is not None), Facts(named))
     if found.quick_gelu != named:
         print_log(f"CLIP '{model}' is built with {_activation(found.quick_gelu)} instead of {_activation(named)}, "
-                  f'because {found.source} says so; set clip.model to a name that agrees.', 'current', level=30)
+                  f'according to {found.source}; set clip.model to a name that agrees.', 'current', level=30)
     return dict(config, quick_gelu=found.quick_gelu)
 
 

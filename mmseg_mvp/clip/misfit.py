@@ -11,7 +11,7 @@ from .layouts import Arranged, is_weight
 
 
 def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> None:
-    """Check that the file has all weights of a model, in its shapes, and no other weights of a tower.
+    """Check that the file has all weights of a model, in its shapes, finite, and no other weights of a tower.
 
     Raises:
         UserError: If it has not, with the first missing, extra and misshapen tensor and the models that fit.
@@ -24,9 +24,27 @@ def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> Non
               (('missing', missing), ('extra', arranged.extra), ('misshapen', misshapen)) if found]
     if faults:
         fits = fitting_models(arranged.plain)
-        advice = f'set clip.model to one that it fits ({", ".join(fits)})' if fits else \
-            'no model of open_clip fits; set clip.model to the config of the model that the file was saved from'
+        if model in fits:
+            advice = 'its sizes are those of this model, so save the whole state_dict() or download the file again'
+        elif fits:
+            advice = f'set clip.model to one that it fits ({", ".join(fits)})'
+        else:
+            advice = 'no model of open_clip fits; set clip.model to the config of the model that the file was saved from'
         raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {'; '.join(faults)}; {advice}.")
+    _check_values(wanted, path, arranged.state)
+
+
+def _check_values(wanted: dict[str, Tensor], path: str, state: dict[str, Tensor]) -> None:
+    """Refuse integers in place of weights, which quantized models hold, and NaN or infinite weights."""
+    for name, value in state.items():
+        if not wanted[name].is_floating_point():
+            continue
+        if not value.is_floating_point():
+            raise UserError(f"The weights file '{path}' holds {value.dtype} in {name}: expected floating-point numbers; "
+                            f'use the weights from before the quantisation.')
+        if not value.float().isfinite().all():
+            raise UserError(f"The weights file '{path}' holds NaN or infinite numbers in {name}: use an earlier "
+                            f'checkpoint, or download the file again.')
 
 
 def fitting_models(plain: dict[str, Tensor]) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmseg_mvp.checkpoints import read_file
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, StandIn, module_classes, module_tensors
+from mmseg_mvp.utils.files import reason_of_damage
 
 from .published import Facts, of_file
 
@@ -58,8 +59,9 @@ def _read(path: str) -> Any:
     except UserError:
         raise
     except Exception as error:  # each format raises its own exceptions
-        raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): it is truncated or not "
-                        f'a safetensors file, PyTorch state dict or TorchScript archive; download it again.') from error
+        reason = reason_of_damage(path, 'it is truncated or not a safetensors file, PyTorch state dict or TorchScript '
+                                        'archive; download it again')
+        raise UserError(f"The weights file '{path}' can't be read ({type(error).__name__}): {reason}.") from error
 
 
 def _is_safetensors(path: str) -> bool:
@@ -90,5 +92,6 @@ def _facts_inside(values: dict[str, Any], classes: set[str]) -> list[Facts]:
 
 
 def _not_weights(path: str, found: Any) -> UserError:
+    trust = f', or, {TRUST}' if isinstance(found, StandIn) else ''
     return UserError(f"The weights file '{path}' holds an object of type {found}: expected a state dict; "
-                     f'save the state_dict() alone, or, {TRUST}.')
+                     f'save the state_dict() alone{trust}.')

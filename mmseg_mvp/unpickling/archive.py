@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.files import reason_of_damage
 
 from .limits import Budget, check_sizes, check_tree, of_type, short
 from .tensors import Storage, storage_type, tensor_values
@@ -92,8 +93,8 @@ def read_archive(file: str | BinaryIO, map_location: MapLocation = 'cpu') -> Any
         raise UserError(f'{path} is not read, because {error}, which may run code and is not needed for weights: '
                         f'fetch it from its publisher, or, {TRUST}.') from error
     except Exception as error:  # a damaged file can raise many types of errors
-        raise UserError(f'{path} can\'t be read ({type(error).__name__}: {short(str(error))}): it is truncated or was '
-                        f'not written by torch.save; copy or download it again.') from error
+        reason = reason_of_damage(file, 'it is truncated or was not written by torch.save; copy or download it again')
+        raise UserError(f"{path} can't be read ({type(error).__name__}: {short(str(error))}): {reason}.") from error
 
 
 def is_checkpoint(path: str) -> bool:

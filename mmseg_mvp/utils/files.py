@@ -3,6 +3,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -11,6 +12,18 @@ from mmseg_mvp.errors import UserError
 # In bytes. File systems allow 255; the temporary name of `atomic_write` is 6 bytes longer.
 LONGEST_NAME = 249
 FIX = 'give a path in a writable folder, on a disk with free space'
+# What a failed download leaves in place of a file: its first bytes, in lower case.
+_SUBSTITUTES = {b'version https://git-lfs': 'it is a pointer of Git LFS: run git lfs pull in its repository',
+                b'<': 'it is a web page: download the file itself'}
+
+
+def reason_of_damage(file: str | BinaryIO, otherwise: str) -> str:
+    """Return a phrase for an unreadable binary file: a web page, a pointer of Git LFS, or ``otherwise``."""
+    start = b''
+    if isinstance(file, str):
+        with open(file, 'rb') as opened:
+            start = opened.read(64).lower().lstrip()
+    return next((phrase for first, phrase in _SUBSTITUTES.items() if start.startswith(first)), otherwise)
 
 
 def check_new_file(path: str | Path, ending: str | None = None) -> None:

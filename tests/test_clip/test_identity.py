@@ -19,7 +19,6 @@ def variant(tmp_path, tiny_vit):
         changed = dict(base, vision_cfg=dict(base['vision_cfg'], **vision or {}),
                        text_cfg=dict(base['text_cfg'], **text or {}), **config)
         (tmp_path / 'model.json').write_text(json.dumps(changed))
-        load_clip.cache_clear()
         return load_clip(str(tmp_path / 'model.json'), str(weights), **normalisation or {})
 
     return load

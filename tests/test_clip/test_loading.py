@@ -8,7 +8,7 @@ from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 
 from mmseg_mvp.checkpoints import trusted_checkpoints
-from mmseg_mvp.clip import load_clip
+from mmseg_mvp.clip import load_clip, loading
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 
@@ -28,7 +28,7 @@ def _same(loaded, model):
 def test_one_copy_per_process_with_the_same_random_weights(tiny_rn):
     first = load_clip(**tiny_rn)
     assert load_clip(**tiny_rn) is first
-    load_clip.cache_clear()
+    loading._load.cache_clear()
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
     again = load_clip(**tiny_rn)
@@ -36,9 +36,23 @@ def test_one_copy_per_process_with_the_same_random_weights(tiny_rn):
     assert torch.equal(before, torch.random.get_rng_state())  # loading does not change the random state of the caller
 
 
+def test_a_file_that_changed_is_read_again(tmp_path, tiny_rn, other, monkeypatch):
+    state = other.state_dict()
+    for folder, changed in (('a', state), ('b', {**state, 'logit_scale': torch.tensor(3.)})):
+        (tmp_path / folder).mkdir()
+        torch.save(changed, tmp_path / folder / 'weights.pt')
+    monkeypatch.chdir(tmp_path / 'a')
+    first = load_clip(**tiny_rn, weights='weights.pt')
+    assert load_clip(**tiny_rn, weights='weights.pt') is first
+    monkeypatch.chdir(tmp_path / 'b')
+    assert load_clip(**tiny_rn, weights='weights.pt').model.logit_scale == 3
+    torch.save({**state, 'logit_scale': torch.tensor(4.)}, 'weights.pt')
+    assert load_clip(**tiny_rn, weights='weights.pt').model.logit_scale == 4
+
+
 def test_random_weights_are_warned_of(tiny_rn, monkeypatch):
     said = record_logs(monkeypatch, 'mmseg_mvp.clip.loading')
-    load_clip.cache_clear()
+    loading._load.cache_clear()
     load_clip(**tiny_rn)
     assert len(said) == 1 and 'random weights' in said[0]
 
@@ -118,6 +132,15 @@ class TestBadInput:
         path.write_bytes(path.read_bytes()[:5000])
         with pytest.raises(UserError, match=f"{name}'? can't be read"):
             load_clip(**tiny_rn, weights=str(path))
+
+    @pytest.mark.parametrize('name', ['a.pt', 'a.safetensors'])
+    @pytest.mark.parametrize('content, words', [
+        ('\n<!DOCTYPE html><html>404</html>', 'it is a web page: download the file itself'),
+        ('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n', 'it is a pointer of Git LFS: run git lfs')])
+    def test_a_download_that_failed(self, tmp_path, tiny_rn, name, content, words):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=f"{name}'? can't be read .*: {words}"):
+            load_clip(**tiny_rn, weights=str(tmp_path / name))
 
     def test_file_of_another_architecture(self, tmp_path, tiny_rn, tiny_vit):
         torch.save(load_clip(**tiny_vit).model.state_dict(), tmp_path / 'vit.pt')

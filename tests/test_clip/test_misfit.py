@@ -5,8 +5,8 @@ import torch
 from fixtures.clip_builders import open_clip_model
 
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.clip.layouts import as_plain
-from mmseg_mvp.clip.misfit import fitting_models
+from mmseg_mvp.clip.layouts import Arranged, as_plain
+from mmseg_mvp.clip.misfit import check_fit, fitting_models
 from mmseg_mvp.errors import UserError
 
 
@@ -33,6 +33,22 @@ def test_first_missing_extra_and_misshapen_tensor(tmp_path, tiny_vit, state):
     assert '1 extra (visual.transformer.resblocks.3.ln_1.bias)' in said
     assert '1 misshapen (ln_final.bias with shape (31,) instead of (32,))' in said
     assert 'no model of open_clip fits' in said
+
+
+@pytest.mark.parametrize('values, words', [
+    (torch.full((32, ), float('nan')), 'holds NaN or infinite numbers in ln_final.weight'),
+    (torch.full((32, ), float('inf')).half(), 'holds NaN or infinite numbers in ln_final.weight'),
+    (torch.ones(32, dtype=torch.int8), 'holds torch.int8 in ln_final.weight: expected floating-point numbers')])
+def test_values_that_are_no_weights(tmp_path, tiny_vit, state, values, words):
+    assert words in refusal(tiny_vit, {**state, 'ln_final.weight': values}, tmp_path / 'weights.pt')
+
+
+def test_a_file_of_the_model_that_lost_a_tensor(tiny_vit, state, monkeypatch):
+    monkeypatch.setattr('mmseg_mvp.clip.misfit.fitting_models', lambda plain: ['tiny'])
+    clip = open_clip_model(tiny_vit)
+    del state['ln_final.weight']
+    with pytest.raises(UserError, match='1 missing .ln_final.weight.; its sizes are those of this model, so save the'):
+        check_fit(clip, 'tiny', 'a.pt', Arranged(state, state, [], []))
 
 
 def test_a_deeper_model_is_refused(tmp_path, tiny_vit, state):

@@ -70,8 +70,8 @@ def test_every_tag_has_its_published_normalisation_and_activation(tags_of_tiny_m
 def test_a_tag_that_disagrees_with_the_name_switches_the_activation(tags_of_tiny_models, monkeypatch, model, tag):
     said = record_logs(monkeypatch, 'mmseg_mvp.clip.loading')
     load_clip(model, tag)
-    assert said[0] == (f"CLIP '{model}' is built with QuickGELU instead of GELU, because open_clip's table for "
-                       f"'{model}:{tag}' says so; set clip.model to a name that agrees.")
+    assert said[0] == (f"CLIP '{model}' is built with QuickGELU instead of GELU, according to open_clip's table for "
+                       f"'{model}:{tag}'; set clip.model to a name that agrees.")
 
 
 def test_a_tag_that_agrees_says_nothing(tags_of_tiny_models, monkeypatch):
