@@ -29,7 +29,7 @@ def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> Non
         elif fits:
             advice = f'set clip.model to one that it fits ({", ".join(fits)})'
         else:
-            advice = 'no model of open_clip fits; set clip.model to the config of the model that the file was saved from'
+            advice = 'no model of open_clip fits; set clip.model to the config of the model that wrote the file'
         raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {'; '.join(faults)}; {advice}.")
     _check_values(wanted, path, arranged.state)
 
@@ -40,8 +40,8 @@ def _check_values(wanted: dict[str, Tensor], path: str, state: dict[str, Tensor]
         if not wanted[name].is_floating_point():
             continue
         if not value.is_floating_point():
-            raise UserError(f"The weights file '{path}' holds {value.dtype} in {name}: expected floating-point numbers; "
-                            f'use the weights from before the quantisation.')
+            raise UserError(f"The weights file '{path}' holds {value.dtype} in {name}: expected floating-point "
+                            f'numbers; use the weights from before the quantisation.')
         if not value.float().isfinite().all():
             raise UserError(f"The weights file '{path}' holds NaN or infinite numbers in {name}: use an earlier "
                             f'checkpoint, or download the file again.')

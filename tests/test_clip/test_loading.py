@@ -136,7 +136,7 @@ class TestBadInput:
     @pytest.mark.parametrize('name', ['a.pt', 'a.safetensors'])
     @pytest.mark.parametrize('content, words', [
         ('\n<!DOCTYPE html><html>404</html>', 'it is a web page: download the file itself'),
-        ('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n', 'it is a pointer of Git LFS: run git lfs')])
+        ('version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n', 'it is a pointer of Git LFS: run git')])
     def test_a_download_that_failed(self, tmp_path, tiny_rn, name, content, words):
         (tmp_path / name).write_text(content)
         with pytest.raises(UserError, match=f"{name}'? can't be read .*: {words}"):
