@@ -37,9 +37,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', metavar='FILE', required=True, help='new file')
     parser.add_argument('--classes', metavar='NAMES',
-                        help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line and '
-                             'synonyms after commas, or a label set such as ade20k (default: the config\'s test '
-                             'classes)')
+                        help='comma-separated names ("red house, tree, sky"), a file of class names (text, '
+                             'JSON, YAML, CSV), or a label set such as ade20k (default: the config\'s test classes)')
     parser.add_argument('--no-gpr', action='store_true', help='export without Global Prompt Refining')
     parser.add_argument('--opset', type=int, default=17, help='onnx: operator set version (default: %(default)s)')
     parser.add_argument('--scores', action='store_true', help='onnx: also return the logits')

@@ -47,8 +47,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Segment an image, the images of a folder or a video by names')
     parser.add_argument('source', metavar='IMAGE|FOLDER|VIDEO')
     parser.add_argument('--classes', required=True, metavar='NAMES',
-                        help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line and '
-                             'synonyms after commas, or a label set such as ade20k')
+                        help='comma-separated names ("red house, tree, sky"), a file of class names (text, '
+                             'JSON, YAML, CSV), or a label set such as ade20k')
     app.add_model_arguments(parser)
     parser.add_argument('--out-dir', default='segmented', metavar='DIR',
                         help='folder of the results (default: %(default)s)')

@@ -92,7 +92,7 @@ class OpenVocabInferencer:
                 An image is a file, an array (BGR, as for mmseg's ``inference_model``) or a Pillow image, see
                 :func:`mmseg_mvp.apis.images.read_image`.
             classes (str | Path | list | dict, optional): ``'red house, tree, sky'`` (classes separated by commas), a
-                list (one class per entry, its synonyms after commas), a ``.txt`` file of such lines, or the name of a
+                list (one class per entry, its synonyms after commas), a file of class names, or the name of a
                 label set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`. None selects ``self.classes``.
             threshold (float, optional): Probability, 0..1. Pixels whose class is less probable become unknown.
                 Alternatively, add a class named 'other' for pixels that fit no other class.

@@ -38,8 +38,8 @@ class ZeroShotIoUMetric(IoUMetric):
     nan. With ``output_dir``, label maps are written as PNG of 8 bits, or 16 bits if the classes need them.
 
     Args:
-        unseen (str | Sequence[str], optional): Unseen classes: a split such as ``'voc20:unseen'``, a ``.txt`` file or a
-            list of class names.
+        unseen (str | Sequence[str], optional): Unseen classes: a split such as ``'voc20:unseen'``, a file of class
+            names or a list of class names.
         ignore_index (int): Ground truth value of ignored pixels.
         **kwargs: ``output_dir``, ``format_only``, ``collect_device`` and ``prefix`` of
             :class:`mmseg.evaluation.IoUMetric`.

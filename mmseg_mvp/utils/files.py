@@ -12,7 +12,7 @@ from mmseg_mvp.errors import UserError
 # In bytes. File systems allow 255; the temporary name of `atomic_write` is 6 bytes longer.
 LONGEST_NAME = 249
 FIX = 'give a path in a writable folder, on a disk with free space'
-# What a failed download leaves in place of a file: its first bytes, in lower case.
+# First bytes, in lower case, of the files that a failed download leaves.
 _SUBSTITUTES = {b'version https://git-lfs': 'it is a pointer of Git LFS: run git lfs pull in its repository',
                 b'<': 'it is a web page: download the file itself'}
 

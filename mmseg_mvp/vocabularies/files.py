@@ -1,4 +1,4 @@
-"""Class lists in files, as published code has them: text, tables (CSV, TSV), JSON and Python literals.
+"""Class lists in files, as published code has them: text, tables (CSV, TSV), JSON, YAML and Python literals.
 
 Each reader returns what a caller can also pass in Python: a list of entries, or a dict from names to wordings.
 """
@@ -12,7 +12,7 @@ from mmseg_mvp.utils.text_file import read_text
 from .columns import FIX, IDS, NAMES, SEPARATORS, WORDNET, by_id, consecutive, find, normalised
 from .literals import from_literal
 
-SUFFIXES = ('.txt', '.json', '.csv', '.tsv')
+SUFFIXES = ('.txt', '.json', '.yaml', '.yml', '.csv', '.tsv')
 _SEPARATOR = rf'(?P<mark>\s*[:=.){SEPARATORS}\t]\s*|\s+)'
 _NUMBERED = re.compile(rf'\(?(?P<id>\d+|{WORDNET}){_SEPARATOR}(?P<name>(?!\d+(?:[\s{SEPARATORS}]|$)).+)')
 _NAME_AND_ID = re.compile(rf'(?P<name>.*?\S){_SEPARATOR}(?P<id>\d+)')
@@ -25,7 +25,7 @@ def read_class_file(path: Path) -> list | dict:
     """Read a class list: entries in the order of the label values, or a dict from names to wordings.
 
     The content decides the format: ``[`` or ``{`` begins JSON or a Python literal, a header with a column of names
-    begins a table, all else has one class per line.
+    begins a table, all else has one class per line. ``.json``, ``.yaml`` and ``.yml`` are what their name says.
 
     Raises:
         UserError: If the file can't be read, or is not a list of names.
@@ -34,7 +34,7 @@ def read_class_file(path: Path) -> list | dict:
     if _MARKUP.match(text):
         raise UserError(f'{str(path)!r} is HTML or XML, such as a web page that shows the file: download the file '
                         'itself (on GitHub: Raw).')
-    if text.startswith(('[', '{')) or path.suffix.lower() == '.json':
+    if text.startswith(('[', '{')) or path.suffix.lower() in ('.json', '.yaml', '.yml'):
         return from_literal(text, path)
     lines = [line.strip() for line in text.splitlines()]
     names = _from_table(lines, path)

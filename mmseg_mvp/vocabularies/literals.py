@@ -1,4 +1,4 @@
-"""Class lists in JSON, or as a Python literal such as ``{0: 'tench, Tinca tinca'}``."""
+"""Class lists in JSON or YAML, or as a Python literal such as ``{0: 'tench, Tinca tinca'}``."""
 import ast
 import json
 import re
@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import yaml  # a requirement of mmengine
 from mmengine.logging import print_log
 
 from mmseg_mvp.errors import UserError
@@ -21,9 +22,10 @@ def from_literal(text: str, path: Path) -> list | dict:
     """Return entries, or a dict from names to wordings.
 
     Raises:
-        UserError: If the text is neither JSON nor a literal of names.
+        UserError: If the text is neither JSON, YAML nor a literal of names.
     """
-    return _from_value(_without_wrapper(_parse_literal(text, path)), path)
+    parse = _parse_yaml if path.suffix.lower() in ('.yaml', '.yml') else _parse_literal
+    return _from_value(_without_wrapper(parse(text, path)), path)
 
 
 def _parse_literal(text: str, path: Path) -> Any:
@@ -40,6 +42,24 @@ def _parse_literal(text: str, path: Path) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     raise UserError(f'Class list {str(path)!r} is not valid JSON ({reason[:100]}): {FIX}.')
+
+
+def _parse_yaml(text: str, path: Path) -> Any:
+    try:
+        return yaml.load(text, _UniqueKeys)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = ' '.join(str(error).split())[:100]
+        raise UserError(f'Class list {str(path)!r} is not valid YAML ({reason}): {FIX}.') from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Reader of plain values that refuses a key that stands twice. YAML itself would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        if len({*keys}) < len(keys):
+            raise ValueError(f'key {max(keys, key=keys.count)!r} stands more than once')
+        return super().construct_mapping(node, deep)
 
 
 def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict:

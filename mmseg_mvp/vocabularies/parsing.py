@@ -41,9 +41,9 @@ def load_vocabulary(source: Source) -> Vocabulary:
 
     Args:
         source (Source): Shipped label set or one side of its split (``'voc20'``, ``'voc20:seen'``, ``'voc20:unseen'``),
-            path of a file (``.txt``, ``.json``, ``.csv``, ``.tsv``, see ``docs/concepts.md``), sequence of strings
-            with one class each, string of names separated by commas or by semicolons, or vocabulary, whose names are
-            kept unchanged.
+            path of a file (``.txt``, ``.json``, ``.yaml``, ``.csv``, ``.tsv``, see ``docs/concepts.md``), sequence of
+            strings with one class each, string of names separated by commas or by semicolons, or vocabulary, whose
+            names are kept unchanged.
 
     Returns:
         dict[str, tuple[str, ...]]: Class names with their wordings, in the order of the label values. Names keep
@@ -125,8 +125,9 @@ def _from_file(path: Path) -> Vocabulary:
 def _shipped(spec: str) -> Vocabulary:
     label_set, _, side = spec.partition(':')
     if label_set not in label_sets():
-        raise UserError(f'Unknown label set {_shortened(label_set)}: set one of {", ".join(label_sets())}, the path of '
-                        'a file with one class per line, or at least two class names, separated by commas.')
+        raise UserError(f'{_shortened(label_set)} is a single class or an unknown label set: set at least two class '
+                        f'names, separated by commas, the path of a file with one class per line, or one of the label '
+                        f'sets {", ".join(label_sets())}.')
     vocabulary = _from_file(_SHIPPED / f'{label_set}.txt')
     if not side and spec == label_set:
         return vocabulary
@@ -158,7 +159,7 @@ def _checked(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> Vocabulary
 
 def _check_are_names(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> None:
     """Refuse lists of numbers, of files, or of texts without separators."""
-    where = where[:1].upper() + where[1:]
+    where = 'The class list' if where == 'the class list' else f'Class list {where!r}'
     if pairs and all(_NOT_A_NAME.fullmatch(wording) for _, wordings in pairs for wording in wordings):
         raise UserError(f'{where} has numbers or file names instead of class names, such as '
                         f'{_shortened(pairs[0][0])}: {FIX}.')

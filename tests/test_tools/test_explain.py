@@ -86,7 +86,7 @@ def test_of_a_model_without_views_there_is_the_overlay(explain, photo, capsys):
     ((MVP_SEG, 'nowhere.pth'), 'checkpoint nowhere.pth does not exist'),
     ((MASKCLIP, 'nowhere.png'), 'nowhere.png does not exist'),
     ((MVP_SEG, '--top', 0), '(--top) is 0'),
-    ((MASKCLIP, '--classes', 'tree'), 'Unknown label set')])
+    ((MASKCLIP, '--classes', 'tree'), "'tree' is a single class or an unknown label set")])
 def test_mistakes_are_one_sentence_and_write_nothing(explain, capsys, tmp_path, arguments, message):
     with pytest.raises(SystemExit, match='2'):
         explain(*arguments)

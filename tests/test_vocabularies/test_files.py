@@ -38,6 +38,9 @@ def write(path, text, encoding='utf-8'):
     ('a.json', [['wall'], ['building', 'edifice'], ['door', 'double door']]),
     ('a.json', {'info': {}, 'categories': [{'id': index, 'name': one} for index, one in enumerate(PAIRS)]}),
     ('a.json', {'door, double door': {'id': 9}, 'wall': {'id': 7}, 'building, edifice': {'id': 8}}),
+    ('data.yaml', 'path: ../data\nnc: 3\nnames:\n  0: wall\n  1: building, edifice\n  2: door, double door\n'),  # YOLO
+    ('data.yml', 'train: images\nnames: [wall, "building, edifice", "door, double door"]\n'),  # Roboflow
+    ('a.YAML', '- wall\n- [building, edifice]\n- {name: "door, double door"}\n'),
     ('labels.txt', PAIRS),
     ('labels.txt', "{0: 'wall',\n 1: 'building, edifice',\n 2: \"door, double door\"}"),
     ('names.txt', "['wall', 'building, edifice', 'door, double door',]"),
@@ -61,6 +64,12 @@ def write(path, text, encoding='utf-8'):
 def test_lists_of_the_field(tmp_path, name, text):
     vocabulary = load_vocabulary(write(tmp_path / name, text))
     assert vocabulary == WALL and list(vocabulary) == list(WALL)
+
+
+def test_a_file_keeps_its_name_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / 'ids.txt', '1\n2\n3\n')
+    refused(lambda: load_vocabulary('ids.txt'), "Class list 'ids.txt' has numbers or file names")
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-16-le', 'cp1252'])
@@ -103,8 +112,8 @@ def test_ids_tell_equal_names_apart(tmp_path):
 
 
 @pytest.mark.parametrize('name, text, words', [
-    ('a.txt', '"wall"\n"sky"', 'quote'), ('a.txt', "'wall',\n'sky',", 'quote'), ('a.yaml', '- wall\n- sky', 'bullet'),
-    ('a.yaml', 'nc: 2\nnames: [wall, sky]', 'bracket'), ('a.txt', 'wall|building\nsky|air', 'bar'),
+    ('a.txt', '"wall"\n"sky"', 'quote'), ('a.txt', "'wall',\n'sky',", 'quote'), ('a.txt', '- wall\n- sky', 'bullet'),
+    ('a.txt', 'nc: 2\nnames: [wall, sky]', 'bracket'), ('a.txt', 'wall|building\nsky|air', 'bar'),
     ('a.tsv', 'wall\tmur\nsky\tciel', 'tab'), ('a.txt', 'wall\n<a href="x">sky</a>', 'bracket'),
     ('a.txt', '1\n2\n3\n', 'numbers'), ('a.txt', '0 0 0\n128 64 128\n', 'numbers'), ('a.json', [1, 2], 'Entry 1'),
     ('a.json', '3', 'int'), ('a.json', '"cat"', 'str'), ('a.json', 'null', 'NoneType'), ('a.json', '[cat', 'JSON'),
@@ -112,6 +121,9 @@ def test_ids_tell_equal_names_apart(tmp_path):
     ('a.json', {}, 'No class'), ('a.json', '{"crane": 1, "crane": 2}', "'crane'"),
     ('a.json', {'1': 2, '2': 3}, 'Entry 1'),
     ('model.json', {'embed_dim': 512, 'text_cfg': {'width': 512}}, 'dict, int'),
+    ('a.yaml', '0: crane\n1: cat\n0: dog\n', "key '0' stands more than once"), ('a.yaml', 'wall: [', 'YAML'),
+    ('a.yaml', '- cat\n- no\n', 'Entry 2'), ('a.yaml', '!!python/object/apply:os.getcwd []', 'YAML'),
+    ('a.yaml', 'train: images\nnc: 3\n', 'several types'), ('a.yaml', '3', 'int'), ('a.yaml', '', 'NoneType'),
     ('a.json', '[' * 10000, 'JSON'), ('a.json', '', 'JSON'), ('a.json', ['1', '2'], 'numbers'),
     ('a.txt', '', 'No class'), ('a.csv', '', 'No class'), ('a.csv', 'id,name\n', 'No class'),
     ('a.txt', 'wall building sky floor tree ceiling road bed window grass cabinet', 'one class per line'),

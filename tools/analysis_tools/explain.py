@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
     parser.add_argument('image', nargs='?', help='image file (default: an image of the config\'s test data)')
     parser.add_argument('--classes', metavar='NAMES',
-                        help='comma-separated names ("red house, tree, sky"), a .txt file with one class per line, or '
+                        help='comma-separated names ("red house, tree, sky"), a file of class names, or '
                              'a label set such as ade20k (default: the config\'s test classes)')
     parser.add_argument('--out-dir', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument('--index', type=int, default=0, help='image of the test data (default: %(default)s)')
