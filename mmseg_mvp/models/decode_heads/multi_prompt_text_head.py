@@ -130,9 +130,10 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         return self.refine(self.class_maps(inputs))
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Compute the losses of a batch and, for the log, the learned scales, scalars ().
+        """Compute the losses of a batch and, for the log, the learned scales and figures of the prompts, scalars ().
 
-        Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
+        Of the mean context vectors of the prompts, ``prompt_cosine`` is the mean cosine and ``prompt_norm_i`` the norm
+        of the i-th. Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 
         Raises:
             UserError: If a label is out of range.
@@ -161,6 +162,8 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         if self.classifier.prompts.learnable and self.classifier.prompts.num_views > 1:
             contexts = self.classifier.prompts.seg_contexts
             losses['prompt_cosine'] = pair_cosines(contexts.detach()).mean()
+            norms = contexts.detach().mean(dim=1).norm(dim=1)  # (k, M, width) -> (k,)
+            losses.update({f'prompt_norm_{view}': norm for view, norm in enumerate(norms, 1)})
             if self.loss_oc is not None:
                 losses[self.loss_oc.loss_name] = self.loss_oc(contexts)
         return losses

@@ -25,8 +25,8 @@ MIT = dict(type='MixVisionTransformer', embed_dims=8, num_layers=(1, 1, 1, 1), n
 MODELS_OF = {
     'mvp_seg_rn_gpr': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird']),
     'mvp_seg_vit_gpr': lambda rn, vit: mvp_seg(vit),
-    'mvp_seg_logsumexp': lambda rn, vit: mvp_seg(rn, fusion='logsumexp', train_classes=[*NAMES, 'bird, fish']),
-    'mvp_seg_learned_sharpness': lambda rn, vit: mvp_seg(rn, gpr=None, fusion=dict(type='logsumexp', learned=True)),
+    'mvp_seg_logsumexp': lambda rn, vit: mvp_seg(TOY, fusion='logsumexp', train_classes=[*NAMES, 'bird, fish']),
+    'mvp_seg_learned_sharpness': lambda rn, vit: mvp_seg(vit, gpr=None, fusion=dict(type='logsumexp', learned=True)),
     'deeplabv3plus_logsumexp': lambda rn, vit: text_model(
         rn, 'TextDeepLabV3PlusHead', temperature=0.07, fusion='logsumexp', prompts=dict(type='LearnedPrompts', std=1.)),
     'maskclip_toy': lambda rn, vit: mvp_seg(
