@@ -2,6 +2,7 @@
 
 The pictures of the toy world are not augmented and the image tower is frozen, so both are the same in each run.
 """
+import copy
 import hashlib
 
 import torch
@@ -24,14 +25,14 @@ class CachedScenes(ToySceneDataset):
         key = self.split, self.size, tuple(self.metainfo['classes']), index
         if key not in _samples:
             _samples[key] = super().__getitem__(index)
-        sample = _samples[key]
-        return dict(inputs=sample['inputs'], data_samples=sample['data_samples'].clone())
+        return copy.deepcopy(_samples[key])  # a run writes its predictions into the sample
 
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of MVP-SEG or MaskCLIP on the toy world, with cached pictures and features. ``cfg`` changes."""
-    for name in ('train', 'val', 'test'):
-        cfg[f'{name}_dataloader'].dataset.type = 'CachedScenes'
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name):
+            cfg[name].dataset.type = 'CachedScenes'
     runner = Runner.from_cfg(cfg)
     cache_features(runner.model, str(cfg.model.backbone))
     return runner

@@ -46,7 +46,7 @@ def _numbers(row: dict[str, str]) -> dict:
 def _write_csv(results: list[dict], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'w', newline='') as file:
-        writer = csv.DictWriter(file, list(results[0]))
+        writer = csv.DictWriter(file, [*(key for key in results[0] if key not in METRICS), *METRICS])
         writer.writeheader()
         writer.writerows(results)
 

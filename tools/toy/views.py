@@ -1,9 +1,9 @@
 """Do several prompts cooperate? Runs over numbers of prompts, fusions and OCLoss: python tools/toy/views.py.
 
 It writes docs/toy_views.md and docs/toy_views.csv. Each run learns prompts with the settings of
-configs/mvp_seg/toy_zs.py and tests them on the split `test`, under each CLIP and each seed of the prompts. CLIP 0 is the
-shipped one; others are trained first, in ten minutes each. After a stop, the same command continues. After a change of
-the code, name a new --work-dir.
+configs/mvp_seg/toy_zs.py and tests them on the split `test`, under each CLIP and each seed of the prompts. CLIP 0 is
+the shipped one; others are trained first, in ten minutes each. After a stop, the same command continues. After a change
+of the code, name a new --work-dir.
 """
 import argparse
 import subprocess
@@ -55,6 +55,7 @@ def clip_weights(seed: int, folder: Path) -> str:
         return 'toy'
     path = folder / f'toy-rn_{seed}.safetensors'
     if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, ROOT / 'tools/toy/train_clip.py', '--seed', str(seed), '--out', path]
         subprocess.run(command, check=True)
     return str(path.resolve())
