@@ -92,7 +92,7 @@ def test_cached_runs_see_the_same_pictures_and_features(cached, tmp_path):
     del runner.model.backbone.forward
     for order in ([0, 1, 2], [2, 2, 1]):
         found, = runner.model.extract_feat(images[order])
-        assert torch.allclose(found, expected[0][order], atol=1e-5)
+        assert torch.allclose(found, expected[0][order], atol=1e-3)  # values of up to 20
     runner.model.backbone.forward = None
     assert torch.equal(runner.model.extract_feat(images[[1]])[0], found[[2]])
 
