@@ -5,7 +5,7 @@ pretrained tag.
 """
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -48,7 +48,7 @@ def of_file(path: str) -> list[Facts]:
     """Return the facts of a weights file by its published name and by the config files beside it."""
     name = os.path.basename(path)
     known = [_published_files()[name]] if name in _published_files() else []
-    if os.path.splitext(name)[0] not in _HUB_NAMES:
+    if os.path.splitext(name.removesuffix('.index.json'))[0] not in _HUB_NAMES:
         return known
     readers = {'open_clip_config.json': _from_open_clip, 'config.json': _from_hugging_face,
                'preprocessor_config.json': _from_processor}
@@ -74,8 +74,14 @@ def _from_table(config: dict, source: str) -> Facts:
 
 
 def _from_preprocessing(config: dict, source: str) -> Facts:
-    mean, std = config.get('mean'), config.get('std')
-    return Facts(None, mean and tuple(mean), std and tuple(std), source)
+    return Facts(None, _channels(config.get('mean')), _channels(config.get('std')), source)
+
+
+def _channels(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Return one value for each channel; open_clip repeats a single number."""
+    if isinstance(value, (int, float)):
+        return (value, ) * 3
+    return None if value is None else tuple(value)
 
 
 def _read_beside(path: Path, reader: Callable[[dict, str], Facts | None]) -> Facts | None:
