@@ -40,7 +40,7 @@ def decode_mask(content: bytes, name: str, grey: bool = False) -> Mask:
     try:
         with Image.open(BytesIO(content)) as picture:
             by_pillow = orientation_of(picture) if picture.format == 'TIFF' else 1
-            factor, lossy = stretch(picture), picture.format in _LOSSY
+            factor, lossy = stretch(picture), picture.format in _LOSSY or picture.info.get('compression') == 'jpeg'
             picture.load()
             left = orientation_of(picture)
             picture = picture.convert('L') if grey else picture

@@ -85,6 +85,7 @@ def test_own_orientation_is_applied(ending):
 @pytest.mark.parametrize('content, words', [
     (encoded(np.zeros((2, 2, 3), np.uint8)), "mode 'RGB'"), (encoded(np.zeros((2, 2, 4), np.uint8)), "mode 'RGBA'"),
     (encoded(np.zeros((2, 2, 2), np.uint8)), "mode 'LA'"), (encoded(np.zeros((2, 2), np.float32), 'TIFF'), "mode 'F'"),
+    (encoded(np.zeros((16, 16), np.uint8), 'TIFF', compression='jpeg'), 'is a JPEG, which'),
     (encoded(VALUES.astype(np.uint8), 'JPEG'), 'is a JPEG, which changes label values'),
     (encoded(VALUES.astype(np.uint16))[:60], 'cannot be read'), (b'', 'cannot be read'),
 ])
