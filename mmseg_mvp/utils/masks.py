@@ -87,7 +87,7 @@ def write_label_map(labels: np.ndarray, path: Path, num_classes: int, reduced: b
         reduced (bool): If True, add 1 to the labels, as in the files of a data set with ``reduce_zero_label``.
     """
     dtype = np.uint8 if num_classes + reduced <= 2**8 else np.uint16
-    Image.fromarray((labels + reduced).astype(dtype)).save(path)
+    Image.fromarray((labels.astype(np.int64) + reduced).astype(dtype)).save(path)
 
 
 def unreadable(name: str, error: Exception) -> str:

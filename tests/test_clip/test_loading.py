@@ -263,3 +263,10 @@ def test_one_number_for_all_channels(tmp_path, tiny_rn):
     path = changed_config(tiny_rn, tmp_path, None, dict(preprocess_cfg=dict(mean=0, std=0.5)))
     loaded = load_clip(path)
     assert loaded.mean == (0, 0, 0) and loaded.std == (.5, .5, .5)
+
+
+def test_lists_and_paths_as_in_a_config(tiny_rn):
+    loaded = load_clip(Path(tiny_rn['model']), mean=[0, 0, 0], std=[1, 1, 1])
+    assert loaded.mean == (0, 0, 0) and loaded.name == tiny_rn['model']
+    with pytest.raises(UserError, match="clip.mean is '0.5': expected three numbers"):
+        load_clip(**tiny_rn, mean='0.5')

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils import notices
-from mmseg_mvp.utils.masks import decode_mask
+from mmseg_mvp.utils.masks import decode_mask, write_label_map
 
 VALUES = np.array([[0, 1, 2, 3], [4, 5, 6, 255], [7, 8, 9, 10]])
 
@@ -118,3 +118,9 @@ def test_indices_of_a_grey_palette(monkeypatch):
     picture.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
     decode_mask(encoded(picture), 'Mask c')
     assert len(said) == 1
+
+
+@pytest.mark.parametrize('labels, num_classes', [(np.array([[255]], np.uint8), 256), (np.array([[True]]), 2)])
+def test_written_labels_do_not_wrap(tmp_path, labels, num_classes):
+    write_label_map(labels, tmp_path / 'a.png', num_classes, reduced=True)
+    assert np.asarray(Image.open(tmp_path / 'a.png')).tolist() == [[num_classes]]
