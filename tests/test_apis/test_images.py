@@ -184,7 +184,12 @@ def test_an_opened_file_of_12_in_16_bits():
     """Pillow decodes 8 of 16 bits of several channels, so an opened file is read by all of its bits."""
     values = (PIXELS.astype(np.uint16) << 4) + 15
     buffer = io.BytesIO(cv2.imencode('.png', values[..., ::-1])[1].tobytes())
-    assert np.array_equal(read_image(Image.open(buffer)), np.rint(values / 4095 * 255))
+    picture = Image.open(buffer)
+    assert np.array_equal(read_image(picture), np.rint(values / 4095 * 255))
+    assert picture.convert('RGB').getpixel((0, 0)) == tuple(values[0, 0] // 256)  # still usable
+    picture = Image.open(io.BytesIO(cv2.imencodemulti('.tif', [values, values // 2])[1].tobytes()))
+    picture.seek(1)
+    refused(lambda: read_image(picture), 'page 2 of a file of 16 bits', 'save the page')
 
 
 def test_pillow_images_that_cannot_be_decoded(tmp_path):
