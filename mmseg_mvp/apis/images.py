@@ -80,9 +80,9 @@ def _read_pillow(picture: Image.Image, max_pixels: int) -> np.ndarray:
     check_size(picture.size, name, max_pixels)
     try:
         if file and picture.tile and is_reduced(picture, file):
-            if picture.tell():
-                raise UnreadableImage(f'{name} is page {picture.tell() + 1} of a file of 16 bits, of which Pillow decodes '
-                                      f'8: save the page as a file.')
+            if page := picture.tell():
+                raise UnreadableImage(f'{name} is page {page + 1} of a file of 16 bits, of which Pillow decodes 8: '
+                                      f'save the page as a file.')
             return read_photo(file, name, max_pixels).pixels
         return turned(to_rgb(picture, name), orientation_of(picture))
     except UserError:
