@@ -15,9 +15,12 @@ from mmseg_mvp.utils.pixels import (
     from_opencv,
     orientation_of,
     read_file,
+    read_photo,
+    reason,
     to_rgb,
     turned,
 )
+from mmseg_mvp.utils.stored import is_reduced
 
 __all__ = ['MAX_PIXELS', 'ImageSource', 'UnreadableImage', 'allow_pixels', 'list_images', 'read_image']
 
@@ -66,10 +69,28 @@ def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         check_size(source.shape[1::-1], 'The array', max_pixels)
         return to_rgb(picture_of(from_opencv(source), 'The array'), 'The array')
     if isinstance(source, Image.Image):
-        check_size(source.size, 'The Pillow image', max_pixels)
-        return turned(to_rgb(source, 'The Pillow image'), orientation_of(source))
+        return _read_pillow(source, max_pixels)
     raise UserError(f'An image is given as {type(source).__name__}: expected a path, a NumPy array in BGR order, or a '
                     f'Pillow image.')
+
+
+def _read_pillow(picture: Image.Image, max_pixels: int) -> np.ndarray:
+    """Convert a Pillow image to RGB, (H, W, 3) uint8. An opened file of 16 bits is read again, by all of its bits."""
+    name, file = 'The Pillow image', getattr(picture, 'fp', None)
+    check_size(picture.size, name, max_pixels)
+    try:
+        if file and picture.tile and is_reduced(picture, file):
+            if page := picture.tell():
+                raise UnreadableImage(f'{name} is page {page + 1} of a file of 16 bits, of which Pillow decodes 8: '
+                                      f'save the page as a file.')
+            return read_photo(file, name, max_pixels).pixels
+        return turned(to_rgb(picture, name), orientation_of(picture))
+    except UserError:
+        raise
+    except Exception as error:  # an opened file is decoded here, and each decoder raises its own exceptions
+        raise UnreadableImage(f'{name} of mode {picture.mode} and size {picture.size} cannot be read '
+                              f'({reason(error)}): it is empty, closed, damaged, or of a mode without colours; convert '
+                              f"it by convert('RGB').") from error
 
 
 def _check_array(array: np.ndarray) -> None:

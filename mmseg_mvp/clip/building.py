@@ -14,6 +14,7 @@ from mmseg_mvp.errors import UserError
 
 SHIPPED = Path(__file__).parent / 'shipped'
 _STEM_STRIDE = 4
+_OWN_TOKENS = ('hf_tokenizer_name', 'tokenizer_kwargs')  # of a text tower
 
 
 def find_config(model: str) -> dict:
@@ -23,7 +24,7 @@ def find_config(model: str) -> dict:
         UserError: If the model is unknown, the file is missing, or the text tower has a tokenizer of its own.
     """
     shipped = SHIPPED / f'{model}.json'
-    if shipped.is_file():
+    if os.path.isfile(shipped):  # Path.is_file raises an error if the name is too long
         return read_config(shipped)
     if not model.lower().endswith('.json'):
         return _published_config(model)
@@ -32,9 +33,13 @@ def find_config(model: str) -> dict:
         raise UserError(f"The CLIP model config '{model}' does not exist: set clip.model to an open_clip name or "
                         f'to the path of a JSON file.')
     try:
-        return {**read_config(path)}
-    except (ValueError, TypeError) as error:
+        config = {**read_config(path)}
+        _check_entries(config)
+    except (ValueError, TypeError, OSError) as error:
         raise _unusable(model, error) from error
+    if any((config.get('text_cfg') or {}).get(key) for key in _OWN_TOKENS):
+        raise _own_tokenizer(model)
+    return config
 
 
 def read_config(path: str | Path) -> dict:
@@ -44,16 +49,28 @@ def read_config(path: str | Path) -> dict:
     layout that is read as well. The entry ``"mmseg_mvp": {"vision_strides": [1, 2, 1, 1]}`` sets the strides of layer1
     to layer4 of a ResNet tower. open_clip has no such option and uses [1, 2, 2, 2].
     """
-    config = json.loads(Path(path).read_text('utf-8'))
+    config = json.loads(Path(path).read_text('utf-8-sig'))
     if isinstance(config, dict) and isinstance(config.get('model_cfg'), dict):
         return dict(config['model_cfg'], preprocess_cfg=config.get('preprocess_cfg', {}))
     return config
 
 
+def _check_entries(config: dict) -> None:
+    """Raise TypeError or ValueError for entries that open_clip and this package would misread in silence."""
+    kinds = dict(quick_gelu=bool, vision_cfg=dict, text_cfg=dict, preprocess_cfg=dict, mmseg_mvp=dict)
+    for key, kind in kinds.items():
+        if config.get(key) is not None and not isinstance(config[key], kind):
+            raise TypeError(f'{key} is {config[key]!r}, not a {kind.__name__}')
+    ours = config.get('mmseg_mvp') or {}
+    strides = ours.get('vision_strides', [1, 2, 2, 2])
+    if ours.keys() - {'vision_strides'} or len(strides) != 4 or not all(stride in (1, 2) for stride in strides):
+        raise ValueError(f'mmseg_mvp is {ours}, but takes vision_strides alone, four numbers of 1 or 2')
+
+
 def build_from_config(config: str | Path | dict) -> nn.Module:
     """Build an open_clip model with random weights from the result of :func:`read_config`, or from a path."""
     config = copy.deepcopy(config) if isinstance(config, dict) else read_config(config)
-    ours = config.pop('mmseg_mvp', {})
+    ours = config.pop('mmseg_mvp', None) or {}
     config.pop('preprocess_cfg', None)
     # The class as in open_clip.create_model, which cannot build from a dict.
     kind = open_clip.CLIP
@@ -75,7 +92,7 @@ def build(model: str, config: dict) -> nn.Module:
     """
     try:
         return build_from_config(config)
-    except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+    except Exception as error:  # open_clip and torch check values by various exceptions
         raise _unusable(model, error) from error
 
 
@@ -90,10 +107,14 @@ def _published_config(model: str) -> dict:
         raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (similar: {', '.join(near)}), "
                         f"'toy-rn', or the path of a JSON model config.")
     if not has_clip_tokens(model):
-        raise UserError(f"The text tower of CLIP '{model}' uses a tokenizer of its own: expected CLIP's byte pair "
-                        f'encoding; choose an open_clip model with a causal text tower, such as RN50, ViT-B-16 or '
-                        f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
+        raise _own_tokenizer(model)
     return open_clip.get_model_config(model)
+
+
+def _own_tokenizer(model: str) -> UserError:
+    return UserError(f"The text tower of CLIP '{model}' uses a tokenizer of its own: expected CLIP's byte pair "
+                     f'encoding; choose an open_clip model with a causal text tower, such as RN50, ViT-B-16 or '
+                     f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
 
 
 def has_clip_tokens(model: str) -> bool:

@@ -13,7 +13,7 @@ from torch import nn
 from mmseg_mvp.errors import UserError
 
 from .building import SHIPPED, build, find_config
-from .config import check_normalisation
+from .config import check_clip, check_normalisation
 from .identity import fingerprint, weights_hash
 from .image_tower import ResNetTower, ViTTower, dense_tower
 from .layouts import arrange
@@ -87,7 +87,8 @@ def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | 
     Raises:
         UserError: If the model or weights are unknown, missing or unreadable, or do not match each other.
     """
-    return _load(model, weights, mean, std, (_file_state(model), _file_state(weights)))
+    clip = check_clip(dict(model=model, weights=weights, mean=mean, std=std))
+    return _load(**clip, files=(_file_state(clip['model']), _file_state(clip['weights'])))
 
 
 def _file_state(name: str | None) -> tuple[str, int, int] | None:

@@ -2,6 +2,7 @@
 import re
 
 import open_clip
+import torch
 from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
@@ -35,8 +36,11 @@ def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> Non
 
 
 def _check_values(wanted: dict[str, Tensor], path: str, state: dict[str, Tensor]) -> None:
-    """Refuse integers in place of weights, which quantized models hold, and NaN or infinite weights."""
+    """Refuse tensors without values, integers in place of weights (quantized models), NaN and infinite weights."""
     for name, value in state.items():
+        if value.is_meta or value.layout != torch.strided:
+            raise UserError(f"The weights file '{path}' holds {name} {'without values' if value.is_meta else 'sparse'}"
+                            f': expected dense numbers; save the state_dict() of the complete model.')
         if not wanted[name].is_floating_point():
             continue
         if not value.is_floating_point():

@@ -5,7 +5,7 @@ pretrained tag.
 """
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 import open_clip
 from mmengine.logging import print_log
 from open_clip.pretrained import get_pretrained_cfg
+
+from mmseg_mvp.errors import UserError
 
 # File names of Hugging Face repositories; config files belong to such weights only.
 _HUB_NAMES = ('model', 'pytorch_model', 'open_clip_model', 'open_clip_pytorch_model')
@@ -48,7 +50,7 @@ def of_file(path: str) -> list[Facts]:
     """Return the facts of a weights file by its published name and by the config files beside it."""
     name = os.path.basename(path)
     known = [_published_files()[name]] if name in _published_files() else []
-    if os.path.splitext(name)[0] not in _HUB_NAMES:
+    if os.path.splitext(name.removesuffix('.index.json'))[0] not in _HUB_NAMES:
         return known
     readers = {'open_clip_config.json': _from_open_clip, 'config.json': _from_hugging_face,
                'preprocessor_config.json': _from_processor}
@@ -74,8 +76,14 @@ def _from_table(config: dict, source: str) -> Facts:
 
 
 def _from_preprocessing(config: dict, source: str) -> Facts:
-    mean, std = config.get('mean'), config.get('std')
-    return Facts(None, mean and tuple(mean), std and tuple(std), source)
+    return Facts(None, _channels(config.get('mean')), _channels(config.get('std')), source)
+
+
+def _channels(value: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Return one value for each channel; open_clip repeats a single number."""
+    if isinstance(value, (int, float)):
+        return (value, ) * 3
+    return None if value is None else tuple(value)
 
 
 def _read_beside(path: Path, reader: Callable[[dict, str], Facts | None]) -> Facts | None:
@@ -83,6 +91,8 @@ def _read_beside(path: Path, reader: Callable[[dict, str], Facts | None]) -> Fac
         return None
     try:
         return reader(json.loads(path.read_text('utf-8')), f'{path.name} beside the weights')
+    except UserError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         print_log(f'{path} beside the weights is damaged ({type(error).__name__}) and has no effect: correct or remove '
                   f'it.', 'current', level=30)
@@ -91,7 +101,10 @@ def _read_beside(path: Path, reader: Callable[[dict, str], Facts | None]) -> Fac
 
 def _from_open_clip(config: dict, source: str) -> Facts:
     found = _from_preprocessing(config.get('preprocess_cfg') or {}, source)
-    return Facts(bool(config['model_cfg'].get('quick_gelu', False)), found.mean, found.std, source)
+    quick_gelu = config['model_cfg'].get('quick_gelu', False)
+    if not isinstance(quick_gelu, bool):
+        raise TypeError('quick_gelu is not a bool')
+    return Facts(quick_gelu, found.mean, found.std, source)
 
 
 def _from_hugging_face(config: dict, source: str) -> Facts | None:
@@ -100,9 +113,14 @@ def _from_hugging_face(config: dict, source: str) -> Facts | None:
     # transformers' own default is 'quick_gelu'; the older entry text_config_dict has priority.
     towers = [{**(config.get(f'{name}_config') or {}), **(config.get(f'{name}_config_dict') or {})}
               for name in ('text', 'vision')]
-    found = {tower.get('hidden_act', 'quick_gelu') for tower in towers}
-    return Facts(found == {'quick_gelu'}, source=source) if len(found) == 1 else None
+    found = {str(tower.get('hidden_act') or 'quick_gelu') for tower in towers}
+    if found not in ({'quick_gelu'}, {'gelu'}):
+        raise UserError(f'The activation of {source} is {" and ".join(sorted(found))}: expected quick_gelu or gelu in '
+                        f'both towers, because models of open_clip have no other; use other weights.')
+    return Facts(found == {'quick_gelu'}, source=source)
 
 
 def _from_processor(config: dict, source: str) -> Facts:
-    return Facts(None, tuple(config['image_mean']), tuple(config['image_std']), source)
+    if config.get('do_normalize') is False:
+        return Facts(None, (0., ) * 3, (1., ) * 3, source)
+    return Facts(None, _channels(config['image_mean']), _channels(config['image_std']), source)

@@ -66,11 +66,16 @@ class TextTower(nn.Module):
         """Set up shared prefixes, or return the reason for the use of open_clip's forward pass.
 
         Raises:
-            UserError: If the output of the tower is not finite.
+            UserError: If the tower can't encode a sentence, or its output is not finite.
         """
         sentence = [self.tokenizer.encode('a photo of a cat.')]
         contexts = self.word_vectors.new_zeros(1, 0, self.width)
-        theirs = encode_in_full(self, contexts, sentence)
+        try:
+            theirs = encode_in_full(self, contexts, sentence)
+        except (RuntimeError, IndexError) as error:
+            raise UserError(f"The text tower of CLIP '{self.name}' can't encode a sentence ({error}): expected "
+                            f'embeddings of {self.tokenizer.vocab_size} tokens and a context of at least '
+                            f'{len(sentence[0]) + 2}; choose another CLIP, or correct its text_cfg.') from error
         if not torch.isfinite(theirs).all():
             raise UserError(f"The text tower of CLIP '{self.name}' gives values that are not finite, so its weights "
                             f'are damaged: set model.clip.weights to an intact file.')

@@ -39,10 +39,12 @@ class FewShotIoUMetric(IoUMetric):
     """
 
     intersect_and_union = staticmethod(ZeroShotIoUMetric.intersect_and_union)
+    _path = ZeroShotIoUMetric._path
 
     def __init__(self, ignore_index: int = 255, **kwargs) -> None:
         check_number('FewShotIoUMetric.ignore_index', ignore_index, whole=True)
         super().__init__(ignore_index=ignore_index, **kwargs)
+        self._written = {}
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Store class and areas of each sample, from label maps (1, H, W).

@@ -52,6 +52,7 @@ class ZeroShotIoUMetric(IoUMetric):
         super().__init__(ignore_index=ignore_index, **kwargs)
         check_number(f'{type(self).__name__}.ignore_index', ignore_index, whole=True)
         self.unseen = class_names(unseen) if unseen else []
+        self._written: dict[Path, str] = {}
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -94,11 +95,20 @@ class ZeroShotIoUMetric(IoUMetric):
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data'][0]
             if not self.format_only:
-                label = sample['gt_sem_seg']['data'][0].to(predicted)
+                label = sample['gt_sem_seg']['data'][0].to(predicted.device)
                 self.results.append(self.intersect_and_union(predicted, label, num_classes, self.ignore_index))
             if self.output_dir is not None:
-                path = Path(self.output_dir, f'{Path(sample["img_path"]).stem}.png')
+                path = self._path(sample['img_path'])
                 write_label_map(predicted.cpu().numpy(), path, num_classes, bool(sample.get('reduce_zero_label')))
+
+    def _path(self, image: str) -> Path:
+        """Return the path of a label map; refuse two images of one name, since the second would overwrite the first."""
+        path = Path(self.output_dir, f'{Path(image).stem}.png')
+        first = self._written.setdefault(path, image)
+        if first != image:
+            raise UserError(f'{first!r} and {image!r} have one label map, {path}: remove output_dir from the metric, '
+                            f'and run tools/test.py --out, which gives each image a name of its own.')
+        return path
 
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         """Sum the areas (3, C), int64, of all images, log tables and return the metrics in percent.
@@ -108,7 +118,8 @@ class ZeroShotIoUMetric(IoUMetric):
         """
         if self.format_only:
             return super().compute_metrics(results)
-        areas = torch.stack(results).sum(0)
+        # (images, 3, C) -> (3, C)
+        areas = torch.stack([*results, torch.zeros(3, len(self.dataset_meta['classes'])).long()]).sum(0)
         check_labelled(areas, len(results), self.ignore_index)
         is_unseen = torch.tensor([name in self.unseen for name in self.dataset_meta['classes']])
         metrics = zero_shot_metrics(areas, is_unseen)

@@ -18,11 +18,14 @@ _SUBSTITUTES = {b'version https://git-lfs': 'it is a pointer of Git LFS: run git
 
 
 def reason_of_damage(file: str | BinaryIO, otherwise: str) -> str:
-    """Return a phrase for an unreadable binary file: a web page, a pointer of Git LFS, or ``otherwise``."""
+    """Return a phrase for an unreadable binary file: no permission, a web page, a pointer, or ``otherwise``."""
     start = b''
-    if isinstance(file, str):
-        with open(file, 'rb') as opened:
-            start = opened.read(64).lower().lstrip()
+    try:
+        if isinstance(file, str):
+            with open(file, 'rb') as opened:
+                start = opened.read(64).lower().lstrip()
+    except OSError:
+        return 'give the path of a file that you are allowed to read'
     return next((phrase for first, phrase in _SUBSTITUTES.items() if start.startswith(first)), otherwise)
 
 

@@ -1,16 +1,17 @@
 """The one reader of photos, for training, inference, the web page and pictures."""
 import os
-from typing import BinaryIO, NamedTuple
+from collections.abc import Mapping
+from typing import Any, BinaryIO, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from . import stored
 from .checking import check_number
 from .depth import UnreadableImage, picture_of
 
 MAX_PIXELS = 2**26  # 8192 x 8192
-ORIENTATION = 0x0112  # EXIF tag
 
 
 class Photo(NamedTuple):
@@ -76,8 +77,9 @@ def read_photo(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Photo
         raise UnreadableImage(f'{name} is too large for max_pixels (--max-pixels) = {max_pixels} ({error}): raise the '
                               f'limit if you trust the file.') from error
     except Exception as error:  # each decoder raises its own exceptions
-        raise UnreadableImage(f'{name} cannot be read ({reason(error)}): it is truncated, or not an image; replace it '
-                              f'by an intact copy, or remove it from the images.') from error
+        raise UnreadableImage(f'{name} cannot be read ({reason(error)}): it is truncated, not an image, or of another '
+                              f'format; replace it by an intact copy, such as PNG or JPEG, or remove it from the '
+                              f'images.') from error
 
 
 def reason(error: Exception) -> str:
@@ -98,30 +100,37 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photo:
     try:
         picture = Image.open(file)
     except UnidentifiedImageError:
-        check_size(_tiff_size(file), name, max_pixels)
-        return Photo(to_rgb(picture_of(_by_opencv(file), name), name), 1)
+        tags = stored.tags_of_tiff(file)
+        check_size((int(tags[stored.WIDTH]), int(tags[stored.HEIGHT])), name, max_pixels)
+        return Photo(_by_opencv(file, name, tags), _valid(tags.get(stored.ORIENTATION)))
     check_size(picture.size, name, max_pixels)
-    by_pillow = orientation_of(picture) if picture.format == 'TIFF' else 1  # loading a TIFF turns its pixels
-    is_reduced = _is_reduced(picture)
+    tags = picture.tag_v2 if picture.format == 'TIFF' else {}
+    by_pillow = orientation_of(picture) if tags else 1  # loading a TIFF turns its pixels
+    reduced, factor = stored.is_reduced(picture, file), stored.stretch(picture)
     picture.load()
     left = orientation_of(picture)
-    if is_reduced:
-        picture = picture_of(_by_opencv(file), name)
-    return Photo(turned(to_rgb(picture, name), left), max(by_pillow, left))
+    if picture.mode == 'L' and isinstance(picture.info.get('transparency'), int):
+        picture.info['transparency'] *= factor
+    if reduced:
+        pixels = _by_opencv(file, name, tags)
+    else:
+        pixels = to_rgb(picture, name)
+        pixels = 255 - pixels if stored.is_negative(tags) else pixels
+    return Photo(turned(pixels, left), max(by_pillow, left))
 
 
-def _is_reduced(picture: Image.Image) -> bool:
-    """Return True if Pillow keeps the higher 8 of 16 bits only; it does so with several channels."""
-    return picture.mode[0] not in 'IF' and ';16' in str([tile[3] for tile in picture.tile])
-
-
-def _by_opencv(file: BinaryIO) -> np.ndarray:
-    """Decode a file at its own depth: (H, W) or (H, W, C) in the order RGB or RGBA."""
+def _by_opencv(file: BinaryIO, name: str, tags: Mapping) -> np.ndarray:
+    """Decode a file at its own depth, with its tags if it is a TIFF: RGB, (H, W, 3) uint8."""
+    if tags:
+        stored.check_for_opencv(tags, name)
     file.seek(0)
     values = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
-        raise UnidentifiedImageError('no decoder knows this file')
-    return from_opencv(values)
+        raise UnidentifiedImageError('no decoder knows this format')
+    values = from_opencv(values)
+    values = values[..., :3] if stored.is_opaque(tags) else values
+    pixels = to_rgb(picture_of(values, name), name)
+    return 255 - pixels if stored.is_negative(tags) else pixels
 
 
 def from_opencv(values: np.ndarray) -> np.ndarray:
@@ -131,27 +140,17 @@ def from_opencv(values: np.ndarray) -> np.ndarray:
     return values[..., [2, 1, 0, 3][:values.shape[2]]] if values.ndim == 3 and values.shape[2] > 2 else values
 
 
-def _tiff_size(file: BinaryIO) -> tuple[int, int]:
-    """Return width and height from the header of a TIFF file."""
-    file.seek(0)
-    header = file.read(8)
-    header += file.read(8) if header[2:3] == b'+' or header[3:4] == b'+' else b''  # BigTIFF
-    try:
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(directory.next)
-        directory.load(file)
-        return int(directory[256]), int(directory[257])
-    except Exception as error:
-        raise UnidentifiedImageError('no decoder knows this file') from error
-
-
 def orientation_of(picture: Image.Image) -> int:
     """Return the EXIF orientation of a Pillow image, 1 to 8; 1 without a valid one."""
     try:
-        found = picture.getexif().get(ORIENTATION, 1)
+        found = picture.getexif().get(stored.ORIENTATION, 1)
     except Exception:  # damaged metadata; viewers ignore it
         return 1
-    return found if found in range(1, 9) else 1
+    return _valid(found)
+
+
+def _valid(orientation: Any) -> int:
+    return orientation if orientation in range(1, 9) else 1
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Every kind of image becomes the pixels that one sees, or one sentence."""
+import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
+from fixtures.refusals import refused
 from PIL import Image
 
 from mmseg_mvp.apis import UnreadableImage
@@ -120,7 +123,7 @@ def test_damaged_files(tmp_path, content):
     elif content == 'broken':
         content = whole[:60] + bytes(20) + whole[80:]
     path.write_bytes(content)
-    with pytest.raises(UnreadableImage, match=r'a\.png cannot be read \(.+\): it is truncated, or not an') as error:
+    with pytest.raises(UnreadableImage, match=r'a\.png cannot be read \(.+\): it is truncated, not an image') as error:
         read_image(path)
     assert '\n' not in str(error.value) and '<_io' not in str(error.value)
 
@@ -175,3 +178,25 @@ def test_images_of_a_folder(tmp_path):
     assert [path.name for path in list_images(tmp_path)] == ['a.png', 'b.JPG']
     with pytest.raises(UserError, match='has no image'):
         list_images(tmp_path / 'deeper.png')
+
+
+def test_an_opened_file_of_12_in_16_bits():
+    """Pillow decodes 8 of 16 bits of several channels, so an opened file is read by all of its bits."""
+    values = (PIXELS.astype(np.uint16) << 4) + 15
+    buffer = io.BytesIO(cv2.imencode('.png', values[..., ::-1])[1].tobytes())
+    picture = Image.open(buffer)
+    assert np.array_equal(read_image(picture), np.rint(values / 4095 * 255))
+    assert picture.convert('RGB').getpixel((0, 0)) == tuple(values[0, 0] // 256)  # still usable
+    picture = Image.open(io.BytesIO(cv2.imencodemulti('.tif', [values, values // 2])[1].tobytes()))
+    picture.seek(1)
+    refused(lambda: read_image(picture), 'page 2 of a file of 16 bits', 'save the page')
+
+
+def test_pillow_images_that_cannot_be_decoded(tmp_path):
+    noise = Image.effect_noise((64, 64), 50)
+    noise.save(tmp_path / 'a.png')
+    (tmp_path / 'b.png').write_bytes((tmp_path / 'a.png').read_bytes()[:1000])
+    closed = Image.open(tmp_path / 'a.png')
+    closed.close()
+    for picture in (Image.open(tmp_path / 'b.png'), closed, Image.new('I', (0, 0)), Image.new('La', (2, 2))):
+        refused(lambda: read_image(picture), f'The Pillow image of mode {picture.mode}', 'cannot be read')

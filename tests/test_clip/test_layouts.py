@@ -1,4 +1,5 @@
 """Layouts of weights files: the features equal those of open_clip on the unwrapped weights."""
+import json
 import math
 
 import open_clip
@@ -9,7 +10,7 @@ from fixtures.logs import record_logs
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import load_clip
+from mmseg_mvp.clip import load_clip, loading
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.clip.layouts import as_plain
 from mmseg_mvp.errors import UserError
@@ -76,6 +77,7 @@ LAYOUTS = {
     'scale of one element': lambda state: dict(state, logit_scale=state['logit_scale'].reshape(1)),
     'custom text': custom_text,
     'custom text, wrapped': lambda state: dict(state_dict=under(custom_text(state), 'module')),
+    'arrays': lambda state: dict(state_dict={name: value.numpy() for name, value in state.items()}),
     'hugging face': hugging_face,
     'hugging face, wrapped': lambda state: dict(model=under(hugging_face(state), 'clip')),
 }
@@ -121,6 +123,28 @@ def test_safetensors_under_any_name(tmp_path, towers, name):
     clip, model = towers['ViT']
     save_file(hugging_face(model.state_dict()), tmp_path / name)
     assert same_features(load_clip(**clip, weights=str(tmp_path / name)), model)
+
+
+@pytest.mark.parametrize('ending', ['safetensors', 'bin'])
+def test_an_index_of_several_files(tmp_path, towers, ending):
+    clip, model = towers['ViT']
+    state, files = hugging_face(model.state_dict()), ['a', 'b']
+    for offset, file in enumerate(files):
+        write({name: value for index, (name, value) in enumerate(state.items()) if index % 2 == offset},
+              tmp_path / f'{file}.{ending}')
+    index = tmp_path / f'model.{ending}.index.json'
+    index.write_text(json.dumps(dict(weight_map={
+        name: f'{files[number % 2]}.{ending}' for number, name in enumerate(state)})))
+    (tmp_path / 'preprocessor_config.json').write_text('{"image_mean": [0, 0, 0], "image_std": [1, 1, 1]}')
+    loaded = load_clip(**clip, weights=str(index))
+    assert same_features(loaded, model) and loaded.mean == (0, 0, 0)
+    loading._load.cache_clear()
+    (tmp_path / f'b.{ending}').unlink()
+    with pytest.raises(UserError, match=f"b.{ending}' of the index .* does not exist: put all 2 files"):
+        load_clip(**clip, weights=str(index))
+    index.write_text('[1]')
+    with pytest.raises(UserError, match='expected JSON with a weight_map'):
+        load_clip(**clip, weights=str(index))
 
 
 def test_home_folder(tmp_path, towers, monkeypatch):

@@ -1,4 +1,8 @@
 """Loading of CLIP models: each file format, and wrong names and files."""
+import io
+import json
+from pathlib import Path
+
 import open_clip
 import pytest
 import torch
@@ -11,6 +15,26 @@ from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.clip import load_clip, loading
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
+
+
+def changed_config(clip, folder, part, settings):
+    """Write the JSON config of a clip with changed entries, at the top or in a part of it."""
+    config = json.loads(Path(clip['model']).read_text())
+    (config if part is None else config[part]).update(settings)
+    (folder / 'changed.json').write_text(json.dumps(config), 'utf-8-sig')
+    return str(folder / 'changed.json')
+
+
+def forbid(monkeypatch, path):
+    """Let every opening of a file fail as without permission, for root as well."""
+    def opened(file, *args, **kwargs):
+        if str(file) == str(path):
+            raise PermissionError(13, 'Permission denied', str(file))
+        return real(file, *args, **kwargs)
+
+    real = io.open
+    monkeypatch.setattr(io, 'open', opened)
+    monkeypatch.setattr('builtins.open', opened)
 
 
 @pytest.fixture
@@ -183,8 +207,66 @@ class TestBadInput:
         with pytest.raises(UserError, match='ViT-B-16-SigLIP.*tokenizer of its own'):
             load_clip('ViT-B-16-SigLIP')
 
+    @pytest.mark.parametrize('setting', [dict(hf_tokenizer_name='google/siglip'),
+                                         dict(tokenizer_kwargs=dict(clean='canonicalize'))])
+    def test_tokenizer_of_a_config(self, tmp_path, tiny_vit, setting):
+        path = changed_config(tiny_vit, tmp_path, 'text_cfg', setting)
+        with pytest.raises(UserError, match='changed.json.*tokenizer of its own'):
+            load_clip(path)
+
+    @pytest.mark.parametrize('settings, words', [
+        (dict(quick_gelu='false'), "quick_gelu is 'false', not a bool"),
+        (dict(preprocess_cfg=[1]), r'preprocess_cfg is \[1\], not a dict'), (dict(text_cfg=[1]), 'text_cfg is'),
+        (dict(mmseg_mvp=dict(stride=[1, 2, 1, 1])), 'takes vision_strides alone, four numbers of 1 or 2'),
+        (dict(mmseg_mvp=dict(vision_strides=[1, 2])), 'four numbers'),
+        (dict(mmseg_mvp=dict(vision_strides=[1, 2, 3, 1])), 'four numbers'),
+        (dict(vision_cfg=dict(layers=3, width=64, head_width=7, patch_size=16)), 'AssertionError')])
+    def test_entries_that_would_be_misread(self, tmp_path, tiny_rn, settings, words):
+        path = changed_config(tiny_rn, tmp_path, None, settings)
+        with pytest.raises(UserError, match=f"changed.json' can't be used .*{words}"):
+            load_clip(path)
+
+    @pytest.mark.parametrize('change, words', [(lambda value: value.to_sparse(), 'sparse'),
+                                               (lambda value: value.to('meta'), 'without values')])
+    def test_tensors_that_are_not_dense(self, tmp_path, tiny_rn, other, change, words):
+        state = other.state_dict()
+        torch.save({**state, 'ln_final.weight': change(state['ln_final.weight'])}, tmp_path / 'a.pt')
+        with pytest.raises(UserError, match=f"a.pt' holds ln_final.weight {words}: expected dense"):
+            load_clip(**tiny_rn, weights=str(tmp_path / 'a.pt'))
+
+    @pytest.mark.parametrize('name', ['a.pt', 'a.safetensors'])
+    def test_a_file_without_permission(self, tmp_path, tiny_rn, name, monkeypatch):
+        (tmp_path / name).touch()
+        forbid(monkeypatch, tmp_path / name)
+        with pytest.raises(UserError, match=f"{name}'? can't be read .*: give the path of a file that you are allowed"):
+            load_clip(**tiny_rn, weights=str(tmp_path / name))
+
+    def test_a_config_without_permission(self, tmp_path, tiny_rn, monkeypatch):
+        path = changed_config(tiny_rn, tmp_path, None, {})
+        forbid(monkeypatch, Path(path))
+        with pytest.raises(UserError, match="changed.json' can't be used .PermissionError"):
+            load_clip(path)
+
+    def test_a_very_long_name(self):
+        with pytest.raises(UserError, match='no CLIP model'):
+            load_clip('x' * 5000)
+
     @pytest.mark.parametrize('text', ['{"embed_dim": 4', '{"embed_dim": 4}', '{"vision_cfg": 3}'])
     def test_config_that_is_none(self, tmp_path, text):
         (tmp_path / 'broken.json').write_text(text)
         with pytest.raises(UserError, match="broken.json' can't be used"):
             load_clip(str(tmp_path / 'broken.json'))
+
+
+def test_one_number_for_all_channels(tmp_path, tiny_rn):
+    """open_clip repeats a single mean or standard deviation."""
+    path = changed_config(tiny_rn, tmp_path, None, dict(preprocess_cfg=dict(mean=0, std=0.5)))
+    loaded = load_clip(path)
+    assert loaded.mean == (0, 0, 0) and loaded.std == (.5, .5, .5)
+
+
+def test_lists_and_paths_as_in_a_config(tiny_rn):
+    loaded = load_clip(Path(tiny_rn['model']), mean=[0, 0, 0], std=[1, 1, 1])
+    assert loaded.mean == (0, 0, 0) and loaded.name == tiny_rn['model']
+    with pytest.raises(UserError, match="clip.mean is '0.5': expected three numbers"):
+        load_clip(**tiny_rn, mean='0.5')

@@ -123,7 +123,7 @@ class TestFiles:
         assert activations(load_clip(gelu[0], str(path)).model) == {QuickGELU}
 
     @pytest.mark.parametrize('acts, expected', [(('quick_gelu', 'quick_gelu'), QuickGELU), (('gelu', 'gelu'), nn.GELU),
-                                                ((None, None), QuickGELU), (('gelu', 'quick_gelu'), nn.GELU)])
+                                                ((None, None), QuickGELU)])
     def test_config_of_hugging_face(self, tmp_path, gelu, acts, expected):
         towers = {f'{tower}_config': dict(hidden_act=act) if act else {}
                   for tower, act in zip(('text', 'vision'), acts)}
@@ -134,6 +134,31 @@ class TestFiles:
         loaded = load_clip(gelu[0], str(tmp_path / 'pytorch_model.bin'))
         assert activations(loaded.model) == {expected}
         assert (loaded.mean, loaded.std) == ((.1, .2, .3), (.4, .5, .6))
+
+    @pytest.mark.parametrize('acts, found', [(('gelu', 'quick_gelu'), 'gelu and quick_gelu'),
+                                             (('gelu_new', 'gelu_new'), 'gelu_new')])
+    def test_activations_that_open_clip_lacks(self, tmp_path, gelu, acts, found):
+        towers = {f'{tower}_config': dict(hidden_act=act) for tower, act in zip(('text', 'vision'), acts)}
+        (tmp_path / 'config.json').write_text(json.dumps(dict(model_type='clip', **towers)))
+        torch.save(gelu[1], tmp_path / 'model.bin')
+        with pytest.raises(UserError, match=f'config.json beside the weights is {found}: expected quick_gelu or gelu'):
+            load_clip(gelu[0], str(tmp_path / 'model.bin'))
+
+    @pytest.mark.parametrize('settings, mean, std', [
+        (dict(do_normalize=False, image_mean=[.1, .2, .3], image_std=[.4, .5, .6]), (0, 0, 0), (1, 1, 1)),
+        (dict(image_mean=.5, image_std=.25), (.5, ) * 3, (.25, ) * 3)])
+    def test_processor_of_hugging_face(self, tmp_path, gelu, settings, mean, std):
+        (tmp_path / 'preprocessor_config.json').write_text(json.dumps(settings))
+        torch.save(gelu[1], tmp_path / 'model.bin')
+        loaded = load_clip(gelu[0], str(tmp_path / 'model.bin'))
+        assert (loaded.mean, loaded.std) == (mean, std)
+
+    def test_an_activation_in_quotes_is_no_answer(self, tmp_path, gelu, monkeypatch):
+        (tmp_path / 'open_clip_config.json').write_text('{"model_cfg": {"quick_gelu": "false"}}')
+        torch.save(gelu[1], tmp_path / 'model.bin')
+        said = record_logs(monkeypatch, 'mmseg_mvp.clip.published')
+        assert activations(load_clip(gelu[0], str(tmp_path / 'model.bin')).model) == {nn.GELU}
+        assert len(said) == 1 and 'open_clip_config.json beside the weights is damaged' in said[0]
 
     def test_config_of_open_clip(self, tmp_path, gelu):
         (tmp_path / 'open_clip_config.json').write_text(json.dumps(dict(

@@ -115,3 +115,10 @@ def test_open_clips_own_architectures_are_told_apart(name, shared, image):
     else:
         with pytest.raises(UserError, match=f"tower of CLIP '{name}'"):
             clip.dense_tower()
+
+
+@pytest.mark.parametrize('text', [dict(vocab_size=1000), dict(context_length=2), dict(embed_cls=True)])
+def test_a_tower_that_cannot_encode(tiny_rn, text):
+    clip = with_model(tiny_rn, open_clip_model(tiny_rn, **text))
+    with pytest.raises(UserError, match="can't encode a sentence .*: expected embeddings of 49408 tokens"):
+        TextTower(clip)

@@ -246,3 +246,30 @@ def test_ground_truth_of_one_class_is_told(monkeypatch):
 
 def test_nothing_to_measure_is_refused():
     refused(lambda: evaluate([([[0, 1]], [[255, 255]])] * 3, ['a', 'b']), '3 ground truth masks', '255', 'store')
+
+
+@pytest.mark.parametrize('dtype, labels', [(torch.uint8, [[300, 0], [256, 255]]), (torch.int16, [[65536, 0], [0, 0]])])
+def test_labels_do_not_wrap_to_the_type_of_the_prediction(dtype, labels):
+    if max(map(max, labels)) == 300:
+        metrics = evaluate([(torch.zeros(2, 2, dtype=dtype), labels)], [str(number) for number in range(301)],
+                           ignore_index=65535)
+        assert metrics['pAcc'] == 25
+    else:
+        with pytest.raises(UserError, match='ground truth has the label 65536'):
+            evaluate([(torch.zeros(2, 2, dtype=dtype), labels)], ['a', 'b'])
+
+
+def test_no_image():
+    with pytest.raises(UserError, match='None of the 0 ground truth masks'):
+        evaluate([], ['a', 'b'])
+
+
+def test_two_images_of_one_name(tmp_path):
+    metric = ZeroShotIoUMetric(output_dir=str(tmp_path), format_only=True)
+    metric.dataset_meta = dict(classes=['a', 'b'])
+    samples = [dict(pred_sem_seg=dict(data=torch.full((1, 1, 1), index)), img_path=f'{index}/000.jpg')
+               for index in (0, 1)]
+    metric.process({}, samples[:1] * 2)
+    with pytest.raises(UserError, match="'0/000.jpg' and '1/000.jpg' have one label map, .*000.png.*--out"):
+        metric.process({}, samples[1:])
+    assert np.asarray(Image.open(tmp_path / '000.png')).tolist() == [[0]]

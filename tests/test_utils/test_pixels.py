@@ -53,12 +53,12 @@ def opencv(array, ending='png'):
     return cv2.imencode(f'.{ending}', array, plain)[1].tobytes()
 
 
-def png(array, depth, colours, extra=b''):
+def png(array, depth, colours, extra=b'', width=None):
     """A PNG of the bytes of each row, with chunks that no encoder here writes."""
     def chunk(kind, body):
         return struct.pack('>I', len(body)) + kind + body + struct.pack('>I', zlib.crc32(kind + body))
 
-    header = struct.pack('>IIBBBBB', array.shape[1], array.shape[0], depth, colours, 0, 0, 0)
+    header = struct.pack('>IIBBBBB', width or array.shape[1], array.shape[0], depth, colours, 0, 0, 0)
     rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in array)
     return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*one) for one in (
         (b'IHDR', header), *([(b'tRNS', extra)] if extra else []), (b'IDAT', zlib.compress(rows)), (b'IEND', b'')))
@@ -76,6 +76,31 @@ def palette(hole=None):
     buffer = io.BytesIO()
     picture.save(buffer, 'png', **({} if hole is None else dict(transparency=hole)))
     return buffer.getvalue()
+
+
+def tiff(array, photometric, extra=(), planes=1, kind=1):
+    """A little-endian TIFF of one strip, with tags that no encoder here writes."""
+    channels = 1 if array.ndim == 2 else array.shape[2]
+    tags = {256: [array.shape[1]], 257: [array.shape[0]], 258: [8 * array.itemsize] * channels, 259: [1],
+            262: [photometric], 273: [8], 277: [channels], 278: [array.shape[0]], 279: [array.nbytes], 284: [planes],
+            338: extra, 339: [kind] * channels}
+    tags = {tag: struct.pack(f'<{len(values)}H', *values) for tag, values in tags.items() if values}
+    start, longer = 8 + array.nbytes, b''
+    entries = struct.pack('<H', len(tags))
+    for tag, content in tags.items():
+        place = struct.pack('<I', start + 6 + 12 * len(tags) + len(longer)) if len(content) > 4 else b''
+        entries += struct.pack('<HHI', tag, 3, len(content) // 2) + (place or content.ljust(4, b'\0'))
+        longer += content if place else b''
+    array = np.moveaxis(array, -1, 0) if planes > 1 else array
+    return b'II*\0' + struct.pack('<I', start) + array.tobytes() + entries + bytes(4) + longer
+
+
+def pnm(kind, largest, array):
+    return b'%s\n%d %d\n%d\n' % (kind, array.shape[1], array.shape[0], largest) + array.astype('>u2').tobytes()
+
+
+def jpeg2000(array):
+    return cv2.imencode('.jp2', array[..., ::-1], [cv2.IMWRITE_JPEG2000_COMPRESSION_X1000, 1000])[1].tobytes()
 
 
 PALETTE = np.array([[9, 9, 9], [200, 100, 50], [1, 2, 3]])[GREY // 86]
@@ -126,6 +151,18 @@ KINDS = {
     'int32 of 16 bits': ('tif', pillow(WIDE[..., 0].astype(np.int32), 'tif'), grey(WIDE[..., 0] / 257), 0),
     'int32 of 8 bits': ('tif', pillow(GREY.astype(np.int32), 'tif'), grey(GREY), 0),
     'int32 of 24 bits': ('tif', pillow(WIDE[..., 0].astype(np.int32) * 200, 'tif'), grey(WIDE[..., 0] / 257), 0),
+    'uint32': ('tif', tiff(WIDE[..., 0].astype(np.uint32) * 65537, 1), grey(WIDE[..., 0] / 257), 0),
+    'int8': ('tif', tiff((GREY ^ 128).view(np.int8), 1, kind=2), grey(GREY), 0),
+    '16 bits, 0 is white': ('tif', tiff(WIDE[..., 0], 0), grey(255 - np.rint(WIDE[..., 0] / 257)), 0),
+    'rgb and infrared of 16 bits': ('tif', tiff(np.dstack([WIDE, WIDE[..., 0]]), 2, [0]), np.rint(WIDE / 257), 0),
+    'rgb and infrared of 8 bits': ('tif', tiff(np.dstack([RGB, ALPHA]), 2, [0]), RGB, 0),
+    'rgba of 16 bits, tif': ('tif', tiff(np.dstack([WIDE, WIDE[..., :1]]), 2, [2]),
+                             on_white(WIDE / 257, WIDE[..., 0] / 257), 2),
+    'rgb of 12 in 16 bits, ppm': ('ppm', pnm(b'P6', 65535, WIDE // 16), np.rint(WIDE // 16 / 4095 * 255), 0),
+    'rgb of 12 in 16 bits, jp2': ('jp2', jpeg2000(np.tile(WIDE // 16, (12, 8, 1))),
+                                  np.tile(np.rint(WIDE // 16 / 4095 * 255), (12, 8, 1)), 0),
+    'grey of 2 bits with a transparent value': (
+        'png', png(np.array([[0x1b1b]] * 6), 2, 0, b'\0\1', 8), grey(np.tile([0, 255, 170, 255], (6, 2))), 0),
     'exif 3': ('png', oriented(3), RGB[::-1, ::-1], 0),
     'exif 6': ('png', oriented(6), np.rot90(RGB, -1), 0),
     'exif 6, tif': ('tif', oriented(6, 'tif'), np.rot90(RGB, -1), 0),
@@ -189,6 +226,12 @@ def test_turned_arrays_of_any_type():
     (opencv(np.full((3, 4, 3), np.inf, np.float32), 'tif'), ['36 values', 'not finite']),
     (opencv(WIDE)[:200], ['cannot be read']),
     (opencv((RGB / 255).astype(np.float32), 'tif')[:300], ['cannot be read']),
+    (tiff(WIDE, 2, planes=2), ['3 channels in separate planes', 'gdal_translate']),
+    (tiff(np.dstack([RGB, ALPHA]), 1, [0, 0, 0]), ['4 channels, which are not known to be red']),
+    (tiff(WIDE, 1, [0, 0]), ['3 channels, which are not known to be red']),
+    (tiff(np.dstack([WIDE, WIDE]), 2, [0, 0, 0]), ['6 channels']),
+    (tiff(np.dstack([WIDE, WIDE[..., 0]]), 5), ['4 channels']),
+    (b'\0\0\0\x18ftypheic' + bytes(60), ['no decoder knows this format', 'or of another format']),
     (b'II*\0\x08\0\0\0', ['cannot be read']),
     (b'', ['cannot be read']),
 ])
