@@ -1,4 +1,6 @@
 """Checks of a config's loops, schedules and hooks, before anything is built."""
+import inspect
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,12 +9,19 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook
 from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
-from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS
+from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, OPTIMIZERS, PARAM_SCHEDULERS
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.utils.config import component_class, type_name
 
+_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+# Kind of each part, and True if it can be None.
+_KINDS = {
+    'env_cfg': (Mapping, False), 'randomness': (Mapping, False), 'custom_hooks': ((list, tuple), True),
+    **dict.fromkeys(('default_hooks', 'log_processor', 'optim_wrapper', 'train_dataloader', 'val_dataloader',
+                     'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg'), (Mapping, True))}
 # Of each training loop: the class, its setting, and the other loop's setting.
 _LOOPS = ((EpochBasedTrainLoop, 'max_epochs', 'max_iters'), (IterBasedTrainLoop, 'max_iters', 'max_epochs'))
 
@@ -28,6 +37,9 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
         UserError: If a number is out of range, the units (epochs, iterations) of loop, schedule and checkpoints differ,
             or an infinite sampler feeds a loop that waits for its end.
     """
+    _check_kinds(cfg)
+    if 'train_dataloader' in loaders:
+        _check_optimizers(cfg)
     by_epoch = _check_train_loop(cfg.get('train_cfg') or {}) if 'train_dataloader' in loaders else None
     for name in loaders:
         loader = cfg.get(name) or {}
@@ -36,6 +48,32 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
             _check_sampler(name, loader)
     if by_epoch is False:
         _check_units(cfg)
+
+
+def _check_kinds(cfg: Config) -> None:
+    """Check that the parts of a config that mmengine reads without a check are of the right kind."""
+    for key, (kind, optional) in _KINDS.items():
+        if key in cfg and not isinstance(cfg[key], kind) and not (optional and cfg[key] is None):
+            expected = 'a dict' if kind is Mapping else 'a list'
+            raise UserError(f'{key} is {reprlib.repr(cfg[key])}, but mmengine expects {expected}: correct it, or omit '
+                            'it for the default')
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(level, int) and level not in _LEVELS:
+        raise UserError(f'log_level is {level!r}: set one of {", ".join(_LEVELS)}')
+
+
+def _check_optimizers(cfg: Config) -> None:
+    """Check the type of each optimizer, and the settings of ``clip_grad``, which torch would see in the first step."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    parts = [wrapper, *(part for part in wrapper.values() if isinstance(part, Mapping))]
+    for part in [part for part in parts if isinstance(part.get('optimizer'), Mapping)]:
+        kind, clip = part['optimizer'].get('type'), part.get('clip_grad') or {}
+        if component_class(kind, OPTIMIZERS) is None:
+            raise UserError(f'optim_wrapper has the optimizer {kind!r}, which is not registered: set the name of a '
+                            'class in torch.optim, such as AdamW, in its capitals')
+        known = inspect.signature(clip_grad_value_ if clip.get('type') == 'value' else clip_grad_norm_).parameters
+        if unknown := sorted(clip.keys() - known.keys() - {'type'}):
+            raise UserError(f'optim_wrapper.clip_grad has {unknown[0]!r}: its settings are {", ".join([*known][1:])}')
 
 
 def _check_train_loop(loop: Mapping) -> bool | None:

@@ -53,6 +53,31 @@ def compare_run(path: str, checkpoint: dict, cfg: Config) -> list[str]:
     return [_note(setting, *values) for setting, values in found.items()] + _new_classes(checkpoint, cfg)
 
 
+def compare_states(path: str, checkpoint: dict, cfg: Config) -> list[str]:
+    """Compare the states in a checkpoint with those that the config's run has.
+
+    Returns:
+        list[str]: One sentence for each state that the config needs and the checkpoint lacks, or the reverse.
+
+    Raises:
+        UserError: If the checkpoint cannot be resumed, because it has only weights.
+    """
+    missing = [key for key in ('state_dict', 'message_hub') if key not in checkpoint]
+    missing += [f'meta.{key}' for key in ('epoch', 'iter') if key not in _meta(checkpoint)]
+    if missing:
+        raise UserError(f'checkpoint {path} cannot be resumed, because it has no {", ".join(missing)}: give a '
+                        f'checkpoint that tools/train.py wrote, or start from its weights by --cfg-options '
+                        f'load_from={path} without --resume')
+    notes = [f'checkpoint {path} has no state of {setting}: it starts anew, at iteration {_meta(checkpoint)["iter"]}.'
+             for key, setting in (('optimizer', 'optim_wrapper'), ('param_schedulers', 'param_scheduler'))
+             if key not in checkpoint and cfg.get(setting)]
+    types = [hook.get('type') for hook in cfg.get('custom_hooks') or () if isinstance(hook, Mapping)]
+    if 'ema_state_dict' in checkpoint and not any('EMAHook' in str(kind) for kind in types):
+        notes.append(f'checkpoint {path} has averaged weights, but the config has no EMAHook: training goes on from '
+                     'the averages.')
+    return notes
+
+
 def _new_classes(checkpoint: dict, cfg: Config) -> list[str]:
     """Return a sentence if the training classes have names that the checkpoint's text classifier does not record."""
     source = ((cfg.get('model') or {}).get('decode_head') or {}).get('train_classes')

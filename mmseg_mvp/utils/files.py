@@ -60,8 +60,7 @@ def check_new_folder(path: str, flag: str) -> None:
     Raises:
         UserError: If `path` is a file or a folder that is not empty.
     """
-    folder = Path(path)
-    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
+    if os.path.isfile(path) or os.path.isdir(path) and os.listdir(path):
         raise UserError(f'{flag} {path} exists and is not an empty folder: name a new folder')
 
 

@@ -2,7 +2,9 @@
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS
+from mmengine.fileio import get_file_backend
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
@@ -60,6 +62,11 @@ CASES = {
     'interval': (lambda **_: HOOKS.build(dict(type='LoggerHook', interval=0)), 'ValueError: interval must be'),
     'assert': (lambda **_: HOOKS.build(dict(type='EMAHook', begin_iter=1, begin_epoch=1)), 'AssertionError: .*begin'),
     'unknown argument': (lambda **_: HOOKS.build(dict(type='LoggerHook', intervall=1)), 'intervall'),
+    'file backend': (lambda **_: get_file_backend('file:///a.txt'), 'a file backend of the config is unknown'),
+    'missing argument': (lambda **_: DATASETS.build(dict(type='RepeatDataset', dataset={})), "argument: 'times'"),
+    'no data set': (lambda **_: DATASETS.build(dict(type='ConcatDataset', datasets=[])), 'IndexError'),
+    'torch refuses': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=-1))),
+                      'Invalid learning rate: -1'),
     'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
 }
 
