@@ -28,6 +28,9 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
      'load_from=CHECKPOINT without --resume'),
     (r'(\w+), (\w+),? and (\w+) should be (?:either )?all None or not None',
      'the config sets some of {0}, {1} and {2}, but not all: set all of them, or all to None'),
+    (r'Cannot infer the rule for key (\S+?),',
+     'save_best of the checkpoint hook is {0}, which names no metric that rises or falls for certain: set it to the '
+     'name of a metric, such as mIoU, or set rule=\'greater\' or \'less\' as well'),
     (r"has no attribute '_?gt_sem_seg'|(^|KeyError: )'seg_map_path'",
      'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
      'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
@@ -51,6 +54,9 @@ def host_sentence(error: BaseException) -> str | None:
     if isinstance(error, (ImportError, KeyError)) and any(frame.name == 'get_file_backend' for frame in frames):
         return (f'a file backend of the config is unknown or lacks its package ({describe(error)}): correct '
                 'backend_args and paths with ://, or install the package')
+    if isinstance(error, KeyError) and frames[-1].name == '_save_best_checkpoint':
+        return (f'the validation has no metric {error}, which save_best of the checkpoint hook names: set it to a name '
+                'in the log of the validation, such as mIoU')
     if isinstance(error, _REFUSALS) and any(map(_builds, frames)) and all(map(_is_installed, _since_built(frames))):
         return f'the config does not fit its components: {describe(error)}'
     return None

@@ -23,6 +23,7 @@ _RESTORED = re.compile(r'optim_wrapper\.(\w+\.)?(optimizer|paramwise_cfg)\b.*|pa
 # A state fits no component of another kind.
 _STATEFUL = re.compile(r'optim_wrapper\.(\w+\.)?optimizer\.type|param_scheduler\b.*\.type')
 _UNSET = type('Unset', (), {'__repr__': lambda self: 'not set'})()
+_ABSENT = (_UNSET, None)
 _Summary = type('Summary', (str,), {'__repr__': str.__str__})  # text that is no value of a config
 
 Difference = tuple[str, Any, Any]  # setting, its value in the checkpoint, its value in the config
@@ -111,7 +112,10 @@ def _refuse(path: str, setting: str, found: Any, given: Any, cfg: Config) -> Non
 
 
 def _note(setting: str, found: Any, given: Any) -> str:
-    holds = 'checkpoint' if _RESTORED.fullmatch(setting) and found is not _UNSET else 'config'
+    # A scheduler that only one of the two has is not restored.
+    lost = setting.startswith('param_scheduler') and any(
+        one in _ABSENT and isinstance(other, (Mapping, list)) for one, other in ((found, given), (given, found)))
+    holds = 'checkpoint' if _RESTORED.fullmatch(setting) and not lost else 'config'
     return (f'{setting} is {short(repr(found))} in the checkpoint and {short(repr(given))} in the config: the value of '
             f'the {holds} holds.')
 

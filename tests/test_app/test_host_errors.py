@@ -1,8 +1,11 @@
 """Exceptions of the host that a config causes, as the host raises them."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
@@ -38,6 +41,11 @@ def load_optimizer(first: list, second: list) -> None:
     torch.optim.SGD([dict(params=[weight]) for weight in weights[:len(second)]], lr=1.).load_state_dict(state)
 
 
+def best(name: str, folder) -> None:
+    hook = CheckpointHook(by_epoch=False, save_best=name)
+    hook._save_best_checkpoint(SimpleNamespace(iter=1, epoch=0), dict(mIoU=1.))
+
+
 def without(package, monkeypatch, backend, folder):
     monkeypatch.setitem(__import__('sys').modules, package, None)
     backend(str(folder)).add_config(Config())
@@ -67,6 +75,8 @@ CASES = {
     'no data set': (lambda **_: DATASETS.build(dict(type='ConcatDataset', datasets=[])), 'IndexError'),
     'torch refuses': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=-1))),
                       'Invalid learning rate: -1'),
+    'best metric': (lambda **places: best('mIOU', places['folder']), "no metric 'mIOU', which save_best"),
+    'best rule': (lambda **places: best('x', places['folder']), 'save_best of the checkpoint hook is x,'),
     'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
 }
 

@@ -63,6 +63,19 @@ def test_each_difference_is_said_with_the_value_that_holds(setting, found, given
         f'{setting} is {found} in the checkpoint and {given!r} in the config: the value of the {holds} holds.']
 
 
+@pytest.mark.parametrize('key, found, given, holds', [
+    ('param_scheduler', [dict(type='A'), dict(type='B')], [dict(type='A')], 'config'),
+    ('param_scheduler', [dict(type='A')], [dict(type='A'), dict(type='B')], 'config'),
+    ('param_scheduler', [dict(type='A')], None, 'config'), ('param_scheduler', None, [dict(type='A')], 'config'),
+    ('param_scheduler', dict(type='A'), dict(type='A', eta_min=0), 'checkpoint'),
+    ('optim_wrapper', dict(optimizer=dict(lr=1)), dict(optimizer=dict(lr=1, momentum=.9)), 'checkpoint'),
+    ('optim_wrapper', {}, dict(paramwise_cfg=dict(norm_decay_mult=0)), 'checkpoint')])
+def test_settings_that_only_one_of_the_two_has(key, found, given, holds):
+    """mmengine restores each scheduler that both have, and all settings of the optimizer's groups."""
+    note, = compare_run('a.pth', checkpoint(Config({'model': {}, key: found})), Config({'model': {}, key: given}))
+    assert note.endswith(f'the value of the {holds} holds.')
+
+
 def test_lists_of_classes_are_summarised():
     saved = toy('mvp_seg', **{'model.decode_head.train_classes': ['house', 'tree', 'car']})
     given = toy('mvp_seg', **{'model.decode_head.train_classes': ['house', 'car', 'tree', 'bird']})
