@@ -6,7 +6,7 @@ import traceback
 from mmseg_mvp.utils.config import describe
 
 _KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError)
-_REFUSALS = (TypeError, ValueError, AssertionError, LookupError, AttributeError)
+_REFUSALS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, NotImplementedError)
 # Message of the host, and the sentence for the user. Exceptions of worker processes hold the message in a traceback.
 _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence in (
     (r'The image size in a batch should be the same',
@@ -78,5 +78,6 @@ def _is_host(path: str) -> bool:
 def _is_installed(frame: traceback.FrameSummary) -> bool:
     """Return True for code of the host, of another installed package, or of Python itself."""
     path = frame.filename
-    return _is_host(path) or re.search(r'[\\/](site|dist)-packages[\\/](?!mmseg_mvp)|^<frozen', path) is not None or (
-        path.startswith(os.path.dirname(os.__file__)) and '-packages' not in path)
+    if re.search(r'[\\/](site|dist)-packages[\\/]|^<frozen|\.pyx$', path):
+        return 'mmseg_mvp' not in path
+    return _is_host(path) or path.startswith(os.path.dirname(os.__file__))

@@ -4,17 +4,21 @@ import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmcv.transforms import Normalize
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook
 from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
-from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, OPTIMIZERS, PARAM_SCHEDULERS
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, METRICS, OPTIMIZERS, PARAM_SCHEDULERS
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
+from mmseg_mvp.datasets.checks import leaf_datasets
+from mmseg_mvp.datasets.pipelines import is_a, steps_of
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
-from mmseg_mvp.utils.config import component_class, type_name
+from mmseg_mvp.utils.config import component_class, takes, type_name
 
 _LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 # Kind of each part, and True if it can be None.
@@ -44,6 +48,8 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
     for name in loaders:
         loader = cfg.get(name) or {}
         _check_loader(name, loader)
+        _check_normalised_once(name, loader, cfg.get('model') or {})
+        _check_metrics(name.replace('dataloader', 'evaluator'), cfg)
         if name != 'train_dataloader' or by_epoch:
             _check_sampler(name, loader)
     if by_epoch is False:
@@ -102,6 +108,27 @@ def _check_loader(name: str, loader: Mapping) -> None:
     if loader.get('persistent_workers') and not loader.get('num_workers'):
         raise UserError(f'{name}.persistent_workers is True, but {name}.num_workers is 0: set '
                         f'persistent_workers=False, or num_workers to 1 or more')
+
+
+def _check_normalised_once(name: str, loader: Mapping, model: Mapping) -> None:
+    """Refuse mmcv's ``Normalize`` before a data preprocessor that normalises too, as those with a CLIP always do."""
+    if (model.get('data_preprocessor') or {}).get('mean') is None and 'EncoderDecoder' == type_name(model):
+        return
+    for dataset in leaf_datasets(loader.get('dataset') or {}):
+        steps = steps_of(dataset.get('pipeline') or ()) if isinstance(dataset, Mapping) else ()
+        if model and any(is_a(step, Normalize) for step in steps):
+            raise UserError(f'The pipeline of {name} has Normalize, but model.data_preprocessor normalises images as '
+                            'well: remove this step.')
+
+
+def _check_metrics(name: str, cfg: Config) -> None:
+    """Refuse settings that ``IoUMetric`` takes and ignores."""
+    for place, metric in _dicts(cfg.get(name), name):
+        kind = component_class(metric['type'], METRICS)
+        if isinstance(kind, type) and issubclass(kind, IoUMetric):
+            if unknown := [key for key in metric if key != 'type' and not takes(kind, key)]:
+                raise UserError(f'{place} ({type_name(metric)}) has the unknown setting {unknown[0]!r}: correct or '
+                                'omit it, because the metric ignores it')
 
 
 def _check_sampler(name: str, loader: Mapping) -> None:

@@ -11,6 +11,7 @@ from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
+from mmseg.datasets import BaseSegDataset
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -75,6 +76,9 @@ CASES = {
     'no data set': (lambda **_: DATASETS.build(dict(type='ConcatDataset', datasets=[])), 'IndexError'),
     'torch refuses': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=-1))),
                       'Invalid learning rate: -1'),
+    'class balance': (lambda **_: DATASETS.build(dict(
+        type='ClassBalancedDataset', oversample_thr=1., lazy_init=False, dataset=dict(
+            type=BaseSegDataset, metainfo=dict(classes=['a']), ann_file=__file__))), 'get_cat_ids'),
     'best metric': (lambda **places: best('mIOU', places['folder']), "no metric 'mIOU', which save_best"),
     'best rule': (lambda **places: best('x', places['folder']), 'save_best of the checkpoint hook is x,'),
     'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
