@@ -33,7 +33,7 @@ def main() -> None:
     def encode() -> np.ndarray:
         seg.model.set_classes(other_names())
         with torch.no_grad():
-            return seg.model.decode_head.classifier.fused_weights().cpu().numpy()
+            return seg.model.decode_head.classifier.score_weights().cpu().numpy()
 
     def anew() -> np.ndarray:
         return build()(image, classes=names[:count]).label_map

@@ -80,7 +80,7 @@ def parts(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
     samples = [SegDataSample(gt_sem_seg=PixelData(data=one[None])) for one in label]
     with torch.no_grad():
         features = model.extract_feat(images)
-    fixed = head.classifier.fused_weights().detach()
+    fixed = head.classifier.score_weights().detach()
     cast = torch.autocast(args.device, getattr(torch, args.dtype), enabled=args.dtype != 'float32')
 
     def image() -> None:
@@ -89,18 +89,18 @@ def parts(model: nn.Module, images: Tensor, label: Tensor, args) -> dict:
 
     def text() -> None:
         with cast:
-            weights = head.classifier.fused_weights()
+            weights = head.classifier.score_weights()
         weights.float().sum().backward()
 
     def rest() -> None:
         weights = fixed.clone().requires_grad_()
-        head.classifier.fused_weights = lambda: weights
+        head.classifier.score_weights = lambda: weights
         try:
             with cast:
                 loss = model.parse_losses(head.loss(features, samples))[0]
             loss.backward()
         finally:
-            del head.classifier.fused_weights
+            del head.classifier.score_weights
 
     return {'image tower': image, 'text tower': text, 'head and loss': rest}
 

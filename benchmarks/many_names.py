@@ -37,7 +37,7 @@ def main() -> None:
             segmentor.set_classes(vocabulary[:count])
             segmentor.decode_head.classifier._cache.clear()
             with torch.no_grad():
-                return segmentor.decode_head.classifier.fused_weights()
+                return segmentor.decode_head.classifier.score_weights()
 
         def segment() -> torch.Tensor:
             encode()

@@ -9,13 +9,15 @@ from mmseg_mvp.utils.checking import check_number
 
 from .fonts import drawable
 from .legend import shortened
+from .palette import distinct_colours
 
 COLUMNS = 5  # panels per row
 DPI = 110
 BAR, RULE = '#0072b2', '#d9d9d9'
 
 
-def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[str] | None = None) -> np.ndarray:
+def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[str] | None = None,
+               winners: np.ndarray | None = None) -> np.ndarray:
     """Draw the maps of one class under several prompts beside the image, with one colour scale.
 
     Args:
@@ -23,6 +25,8 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         maps (np.ndarray): Scores of the class under each prompt, ``m_1 .. m_k``, (k, h, w), over the whole image.
         name (str): Class name.
         titles (Sequence[str], optional): Titles of the maps; None numbers the prompts.
+        winners (np.ndarray, optional): Index of the map with the highest score at pixels of the class, -1 elsewhere,
+            (h, w) integers. It adds a panel.
 
     Returns:
         np.ndarray: RGB, (H', W', 3) uint8. The colour map (viridis) is perceptually uniform.
@@ -39,7 +43,7 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     titles = [f'prompt {1 + view}' for view in range(len(maps))] if titles is None else list(titles)
     if len(titles) != len(maps):
         raise UserError(f'draw_views got {len(titles)} titles for {len(maps)} maps: give one for each.')
-    rows, columns = grid(1 + len(maps))
+    rows, columns = grid(1 + len(maps) + (winners is not None))
     height, width = image.shape[:2]
     side = 2.6 * min(max(height / width, 0.4), 2.5)  # inches
     figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.35)
@@ -53,10 +57,26 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
         heat = axis.imshow(one, interpolation='bilinear', **limits)
         text, style = words(title)
         axis.set_title(text, fontsize=10, **style)
+    if winners is not None:
+        _draw_winners(axes[1 + len(maps)], winners, titles, (0, width, height, 0))
     figure.colorbar(heat, ax=list(axes), fraction=0.03, pad=0.01, label='cosine')
     text, style = words(name)
     figure.suptitle(text, fontsize=12, **style)
     return to_array(figure)
+
+
+def _draw_winners(axis, winners: np.ndarray, titles: Sequence[str], extent: tuple[int, int, int, int]) -> None:
+    """Draw indices of maps (h, w), -1 in grey, each in a colour of its own, with the share of each in a legend."""
+    from matplotlib.patches import Patch
+
+    colours = distinct_colours(len(titles))
+    axis.imshow(np.where((winners < 0)[..., None], 235, colours[winners]).astype(np.uint8), extent=extent,
+                interpolation='nearest')
+    axis.set_title('highest score', fontsize=10)
+    indices, counts = np.unique(winners[winners >= 0], return_counts=True)
+    handles = [Patch(color=colours[index] / 255, label=f'{words(titles[index])[0]}: {100 * count / counts.sum():.0f} %')
+               for index, count in zip(indices, counts)]
+    axis.legend(handles=handles, loc='upper center', bbox_to_anchor=(0.5, 0), fontsize=7, frameon=False)
 
 
 def draw_presence(names: Sequence[str], scores: Sequence[float], top: int = 20) -> np.ndarray:

@@ -37,11 +37,13 @@ def draw_explanation(image: np.ndarray, labels: np.ndarray, names: Sequence[str]
         yield 'presence', draw_presence(names, explanation.presence.cpu().numpy())
     step = -(-max(labels.shape) // VIEW_SIDE)
     for index in classes_present([labels[labels != ignore_index]], len(names)):
-        maps = list(explanation.views(index, step))
-        titles = prompt_titles(len(maps), explanation.has_global)
+        maps = explanation.views(index, step).cpu().numpy()  # (k, h, w)
+        titles, winners = prompt_titles(len(maps), explanation.has_global), None
+        if len(maps) > 1:
+            winners = np.where(labels[::step, ::step] == index, maps.argmax(axis=0) + explanation.has_global, -1)
         if explanation.has_global:
-            maps.insert(0, explanation.global_view(index, step))
-        picture = draw_views(image, np.stack([one.cpu().numpy() for one in maps]), names[index], titles)
+            maps = np.concatenate([explanation.global_view(index, step)[None].cpu().numpy(), maps])
+        picture = draw_views(image, maps, names[index], titles, winners)
         yield file_name(f'views_{index:02d}_{names[index][:60]}'), picture
 
 

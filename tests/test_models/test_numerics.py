@@ -135,7 +135,7 @@ def draw(heads):
         contexts = head.classifier.prompts.contexts
         contexts.copy_(torch.randn_like(contexts) * random.choice([0, 10**random.uniform(-12, 4)]))
     text = torch.randn(2, len(head.classifier.vocabulary), 32, requires_grad=True)
-    head.classifier.fused_weights = lambda: F.normalize(text, dim=-1) * torch.tensor([3., 1.])[:, None, None]
+    head.classifier.score_weights = lambda: F.normalize(text, dim=-1) * torch.tensor([3., 1.])[:, None, None]
     features = torch.randn(2, 32, random.choice([1, 3]), random.choice([1, 4])) * 10**random.uniform(-12, 4)
     features[:, :, :random.choice([0, 1])] = 0
     label = torch.randint(0, random.choice([1, len(head.classifier.vocabulary)]), (2, random.choice([1, 7]), 5))

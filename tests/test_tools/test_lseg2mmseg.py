@@ -83,7 +83,7 @@ def test_converted_weights_score_as_the_official_forward_pass(kind, tiny_vit, ru
     run(save(tmp_path / 'official.ckpt', state), tmp_path / 'ours.pth')
     model = load(build(kind, tiny_vit), tmp_path / 'ours.pth')
     image = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
-    text = model.decode_head.classifier.fused_weights()[0]
+    text = model.decode_head.classifier.score_weights()[0]
     expected = forward(state, kind, image, text)
     assert expected.shape == (2, 4, 32, 48) and expected.std() > 0.1
     assert torch.allclose(model.decode_head(model.extract_feat(image)), expected, atol=1e-4, rtol=1e-4)
@@ -100,7 +100,7 @@ def test_a_spatial_regularization_arrives(block, tiny_vit, run, tmp_path):
     config = dict(type='SpatialRegularization', block=block, activation='relu', depth=2)
     model = load(build('rn101', tiny_vit, config), tmp_path / 'ours.pth')
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    expected = forward(state, 'rn101', image, model.decode_head.classifier.fused_weights()[0], block, depth=2)
+    expected = forward(state, 'rn101', image, model.decode_head.classifier.score_weights()[0], block, depth=2)
     assert torch.allclose(model.decode_head(model.extract_feat(image)), expected, atol=1e-4, rtol=1e-4)
 
 

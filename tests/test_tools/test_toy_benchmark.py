@@ -1,6 +1,10 @@
 """The toy world as a regression test of the method, with margins far above the spread over seeds."""
 import pytest
+import torch
+from fixtures.builders import CONFIGS
 from fixtures.tools import load_tool
+from mmengine.config import Config
+from mmseg.registry import DATASETS
 
 
 @pytest.fixture(scope='module')
@@ -30,6 +34,76 @@ def test_table_has_mean_and_spread_of_each_row(tmp_path):
     text = page.read_text()
     assert text.startswith('# Title\n') and text.endswith('Discussion\n') and 'old' not in text and table in text
     assert (tmp_path / 'toy_ablation.csv').read_text().splitlines()[1] == 'a,0,2.0,3.0,4.0,1.0'
+
+
+def test_a_stopped_study_continues(tmp_path):
+    tables = load_tool('toy/tables.py')
+    jobs, asked = [dict(row=row, clip=clip, seed=1) for row in ('a, b', 'c') for clip in (0, 1)], []
+
+    def run(row, clip, seed):
+        asked.append((row, clip))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return dict.fromkeys(tables.METRICS, 10.123456 + clip)
+
+    with pytest.raises(KeyboardInterrupt):
+        tables.collect(jobs, run, tmp_path / 'new/results.csv')
+    results = tables.collect(jobs, run, tmp_path / 'new/results.csv')
+    assert asked == [('a, b', 0), ('a, b', 1), ('c', 0), ('c', 0), ('c', 1)]
+    assert results == [dict(job, **dict.fromkeys(tables.METRICS, 10.1235 + job['clip'])) for job in jobs]
+    assert tables.collect(jobs[:1], run, tmp_path / 'new/results.csv') == results[:1] and len(asked) == 5
+
+
+def test_differences_are_paired_by_clip_and_seed():
+    tables = load_tool('toy/tables.py')
+    figures = dict(a=[50., 52., 60., 61.], b=[49., 50., 61., 58.])
+    keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    results = [dict(row=row, clip=clip, seed=seed, hIoU=value) for row, values in figures.items()
+               for (clip, seed), value in zip(keys, values)]
+    table = tables.differences(results[::-1], [('a', 'b'), ('a', 'missing')])
+    # Differences 1, 2, -1, 3: mean 1.25, deviation 1.7078, t of 3 degrees of freedom 3.1824.
+    assert table.splitlines()[2:] == ['| a | b | +1.2 | -1.5 to +4.0 | 3 of 4 |']
+
+
+@pytest.fixture
+def cached():
+    return load_tool('toy/cached.py')
+
+
+@pytest.mark.usefixtures('mmseg_scope')
+def test_cached_runs_see_the_same_pictures_and_features(cached, tmp_path):
+    cfg = Config.fromfile(CONFIGS / 'mvp_seg/toy_zs.py')
+    cfg.merge_from_dict(dict(work_dir=str(tmp_path), log_level='ERROR', experiment_name=str(tmp_path)))
+    plain = DATASETS.build(dict(cfg.train_dataloader.dataset, num_images=3))
+    runner = cached.build_runner(cfg)
+    dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, num_images=3))
+    assert type(dataset).__name__ == 'CachedScenes'
+    for _ in range(2):
+        for index in (2, 0):
+            one, other = dataset[index], plain[index]
+            assert torch.equal(one['inputs'], other['inputs']) and one['data_samples'] is not other['data_samples']
+            assert torch.equal(one['data_samples'].gt_sem_seg.data, other['data_samples'].gt_sem_seg.data)
+            one['data_samples'].gt_sem_seg.data = one['data_samples'].gt_sem_seg.data + 1  # as a run may
+    images = torch.randn(3, 3, 64, 64)
+    expected = runner.model.backbone(images)
+    runner.model.backbone.forward = None  # known images need no tower
+    with pytest.raises(TypeError):
+        runner.model.extract_feat(images)
+    del runner.model.backbone.forward
+    for order in ([0, 1, 2], [2, 2, 1]):
+        found, = runner.model.extract_feat(images[order])
+        assert torch.allclose(found, expected[0][order], atol=1e-3)  # values of up to 20
+    runner.model.backbone.forward = None
+    assert torch.equal(runner.model.extract_feat(images[[1]])[0], found[[2]])
+
+
+def test_the_study_covers_each_setting_once():
+    views = load_tool('toy/views.py')
+    heads = [tuple(sorted(map(str, options.items()))) for options in views.ROWS.values() if options]
+    assert len(set(heads)) == len(heads) == 32 and all(row in views.ROWS for pair in views.PAIRS for row in pair)
+    fused = views.ROWS['k=3, M=6, log-sum-exp, squared OCLoss + GPR']
+    assert fused == {'prompts.num_prompts': 3, 'prompts.context_length': 6, 'fusion': 'logsumexp',
+                     'loss_oc.squared': True}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import pytest
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.visualization import charts, draw_presence, draw_views
+from mmseg_mvp.visualization.palette import distinct_colours
 
 BLUE = (0, 114, 178)
 LOWEST, HIGHEST = (68, 1, 84), (253, 231, 37)  # the ends of viridis
@@ -59,6 +60,18 @@ def test_a_view_lies_as_the_image_does():
     picture = draw_views(np.zeros((64, 64, 3), np.uint8), maps, 'x')[:, :-100]  # without the colour bar
     low, high = (np.argwhere(where(picture, colour)).mean(0) for colour in (LOWEST, HIGHEST))
     assert high[0] < low[0] and high[1] > low[1]
+
+
+def test_the_winner_at_each_pixel_has_a_colour():
+    winners = np.full((8, 10), -1)
+    winners[:, :6], winners[:, 6:8] = 0, 2
+    picture = draw_views(np.zeros((80, 100, 3), np.uint8), np.random.rand(3, 4, 4), 'x', winners=winners)
+    first, absent, third = distinct_colours(3)
+    areas = [where(picture, colour).sum() for colour in (first, absent, third, (235, 235, 235))]
+    assert areas[0] > 1000 and areas[1] < 20
+    assert areas[2] == pytest.approx(areas[3], rel=0.2) and areas[0] == pytest.approx(3 * areas[3], rel=0.1)
+    plain = draw_views(np.zeros((80, 100, 3), np.uint8), np.random.rand(3, 4, 4), 'x')
+    assert picture.shape[1] > plain.shape[1], 'a panel more'
 
 
 def test_many_views_wrap_and_titles_are_written(written):

@@ -203,7 +203,8 @@ def test_predictions_are_explained_on_request(runner, bgr, tmp_path, backends, w
     assert np.array_equal(pictures['test_b__presence'], draw_presence(METAINFO['classes'], [0.9, 0.2]))
     rgb = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0))
     maps = np.array([[[2.], [3.]], [[6.], [7.]], [[10.], [11.]]]).repeat(SHAPE[0] // 2, 1).repeat(SHAPE[1], 2)
-    expected = draw_views(rgb, maps, 'bird', ['global prompt', 'prompt 1', 'prompt 2'])
+    winners = np.where(np.arange(SHAPE[1]) > 30, 2, -1)[None].repeat(SHAPE[0], 0)  # 10 and 11 are above 6 and 7
+    expected = draw_views(rgb, maps, 'bird', ['global prompt', 'prompt 1', 'prompt 2'], winners)
     assert np.array_equal(pictures['test_b__views_01_bird'], expected)
     assert {path.stem for path in (tmp_path / 'new').iterdir()} == {f'b{kind}' for kind in kinds}
 

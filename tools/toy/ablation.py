@@ -51,7 +51,8 @@ def main() -> None:
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
     args = parser.parse_args()
     # Templates are not trained, so all seeds give the same figures.
-    jobs = [(row, seed) for row in ROWS for seed in (args.seeds if ROWS[row] is not None else args.seeds[:1])]
+    jobs = [dict(row=row, seed=seed) for row in ROWS
+            for seed in (args.seeds if ROWS[row] is not None else args.seeds[:1])]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
     print(tables.write(results, args.docs / 'toy_ablation.md'))
 

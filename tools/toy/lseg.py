@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table and the plot')
     args = parser.parse_args()
     statistics = []
-    jobs = [(row, seed) for row in ROWS for seed in args.seeds]
+    jobs = [dict(row=row, seed=seed) for row in ROWS for seed in args.seeds]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir, statistics))
     print(tables.write(results, args.docs / 'toy_lseg.md'))
     write(statistics, args.docs / 'toy_lseg_activations.csv')

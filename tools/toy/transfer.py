@@ -83,7 +83,7 @@ def main() -> None:
     args = parser.parse_args()
     # The row of phase 1 tests a checkpoint of the full run, so it is last. MaskCLIP needs one seed only.
     order = sorted(ROWS, key=lambda row: 'checkpoint' in ROWS[row][1])
-    jobs = [(row, seed) for row in order for seed in args.seeds
+    jobs = [dict(row=row, seed=seed) for row in order for seed in args.seeds
             if row != 'no annotations: MaskCLIP' or seed == args.seeds[0]]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
     results.sort(key=lambda one: (NAMES.index(one['row']), one['seed']))

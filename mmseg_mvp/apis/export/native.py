@@ -77,6 +77,9 @@ def to_native(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
         UserError: If mmseg has no equivalent components.
     """
     check_one_row_a_class(model, 'a 1x1 convolution')
+    if not text_classifier(model).fusion.linear:
+        raise UserError("The fusion 'logsumexp' needs the scores of each prompt, but a 1x1 convolution holds one "
+                        "embedding per class: export it as ONNX, or learn with decode_head.fusion='sum'")
     if model.decode_head.gpr is not None:
         raise UserError('GPR needs the whole image before it scores a pixel, but no head of mmseg does this: export '
                         'without it (--no-gpr; the label maps are then those of the model without GPR), or as ONNX')

@@ -88,7 +88,7 @@ def _no_head(head: BaseDecodeHead, reason: str) -> UserError:
 
 def _products(layer: TextLayer) -> tuple[Tensor, Tensor]:
     """Convert a text layer, without its norm, to a 1x1 convolution: weight (C, channels) and bias (C,)."""
-    weights = layer.weights()
+    weights = layer.weights()[0]  # (1, S, D) -> (S, D)
     if layer.log_scale is not None:
         weights = F.normalize(weights, dim=1) * layer.log_scale.exp()
     if isinstance(layer.projection, nn.Identity):

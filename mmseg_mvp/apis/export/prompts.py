@@ -29,7 +29,7 @@ FORMAT = 'mmseg_mvp.prompts.1'
 FILE = 'prompts.safetensors'
 # Tensor name in the file -> parameter name in MultiPromptTextHead. Files of other heads hold only the contexts.
 LEARNED = dict(contexts='classifier.prompts.contexts', log_tau_1='log_scale',
-               log_tau_2='gpr.log_temperature')
+               log_tau_2='gpr.log_temperature', log_sharpness='classifier.fusion.log_sharpness')
 _HUB_ID = re.compile(r'[\w.-]+/[\w.-]+')
 
 
@@ -51,9 +51,12 @@ def save_prompts(model: BaseModel, path: str | Path) -> None:
         raise UserError(f'The prompts are {type(classifier.prompts).__name__}, which are not learned: give the '
                         f'config of a model with LearnedPrompts, such as those in configs/mvp_seg')
     check_new_file(path, '.safetensors')
+    state = _state(classifier)
     tensors = {name: value.detach().cpu().contiguous() for name, value in _learned(model.decode_head).items()}
     metadata = dict(format=FORMAT, **origin(classifier), prompts=as_json(classifier.prompts.describe()),
-                    train_classes=as_json(_state(classifier)['train_classes']))
+                    train_classes=as_json(state['train_classes']))
+    if 'fusion' in state:
+        metadata['fusion'] = state['fusion']
     if isinstance(model.decode_head, MultiPromptTextHead) and isinstance(model.backbone, CLIPImageEncoder):
         metadata['segmentor'] = as_json(_describe_segmentor(model))
     with atomic_write(path) as part:
@@ -132,7 +135,7 @@ def _describe_segmentor(model: BaseModel) -> dict:
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
                 dense=tower.variant if isinstance(tower, ViTTower) else 'maskclip',
                 gpr_gamma=head.gpr.gamma if head.gpr else None, synonyms=head.classifier.synonyms,
-                align_corners=head.align_corners)
+                align_corners=head.align_corners, fusion=head.classifier.fusion.config())
 
 
 def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: dict) -> dict:
@@ -144,6 +147,7 @@ def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: 
         backbone=dict(type='CLIPImageEncoder', dense=settings['dense']),
         decode_head=dict(
             type='MultiPromptTextHead', train_classes=classes, synonyms=settings['synonyms'],
+            fusion=settings.get('fusion', 'sum'),  # files of early versions have none
             align_corners=settings['align_corners'], gpr=None if gamma is None else dict(type='GPR', gamma=gamma),
             prompts=dict(type='LearnedPrompts', num_prompts=prompts['num_prompts'],
                          context_length=prompts['context_length'], global_prompt=prompts['global_prompt'])),
@@ -188,7 +192,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str], source: str | Path) -> None:
     """Check that the tensors fit the model, then copy them."""
     classifier = text_classifier(model)
-    origin_of_file = {key: metadata[key] for key in ('clip', 'weights', 'fingerprint', 'weights_hash')
+    origin_of_file = {key: metadata[key] for key in ('clip', 'weights', 'fingerprint', 'weights_hash', 'fusion')
                       if key in metadata}
     state = dict(_json(metadata, 'prompts', source), **origin_of_file,
                  train_classes=_json(metadata, 'train_classes', source))

@@ -10,7 +10,7 @@ from mmseg_mvp.clip import unwrap
 from mmseg_mvp.host import swaps_channels
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder, OpenVocabEncoderDecoder
-from mmseg_mvp.models.text import class_maps
+from mmseg_mvp.models.text import ViewFusion, class_maps
 
 from .common import text_classifier, text_head
 from .traceable_layers import make_traceable
@@ -22,23 +22,24 @@ class GivenText(nn.Module):
     Args:
         weights (Tensor): Embeddings that the head scores with, (V, S, D).
         row_counts (list[int]): Rows of each class, S in total; all 1 if the embeddings are an input.
+        fusion (ViewFusion): Fusion of the views.
     """
     sample_vocabularies = None
     row_names = ()
 
-    def __init__(self, weights: Tensor, row_counts: list[int]) -> None:
+    def __init__(self, weights: Tensor, row_counts: list[int], fusion: ViewFusion) -> None:
         super().__init__()
         self.register_buffer('weights', weights)
-        self.row_counts = row_counts
+        self.row_counts, self.fusion = row_counts, fusion
         self.given = None
 
-    def fused_weights(self) -> Tensor:
+    def score_weights(self) -> Tensor:
         """Return the current embeddings, (V, S, D)."""
         return self.weights if self.given is None else self.given
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Compute the class maps (B, V, C, h, w) of features (B, D, h, w), as ``TextClassifier`` does."""
-        return class_maps(features, weights, self.row_counts)
+        """Compute the fused class maps (B, 1 or 2, C, h, w) of features (B, D, h, w), as ``TextClassifier`` does."""
+        return class_maps(features, weights, self.row_counts, self.fusion)
 
 
 class TraceableSegmentor(nn.Module):
@@ -51,7 +52,8 @@ class TraceableSegmentor(nn.Module):
 
     def __init__(self, model: BaseModel, scores: bool = False) -> None:
         super().__init__()
-        self.text = GivenText(text_embeddings(model), text_classifier(model).row_counts)
+        classifier = text_classifier(model)
+        self.text = GivenText(text_embeddings(model), classifier.row_counts, classifier.fusion)
         self.model = _traceable_copy(model)
         self.model.decode_head.replace_classifier(self.text)
         self.scores, self.multiple = scores, pad_multiple(model)
@@ -103,12 +105,12 @@ def pad_multiple(model: BaseModel) -> int:
 def text_embeddings(model: BaseModel) -> Tensor:
     """Return the embeddings that the head scores with: ``[sum_i t_i]``, with GPR ``[sum_i t_i, t_0]``.
 
-    They include a learned background.
+    The fusion ``'logsumexp'`` has ``t_1 .. t_k`` instead of the sum. A learned background is included.
 
     Args:
         model (BaseModel): Segmentor with a text classifier, in eval mode.
 
     Returns:
-        Tensor: (1 or 2, S, D), one row per wording.
+        Tensor: (V, S, D), one row per wording.
     """
     return text_head(model).class_weights().clone()

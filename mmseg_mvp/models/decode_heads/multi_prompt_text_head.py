@@ -22,10 +22,10 @@ from ..utils.state import rename_key
 class MultiPromptTextHead(TextHead, BaseDecodeHead):
     """Pixel classifier by text embeddings of class names under several prompts.
 
-    ``logits = logit_scale * sum_i cos(F, t_i)`` over the k segmentation prompts, ``tau_1`` of the paper. With
-    a global prompt, GPR adds ``log g``, computed from the global prompt's class map (MVP-SEG, fused mask and Global
-    Prompt Refining). With ``TemplatePrompts`` and without losses, the head is MaskCLIP. A learned 1x1 projection adapts
-    backbone channels to CLIP's embedding size if they differ.
+    ``logits = logit_scale * sum_i cos(F, t_i)`` over the k segmentation prompts, ``tau_1`` of the paper, or another
+    fusion of the k cosines. With a global prompt, GPR adds ``log g``, computed from the global prompt's class map
+    (MVP-SEG, fused mask and Global Prompt Refining). With ``TemplatePrompts`` and without losses, the head is MaskCLIP.
+    A learned 1x1 projection adapts backbone channels to CLIP's embedding size if they differ.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the text tower's CLIP, see :func:`mmseg_mvp.clip.load_clip`.
@@ -36,6 +36,8 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
             grows with k. Not given in the paper.
         learn_scale (bool): If True and the prompts are learned, ``logit_scale`` is learned.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
+        fusion (str | dict): ``'sum'`` (the paper's), ``'logsumexp'`` or a dict, see
+            :class:`mmseg_mvp.models.text.view_fusion.ViewFusion`.
         gpr (dict, optional): Config of GPR, which needs a global prompt.
         loss_decode (dict): Config of ``RefinedSegLoss``, or of an mmseg loss, which receives the refined logits.
         loss_presence (dict, optional): Config of the loss of the global prompt.
@@ -49,9 +51,9 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
                  prompts: dict = dict(type='LearnedPrompts'), scale: float = 30., learn_scale: bool = True,
-                 synonyms: str = 'max', gpr: dict | None = None, loss_decode: dict = dict(type='RefinedSegLoss'),
-                 loss_presence: dict | None = None, loss_oc: dict | None = None, in_channels: int | None = None,
-                 **kwargs) -> None:
+                 synonyms: str = 'max', fusion: str | dict = 'sum', gpr: dict | None = None,
+                 loss_decode: dict = dict(type='RefinedSegLoss'), loss_presence: dict | None = None,
+                 loss_oc: dict | None = None, in_channels: int | None = None, **kwargs) -> None:
         check_number('MultiPromptTextHead.scale, k * logit_scale,', scale, above=0)
         if 'num_classes' in kwargs:
             raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes define '
@@ -59,7 +61,7 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         check_number('MultiPromptTextHead.ignore_index', kwargs.get('ignore_index', 255), whole=True)
         if in_channels is not None:
             check_number('MultiPromptTextHead.in_channels', in_channels, least=1, whole=True)
-        classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
+        classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms, fusion)
         channels = classifier.embed_dim
         kwargs = dict(dict(dropout_ratio=0., init_cfg=None), **kwargs)
         super().__init__(in_channels or channels, channels, num_classes=len(classifier.test_vocabulary),
@@ -81,16 +83,16 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         return self.log_scale.exp()
 
     def class_weights(self) -> Tensor:
-        """Return the text embeddings that score features, ``[sum_i t_i]`` or, with GPR, ``[sum_i t_i, t_0]``."""
-        weights = self.classifier.fused_weights()  # (1 or 2, S, D)
-        return weights if self.gpr is not None else weights[:1]
+        """Return the text embeddings that score features, (V, S, D): segmentation prompts, then ``t_0`` with GPR."""
+        weights = self.classifier.score_weights()
+        return weights if self.gpr is not None else weights[:self.classifier.fusion.rows]
 
     def class_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Compute spatial class maps of backbone features, (B, C_in, h, w) each, before refinement.
 
         Returns:
-            Tensor: Logits ``logit_scale * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map ``m_0`` follows,
-            (B, 2C, h, w).
+            Tensor: Fused logits, such as ``logit_scale * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map
+            ``m_0`` follows, (B, 2C, h, w).
         """
         maps = self.classifier(self._features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
         return torch.cat([self.logit_scale * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
@@ -101,7 +103,7 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         Returns:
             Tensor: Cosines, (B, P, C, h, w), of the global prompt, if present, then of the k segmentation prompts.
         """
-        return self.classifier(self._features(inputs), self.classifier.embeddings())
+        return self.classifier.view_maps(self._features(inputs))
 
     def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return normalised features in CLIP's space, (B, D, h, w). Raise UserError for wrong backbone features."""
@@ -128,9 +130,10 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         return self.refine(self.class_maps(inputs))
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
-        """Compute the losses of a batch and, for the log, the learned scales, scalars ().
+        """Compute the losses of a batch and, for the log, the learned scales and figures of the prompts, scalars ().
 
-        Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
+        Of the mean context vectors of the prompts, ``prompt_cosine`` is the mean cosine and ``prompt_norm_i`` the norm
+        of the i-th. Backbone features are (B, C_in, h, w) each, and ``gt_sem_seg`` of each sample is (1, H, W).
 
         Raises:
             UserError: If a label is out of range.
@@ -159,6 +162,8 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         if self.classifier.prompts.learnable and self.classifier.prompts.num_views > 1:
             contexts = self.classifier.prompts.seg_contexts
             losses['prompt_cosine'] = pair_cosines(contexts.detach()).mean()
+            norms = contexts.detach().mean(dim=1).norm(dim=1)  # (k, M, width) -> (k,)
+            losses.update({f'prompt_norm_{view}': norm for view, norm in enumerate(norms, 1)})
             if self.loss_oc is not None:
                 losses[self.loss_oc.loss_name] = self.loss_oc(contexts)
         return losses

@@ -25,6 +25,7 @@ class TextHeadMixin(TextHead):
         test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
         prompts (dict): Config of ``TemplatePrompts`` or ``LearnedPrompts``.
         synonyms (str): ``'max'`` or ``'mean'``, see :class:`TextClassifier`.
+        fusion (str | dict): Fusion of the scores of several prompts, see :class:`TextClassifier`.
         temperature (float, optional): See :class:`TextLayer`.
         learn_temperature (bool): See :class:`TextLayer`.
         learn_background (bool): See :class:`TextLayer`.
@@ -39,10 +40,10 @@ class TextHeadMixin(TextHead):
     """
 
     def __init__(self, clip: dict, train_classes: str | list, test_classes: str | list | None = None,
-                 prompts: dict = dict(type='TemplatePrompts'), synonyms: str = 'max',
+                 prompts: dict = dict(type='TemplatePrompts'), synonyms: str = 'max', fusion: str | dict = 'sum',
                  temperature: float | None = None, learn_temperature: bool = False, learn_background: bool = False,
                  regularization: dict | None = None, loss_oc: dict | None = None, **kwargs) -> None:
-        classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms)
+        classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms, fusion)
         kwargs = dict(dict(loss_decode=dict(type='RefinedSegLoss')), **kwargs)
         super().__init__(**dict(kwargs, num_classes=len(classifier.test_vocabulary)))
         if 'conv_seg' not in self._modules:
@@ -63,8 +64,8 @@ class TextHeadMixin(TextHead):
         return self.conv_seg.classifier
 
     def class_weights(self) -> Tensor:
-        """Return the text embeddings that score features, summed over views, (1, S, D)."""
-        return self.conv_seg.weights()[None]
+        """Return the text embeddings that score features, (V, S, D); V is 1 if views are summed."""
+        return self.conv_seg.weights()
 
     def replace_classifier(self, classifier: nn.Module) -> None:
         """Replace the classifier of the text layer."""

@@ -15,19 +15,23 @@ class OCLoss(BaseModule):
     """Orthogonal Constraint Loss: sum of the absolute cosines between mean context vectors of prompts.
 
     ``L_OC = sum_{i<j} |p'_i . p'_j| / (|p'_i| |p'_j|)``, with ``p'_i`` the mean of the M vectors of prompt i (MVP-SEG).
-    The global prompt is excluded from the input.
+    The global prompt is excluded from the input. The gradient of ``|cos|`` has the same size at any cosine, also near
+    0. Its steps are orthogonal to ``p'_i``, so they lengthen it, and the M vectors of a prompt become alike. The
+    gradient of the squared cosines (ours) fades with the cosine.
 
     Args:
         loss_weight (float): Factor of the loss.
         loss_name (str): Name in the log, which must contain ``loss``.
+        squared (bool): If True, sum the squared cosines instead of the absolute ones (ours).
 
     Raises:
         UserError: If the weight or the name is not valid.
     """
 
-    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_oc') -> None:
+    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_oc', squared: bool = False) -> None:
         super().__init__()
         check_loss('OCLoss', loss_weight, loss_name)
+        self.squared = squared
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
@@ -38,7 +42,8 @@ class OCLoss(BaseModule):
             UserError: If ``contexts`` is not such a tensor.
         """
         check_tensor('OCLoss', contexts, 'k, M, width')
-        return self.loss_weight * pair_cosines(contexts).abs().sum()
+        cosines = pair_cosines(contexts)
+        return self.loss_weight * (cosines.square() if self.squared else cosines.abs()).sum()
 
 
 def pair_cosines(contexts: Tensor) -> Tensor:

@@ -33,6 +33,15 @@ def read_record(state: Tensor) -> dict:
                         f'{short(str(error))}): its _extra_state is damaged: copy it or train again.') from error
 
 
+def warn_of_fusion(saved: dict, own: str) -> None:
+    """Log a warning if the prompts of a record were learned with another fusion. Early records have the sum."""
+    learned = saved.get('fusion', 'sum')
+    if learned != own:
+        print_log(f"The checkpoint's prompts were learned with the fusion {short(str(learned))!r}, but the config has "
+                  f'{own!r}: set decode_head.fusion to that of the checkpoint if this is not meant.', 'current',
+                  logging.WARNING)
+
+
 def check_same_clip(saved: dict, own: LoadedCLIP) -> None:
     """Check that a record names the CLIP of the model. An early record without ``weights_hash`` logs a warning.
 

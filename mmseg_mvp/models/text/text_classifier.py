@@ -17,7 +17,8 @@ from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
 from .class_order import ClassOrderCheck
 from .gradient_accumulation import AccumulatedEmbeddings
-from .record import check_same_clip, read_record, write_record
+from .record import check_same_clip, read_record, warn_of_fusion, write_record
+from .view_fusion import ViewFusion, build_fusion
 
 SYNONYMS = ('max', 'mean')
 # Cached embedding values over all vocabularies: 64 MiB in float32.
@@ -38,6 +39,7 @@ class TextClassifier(nn.Module):
         test_classes (str | list, optional): Test vocabulary; None takes ``train_classes``.
         synonyms (str): Reduction over the wordings of a class: ``'max'`` of their scores or ``'mean'`` of their
             embeddings.
+        fusion (str | dict): Fusion of the scores of several prompts, see :func:`build_fusion`.
 
     Attributes:
         train_vocabulary (dict[str, tuple[str, ...]]): Training names and their wordings.
@@ -52,7 +54,7 @@ class TextClassifier(nn.Module):
     """
 
     def __init__(self, clip: dict, prompts: dict, train_classes: str | list, test_classes: str | list | None = None,
-                 synonyms: str = 'max') -> None:
+                 synonyms: str = 'max', fusion: str | dict = 'sum') -> None:
         super().__init__()
         if synonyms not in SYNONYMS:
             raise UserError(f"synonyms is '{synonyms}': expected one of {', '.join(SYNONYMS)}.")
@@ -63,6 +65,7 @@ class TextClassifier(nn.Module):
         self.synonyms = synonyms
         self.tower = Frozen(TextTower(self.clip))
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
+        self.fusion = build_fusion(fusion, self.prompts.num_views)
         self.embed_dim = self.tower.module.embed_dim
         self.sample_vocabularies = None
         self.accumulation = AccumulatedEmbeddings()
@@ -160,28 +163,32 @@ class TextClassifier(nn.Module):
         """Number of rows of each class; they sum to S."""
         return [1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values()]
 
-    def fused_weights(self) -> Tensor:
-        """Return classifier weights ``[sum_i t_i]`` or, with a global prompt, ``[sum_i t_i, t_0]``, (1 or 2, S, D).
+    def score_weights(self) -> Tensor:
+        """Return the embeddings that score features, (V, S, D): of the segmentation prompts, then ``t_0``, if present.
 
-        Since ``sum_i cos(F, t_i) = F/|F| . sum_i t_i/|t_i|``, k views cost as much as one.
+        Since ``sum_i cos(F, t_i) = F/|F| . sum_i t_i/|t_i|``, the prompts of the fusion ``'sum'`` have one, their sum.
         """
         embeddings = self.embeddings()
         has_global = self.prompts.has_global
-        fused = embeddings[has_global:].sum(dim=0, keepdim=True)
-        return torch.cat([fused, embeddings[:1]]) if has_global else fused
+        weights = self.fusion.embeddings(embeddings[has_global:])
+        return torch.cat([weights, embeddings[:1]]) if has_global else weights
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Score features (B, D, h, w) by products with text embeddings: class maps (B, V, C, h, w).
+        """Score features (B, D, h, w) with ``score_weights()``: fused class maps (B, 1 or 2, C, h, w).
 
-        The weights, (V, S, D), are ``fused_weights()``, or ``embeddings()`` for one map per prompt. Products with
-        normalised features are cosines.
+        The second map is that of ``t_0``, if the weights end in it. Products with normalised features are cosines.
         """
-        return class_maps(features, weights, self.row_counts)
+        return class_maps(features, weights, self.row_counts, self.fusion)
+
+    def view_maps(self, features: Tensor) -> Tensor:
+        """Score features (B, D, h, w) under each of the P prompts: (B, P, C, h, w), first ``t_0``, if present."""
+        return class_maps(features, self.embeddings(), self.row_counts)
 
     def get_extra_state(self) -> Tensor:
         """Return CLIP, training classes and prompt settings as JSON in a byte tensor (N,), which is safe to load."""
         names = dict.fromkeys([*self.learned_on, *(self.train_vocabulary if self.prompts.learnable else ())])
-        return write_record(self.clip, list(names), self.prompts.describe())
+        fusion = {} if self.fusion.linear else dict(fusion=self.fusion.kind)
+        return write_record(self.clip, list(names), dict(self.prompts.describe(), **fusion))
 
     def set_extra_state(self, state: Tensor) -> None:
         """Check that a byte tensor (N,) fits the CLIP and the prompts, and adopt its training classes.
@@ -196,21 +203,25 @@ class TextClassifier(nn.Module):
         if found != prompts:
             raise UserError(f'The checkpoint holds the prompts {short(str(found))}, but the config builds {prompts}: '
                             f'set decode_head.prompts to those of the checkpoint.')
+        warn_of_fusion(saved, 'sum' if self.fusion.linear else self.fusion.kind)
         self.learned_on = saved['train_classes']
 
 
-def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int]) -> Tensor:
+def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int],
+               fusion: ViewFusion | None = None) -> Tensor:
     """Score features by products with text embeddings, with the highest score over the wordings of each class.
 
     Args:
         features (Tensor): Dense features, (B, D, h, w).
         weights (Tensor): Text embeddings of V views, (V, S, D).
         row_counts (Sequence[int]): Rows of each class; they sum to S.
+        fusion (ViewFusion, optional): Fusion of the views; None keeps them.
 
     Returns:
-        Tensor: Class maps, (B, V, C, h, w).
+        Tensor: Class maps, (B, V, C, h, w), or fused, (B, 1 or 2, C, h, w).
     """
     maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
+    maps = maps if fusion is None else fusion(maps)
     if max(row_counts) == 1:
         return maps
     return torch.stack([rows.amax(dim=2) for rows in maps.split(list(row_counts), dim=2)], dim=2)

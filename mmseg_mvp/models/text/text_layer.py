@@ -64,12 +64,12 @@ class TextLayer(nn.Module):
         self.regularization = nn.Identity() if regularization is None else MODELS.build(regularization)
 
     def weights(self) -> Tensor:
-        """Return the text embeddings (S, D) that score features: summed over views, with the learned background."""
-        weights, names = self.classifier.fused_weights()[0], self.classifier.row_names
+        """Return the text embeddings (V, S, D) that score features, with the learned background. V is 1 for a sum."""
+        weights, names = self.classifier.score_weights()[:self.classifier.fusion.rows], self.classifier.row_names
         if self.background is None or 'background' not in names:
             return weights
         rows = torch.tensor([name == 'background' for name in names], device=weights.device)
-        return torch.where(rows[:, None], self.background, weights)
+        return torch.where(rows[:, None], self.background / len(weights), weights)  # the fusion sums V equal scores
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute logits (B, C, h, w) of a head's features (B, channels, h, w).
@@ -90,9 +90,13 @@ class TextLayer(nn.Module):
     def _score(self, features: Tensor) -> Tensor:
         """Return logits (B, C, h, w) of projected features (B, D, h, w)."""
         weights = self.weights()
-        if self.log_scale is not None:
-            weights = F.normalize(weights, dim=1) * self.log_scale.exp()
-        return self.regularization(self.classifier(features, weights[None])[:, 0])  # (B, 1, C, h, w) -> (B, C, h, w)
+        scaled = self.log_scale is not None
+        if scaled:
+            weights = F.normalize(weights, dim=-1) * (self.log_scale.exp() if self.classifier.fusion.linear else 1)
+        logits = self.classifier(features, weights)[:, 0]  # (B, 1, C, h, w) -> (B, C, h, w)
+        if scaled and not self.classifier.fusion.linear:
+            logits = logits * (self.log_scale.exp() / len(weights))  # the mean over views, not the sum
+        return self.regularization(logits)
 
     def _score_each(self, features: Tensor, vocabularies: list[dict]) -> Tensor:
         logits = []

@@ -25,6 +25,10 @@ MIT = dict(type='MixVisionTransformer', embed_dims=8, num_layers=(1, 1, 1, 1), n
 MODELS_OF = {
     'mvp_seg_rn_gpr': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird']),
     'mvp_seg_vit_gpr': lambda rn, vit: mvp_seg(vit),
+    'mvp_seg_logsumexp': lambda rn, vit: mvp_seg(TOY, fusion='logsumexp', train_classes=[*NAMES, 'bird, fish']),
+    'mvp_seg_learned_sharpness': lambda rn, vit: mvp_seg(vit, gpr=None, fusion=dict(type='logsumexp', learned=True)),
+    'deeplabv3plus_logsumexp': lambda rn, vit: text_model(
+        rn, 'TextDeepLabV3PlusHead', temperature=0.07, fusion='logsumexp', prompts=dict(type='LearnedPrompts', std=1.)),
     'maskclip_toy': lambda rn, vit: mvp_seg(
         TOY, gpr=None, train_classes=[*NAMES, 'bird, fish'], scale=100., prompts=dict(type='TemplatePrompts')),
     'lseg_clip_rn': lambda rn, vit: lseg(rn, 'toy_zs', **{'model.decode_head.test_classes': NAMES}),
@@ -68,8 +72,9 @@ def test_any_batch_and_size(name, tiny_rn, tiny_vit, tmp_path):
 
 @pytest.mark.parametrize('make', [
     lambda rn, vit: mvp_seg(vit), lambda rn, vit: mvp_seg(rn, gpr=None),
+    lambda rn, vit: mvp_seg(rn, fusion='logsumexp'),
     lambda rn, vit: text_model(rn, temperature=0.07, channels=16, train_classes=['background', *ALL], test_classes=None,
-                               learn_background=True)], ids=['gpr', 'no gpr', 'text head'])
+                               learn_background=True)], ids=['gpr', 'no gpr', 'logsumexp', 'text head'])
 def test_classes_stay_open(make, tiny_rn, tiny_vit, tmp_path):
     _, model = make(tiny_rn, tiny_vit)
     export_onnx(model, tmp_path / 'model.onnx', scores=True, open_vocabulary=True)

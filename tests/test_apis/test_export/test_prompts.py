@@ -9,6 +9,7 @@ import huggingface_hub
 import pytest
 import torch
 from fixtures.exports import build, maps, mvp_seg, noise, text_model
+from fixtures.logs import record_logs
 from fixtures.refusals import refused
 from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
@@ -55,12 +56,15 @@ def test_another_model_segments_the_same(learned, file, tiny_rn):
     assert other.decode_head.classifier.learned_on == SEEN
 
 
-@pytest.mark.parametrize('settings', [{}, dict(gpr=None), dict(
+@pytest.mark.parametrize('settings', [{}, dict(gpr=None), dict(fusion='logsumexp'), dict(
+    fusion=dict(type='logsumexp', sharpness=9., learned=True)), dict(
     prompts=dict(type='LearnedPrompts', num_prompts=2, context_length=3, global_prompt=False), gpr=None)], ids=str)
-def test_a_model_built_from_the_file(settings, tiny_clip, tmp_path):
+def test_a_model_built_from_the_file(settings, tiny_clip, tmp_path, monkeypatch):
     _, model = mvp_seg(tiny_clip, **settings)
     save_prompts(model, tmp_path / 'p.safetensors')
+    said = record_logs(monkeypatch, 'mmseg_mvp.models.text.record')
     built = from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_clip)
+    assert not said
     model.set_classes(NAMES)
     images = noise(1, 48, 70)
     assert type(built).__name__ == 'CLIPEncoderDecoder' and not built.training

@@ -69,6 +69,30 @@ def test_views_fused_maps_and_refinement_follow_the_equations(head):
     assert torch.equal(ours.argmax(dim=1), refined.argmax(dim=1))
 
 
+@pytest.mark.parametrize('gpr', [dict(type='GPR'), None])
+@pytest.mark.parametrize('sharpness', [0., 50., math.inf])
+def test_another_fusion_of_views(tiny_rn, gpr, sharpness):
+    head = build(tiny_rn, fusion=dict(type='logsumexp', sharpness=sharpness), gpr=gpr).eval().double()
+    features = torch.randn(2, 32, 5, 6, dtype=torch.float64)
+    views = naive_views(head, features, ALL)
+    segmentation = views[:, 1:]
+    fused = {0.: segmentation.sum(dim=1), math.inf: 3 * segmentation.amax(dim=1)}.get(
+        sharpness, 3 / 50 * (50 * segmentation).exp().mean(dim=1).log())
+    logits = head.logit_scale * fused
+    if gpr:
+        logits = logits + head.gpr(views[:, 0])[:, :, None, None]
+    assert torch.allclose(head((features, )), logits, atol=1e-5)
+    assert torch.allclose(head.view_maps((features, )), views, atol=1e-5)
+
+
+def test_a_learned_sharpness_is_trained(tiny_rn):
+    head = build(tiny_rn, fusion=dict(type='logsumexp', sharpness=20., learned=True)).train()
+    label = torch.randint(0, 3, (2, 8, 8))
+    losses = head.loss((torch.randn(2, 32, 4, 4), ), samples(label))
+    losses['loss_seg'].backward()
+    assert head.classifier.fusion.log_sharpness.grad.abs() > 0
+
+
 def test_losses_follow_the_equations_with_gradients_to_all_that_is_learned(head):
     head.train().double()
     features = torch.randn(2, 32, 4, 4, dtype=torch.float64)
@@ -95,6 +119,8 @@ def test_losses_follow_the_equations_with_gradients_to_all_that_is_learned(head)
     assert torch.allclose(losses['temperature'], head.gpr.temperature)
     cosines = [F.cosine_similarity(means[i], means[j], dim=0) for i in range(3) for j in range(i + 1, 3)]
     assert torch.allclose(losses['prompt_cosine'], sum(cosines) / 3)
+    for view, mean in enumerate(means, 1):
+        assert torch.allclose(losses[f'prompt_norm_{view}'], mean.square().sum().sqrt())
 
 
 def test_only_prompts_and_scales_are_learned_and_saved(head):

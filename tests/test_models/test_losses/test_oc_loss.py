@@ -8,17 +8,18 @@ from mmseg_mvp.models.losses.oc_loss import pair_cosines
 
 
 @pytest.mark.parametrize('k', [1, 2, 3, 5])
-def test_oc_loss(k):
+@pytest.mark.parametrize('squared', [False, True])
+def test_oc_loss(k, squared):
     def naive(contexts):
         total = contexts.sum() * 0
         for i in range(k):
             for j in range(i + 1, k):
                 a, b = contexts[i].mean(0), contexts[j].mean(0)
-                total = total + (a @ b).abs() / (a.norm() * b.norm())
+                total = total + ((a @ b).abs() / (a.norm() * b.norm())) ** (1 + squared)
         return total
 
-    check_same(OCLoss(), naive, randn(k, 4, 6))
-    check_same(OCLoss(loss_weight=0.5), lambda x: 0.5 * naive(x), randn(k, 4, 6))
+    check_same(OCLoss(squared=squared), naive, randn(k, 4, 6))
+    check_same(OCLoss(loss_weight=0.5, squared=squared), lambda x: 0.5 * naive(x), randn(k, 4, 6))
 
 
 def test_oc_loss_is_zero_for_orthogonal_and_one_for_parallel_prompts():
@@ -26,3 +27,15 @@ def test_oc_loss_is_zero_for_orthogonal_and_one_for_parallel_prompts():
     assert OCLoss()(orthogonal) == 0
     assert torch.allclose(OCLoss()(torch.tensor([[[1., 2.]], [[-2., -4.]]])), torch.tensor(1.))
     assert torch.allclose(pair_cosines(torch.tensor([[[1., 0.]], [[-2., 0.]]])), torch.tensor([-1.]))
+
+
+def test_the_gradient_of_squared_cosines_fades():
+    """Both steps lengthen the mean vectors. That of absolute cosines does not fade."""
+    def gradient(angle, squared):
+        contexts = torch.tensor([[[1., 0.]], [[torch.tensor(angle).cos(), torch.tensor(angle).sin()]]]).requires_grad_()
+        OCLoss(squared=squared)(contexts).backward()
+        assert (contexts * contexts.grad).sum().abs() < 1e-6, 'orthogonal to the vectors'
+        return contexts.grad.norm()
+
+    assert torch.allclose(gradient(1.56, False), gradient(1.3, False), rtol=0.05)
+    assert gradient(1.56, True) < 0.05 * gradient(1.3, True)

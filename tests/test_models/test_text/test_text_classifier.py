@@ -40,7 +40,7 @@ def test_fixed_names_are_as_exact_under_autocast(tiny_rn, prompts):
     ('max', ['cat', 'cat', 'dog', 'sky', 'sky']), ('mean', ['cat', 'dog', 'sky'])])
 def test_rows_are_called_by_their_class(tiny_rn, synonyms, names):
     classifier = TextClassifier(tiny_rn, TEMPLATES, ['cat, kitten', 'dog', 'sky, blue sky'], synonyms=synonyms)
-    assert classifier.row_names == names and classifier.fused_weights().shape[1] == len(names)
+    assert classifier.row_names == names and classifier.score_weights().shape[1] == len(names)
 
 
 def test_frozen_prompts_are_constants_that_load(tiny_rn):

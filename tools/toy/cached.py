@@ -1,0 +1,57 @@
+"""Runs on the toy world that draw each picture and compute its features once per process.
+
+The pictures of the toy world are not augmented and the image tower is frozen, so both are the same in each run.
+"""
+import copy
+import hashlib
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmseg.registry import DATASETS
+from torch import Tensor, nn
+
+from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
+
+_samples = {}  # (split, size, classes, index) -> packed sample
+_features = {}  # (CLIP and backbone, digest of the image) -> features (D, h, w)
+
+
+@DATASETS.register_module(force=True)
+class CachedScenes(ToySceneDataset):
+    """``ToySceneDataset`` that keeps its packed samples for all runs of the process."""
+
+    def __getitem__(self, index: int) -> dict:
+        key = self.split, self.size, tuple(self.metainfo['classes']), index
+        if key not in _samples:
+            _samples[key] = super().__getitem__(index)
+        return copy.deepcopy(_samples[key])  # a run writes its predictions into the sample
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of MVP-SEG or MaskCLIP on the toy world, with cached pictures and features. ``cfg`` changes."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if cfg.get(name):
+            cfg[name].dataset.type = 'CachedScenes'
+    runner = Runner.from_cfg(cfg)
+    cache_features(runner.model, str(cfg.model.backbone))
+    return runner
+
+
+def cache_features(model: nn.Module, kind: str) -> None:
+    """Make a segmentor compute the features of each image once for all models of the process.
+
+    Args:
+        model (nn.Module): Segmentor whose backbone is frozen and returns one feature map.
+        kind (str): Settings of the backbone.
+    """
+    compute, kind = model.extract_feat, (model.decode_head.classifier.clip.fingerprint, kind)
+
+    @torch.no_grad()
+    def features(image: Tensor) -> Tensor:
+        key = *kind, hashlib.blake2b(image.cpu().numpy().tobytes()).digest()
+        if key not in _features:
+            _features[key], = compute(image[None])
+        return _features[key]
+
+    model.extract_feat = lambda images: (torch.cat([features(image) for image in images]), )
