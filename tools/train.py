@@ -57,7 +57,7 @@ def resume(cfg, checkpoint: str) -> list[str]:
     notes = [f'{path} is missing or was not written completely: training resumes from {checkpoint}.' for path in passed]
     if '://' not in checkpoint:
         content = read_checkpoint(checkpoint)
-        notes += compare_states(checkpoint, content, cfg) + compare_run(checkpoint, content, cfg)
+        notes += compare_run(checkpoint, content, cfg) + compare_states(checkpoint, content, cfg)
         if end := nothing_left(checkpoint, content, cfg):
             print(end)
             sys.exit(0)
