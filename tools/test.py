@@ -65,6 +65,8 @@ def test(args: argparse.Namespace) -> None:
         draw_pictures(cfg, args)
     if args.out:
         write_predictions(cfg, args.out)
+    if args.out and args.show_dir:
+        app.check_apart(args.out, args.show_dir)
     if args.tta:
         app.use_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.

@@ -6,7 +6,7 @@ try:
     from mmseg_mvp import app
     from mmseg_mvp.checkpoints import checkpoints_as_data, read_checkpoint
     from mmseg_mvp.engine import CheckpointFitHook, find_complete_checkpoint
-    from mmseg_mvp.engine.resume_check import compare_run, nothing_left
+    from mmseg_mvp.engine.resume_check import compare_run, compare_states, nothing_left
     from mmseg_mvp.errors import UserError
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
@@ -57,7 +57,7 @@ def resume(cfg, checkpoint: str) -> list[str]:
     notes = [f'{path} is missing or was not written completely: training resumes from {checkpoint}.' for path in passed]
     if '://' not in checkpoint:
         content = read_checkpoint(checkpoint)
-        notes += compare_run(checkpoint, content, cfg)
+        notes += compare_run(checkpoint, content, cfg) + compare_states(checkpoint, content, cfg)
         if end := nothing_left(checkpoint, content, cfg):
             print(end)
             sys.exit(0)

@@ -4,7 +4,7 @@ The modules of the web page are imported by ``tools/app.py`` only, because they 
 """
 from mmseg_mvp.checkpoints import check_checkpoint
 from mmseg_mvp.utils.config import merge_options, read_config
-from mmseg_mvp.utils.files import check_new_folder
+from mmseg_mvp.utils.files import check_apart, check_new_folder
 
 from .arguments import (
     OptionsAction,
@@ -20,5 +20,5 @@ from .processes import disconnect, gather
 from .runner import build_runner, evaluators
 
 __all__ = ['OptionsAction', 'add_common_arguments', 'add_model_arguments', 'add_trust_argument', 'build_inferencer',
-           'build_runner', 'check_checkpoint', 'check_new_folder', 'disconnect', 'evaluators', 'gather', 'load_config',
-           'merge_options', 'read_config', 'use_tta', 'user_errors']
+           'build_runner', 'check_apart', 'check_checkpoint', 'check_new_folder', 'disconnect', 'evaluators', 'gather',
+           'load_config', 'merge_options', 'read_config', 'use_tta', 'user_errors']

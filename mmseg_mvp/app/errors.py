@@ -9,19 +9,24 @@ from mmseg_mvp.utils.config import describe
 
 from .host_errors import host_sentence
 
+_REFUSED = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS,
+            errno.ENAMETOOLONG)
+
 
 def user_sentence(error: BaseException) -> str | None:
     """Return the message for the user, or None if the exception is a defect of the program.
 
     A UserError from a DataLoader worker has the worker's traceback as its text. The message follows the exception's
-    name on the last line of this traceback. A full disk can stop any write, such as a log or a picture. Other
-    exceptions are those of the host, see :func:`host_sentence`.
+    name on the last line of this traceback. A full disk can stop any write, such as a log or a picture, and a path can
+    be one that the system refuses. Other exceptions are those of the host, see :func:`host_sentence`.
     """
     if isinstance(error, UserError):
         name = f'{type(error).__module__}.{type(error).__qualname__}: '
         return str(error).rpartition(f'\n{name}')[2].strip()
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f'the disk is full ({describe(error)}): free disk space, then resume training with --resume'
+    if isinstance(error, OSError) and error.errno in _REFUSED and error.filename:
+        return f'a file or folder cannot be used ({describe(error)}): correct its path or its permissions'
     return host_sentence(error)
 
 

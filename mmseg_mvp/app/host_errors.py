@@ -1,10 +1,12 @@
 """Sentences for the exceptions by which mmengine, mmseg and torch report a mistake in a config."""
+import os
 import re
 import traceback
 
 from mmseg_mvp.utils.config import describe
 
 _KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError)
+_REFUSALS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, NotImplementedError)
 # Message of the host, and the sentence for the user. Exceptions of worker processes hold the message in a traceback.
 _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence in (
     (r'The image size in a batch should be the same',
@@ -26,6 +28,9 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
      'load_from=CHECKPOINT without --resume'),
     (r'(\w+), (\w+),? and (\w+) should be (?:either )?all None or not None',
      'the config sets some of {0}, {1} and {2}, but not all: set all of them, or all to None'),
+    (r'Cannot infer the rule for key (\S+?),',
+     'save_best of the checkpoint hook is {0}, which names no metric that rises or falls for certain: set it to the '
+     'name of a metric, such as mIoU, or set rule=\'greater\' or \'less\' as well'),
     (r"has no attribute '_?gt_sem_seg'|(^|KeyError: )'seg_map_path'",
      'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
      'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
@@ -35,9 +40,8 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
 def host_sentence(error: BaseException) -> str | None:
     """Return a sentence for an exception of the host that a config causes, or None for other exceptions.
 
-    A TypeError or KeyError raised by mmengine's `build_from_cfg` itself means that the config names an unknown
-    component or argument. A ValueError or AssertionError raised by a host's component while it is built means that the
-    component refuses its settings.
+    The config is the cause if mmengine builds a component or the Runner, and the exception arises in mmengine or in the
+    installed packages that it calls: a component or an argument is unknown, or a component refuses its settings.
     """
     for pattern, sentence in _SENTENCES:
         if isinstance(error, _KINDS) and (found := pattern.search(str(error))):
@@ -45,14 +49,35 @@ def host_sentence(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return None
-    built = [frame for frame in frames if frame.name == 'build_from_cfg']
-    if isinstance(error, (TypeError, KeyError)) and frames[-1].name == 'build_from_cfg' or (
-            isinstance(error, (ValueError, AssertionError)) and built and _is_host(frames[-1].filename)):
-        return f'the config does not fit its components: {describe(error)}'
     if isinstance(error, ImportError) and frames[-1].filename.endswith('vis_backend.py'):
         return f'a backend of visualizer.vis_backends lacks its package ({error}): install it, or omit the backend'
+    if isinstance(error, (ImportError, KeyError)) and any(frame.name == 'get_file_backend' for frame in frames):
+        return (f'a file backend of the config is unknown or lacks its package ({describe(error)}): correct '
+                'backend_args and paths with ://, or install the package')
+    if isinstance(error, KeyError) and frames[-1].name == '_save_best_checkpoint':
+        return (f'the validation has no metric {error}, which save_best of the checkpoint hook names: set it to a name '
+                'in the log of the validation, such as mIoU')
+    if isinstance(error, _REFUSALS) and any(map(_builds, frames)) and all(map(_is_installed, _since_built(frames))):
+        return f'the config does not fit its components: {describe(error)}'
     return None
+
+
+def _builds(frame: traceback.FrameSummary) -> bool:
+    return re.match('build_|from_cfg$', frame.name) is not None and _is_host(frame.filename)
+
+
+def _since_built(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    last = max(index for index, frame in enumerate(frames) if _builds(frame))
+    return frames[last:]
 
 
 def _is_host(path: str) -> bool:
     return re.search(r'[\\/](mmengine|mmseg|mmcv)[\\/]', path) is not None
+
+
+def _is_installed(frame: traceback.FrameSummary) -> bool:
+    """Return True for code of the host, of another installed package, or of Python itself."""
+    path = frame.filename
+    if re.search(r'[\\/](site|dist)-packages[\\/]|^<frozen|\.pyx$', path):
+        return 'mmseg_mvp' not in path
+    return _is_host(path) or path.startswith(os.path.dirname(os.__file__))

@@ -1,18 +1,31 @@
 """Checks of a config's loops, schedules and hooks, before anything is built."""
+import inspect
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mmcv.transforms import Normalize
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.hooks import CheckpointHook
 from mmengine.optim.scheduler import ReduceOnPlateauParamScheduler
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
-from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, PARAM_SCHEDULERS
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import DATA_SAMPLERS, HOOKS, LOOPS, METRICS, OPTIMIZERS, PARAM_SCHEDULERS
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
+from mmseg_mvp.datasets.checks import leaf_datasets
+from mmseg_mvp.datasets.pipelines import is_a, steps_of
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
-from mmseg_mvp.utils.config import component_class, type_name
+from mmseg_mvp.utils.config import component_class, takes, type_name
 
+_LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
+# Kind of each part, and True if it can be None.
+_KINDS = {
+    'env_cfg': (Mapping, False), 'randomness': (Mapping, False), 'custom_hooks': ((list, tuple), True),
+    **dict.fromkeys(('default_hooks', 'log_processor', 'optim_wrapper', 'train_dataloader', 'val_dataloader',
+                     'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg'), (Mapping, True))}
 # Of each training loop: the class, its setting, and the other loop's setting.
 _LOOPS = ((EpochBasedTrainLoop, 'max_epochs', 'max_iters'), (IterBasedTrainLoop, 'max_iters', 'max_epochs'))
 
@@ -28,14 +41,45 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
         UserError: If a number is out of range, the units (epochs, iterations) of loop, schedule and checkpoints differ,
             or an infinite sampler feeds a loop that waits for its end.
     """
+    _check_kinds(cfg)
+    if 'train_dataloader' in loaders:
+        _check_optimizers(cfg)
     by_epoch = _check_train_loop(cfg.get('train_cfg') or {}) if 'train_dataloader' in loaders else None
     for name in loaders:
         loader = cfg.get(name) or {}
         _check_loader(name, loader)
+        _check_normalised_once(name, loader, cfg.get('model') or {})
+        _check_metrics(name.replace('dataloader', 'evaluator'), cfg)
         if name != 'train_dataloader' or by_epoch:
             _check_sampler(name, loader)
     if by_epoch is False:
         _check_units(cfg)
+
+
+def _check_kinds(cfg: Config) -> None:
+    """Check that the parts of a config that mmengine reads without a check are of the right kind."""
+    for key, (kind, optional) in _KINDS.items():
+        if key in cfg and not isinstance(cfg[key], kind) and not (optional and cfg[key] is None):
+            expected = 'a dict' if kind is Mapping else 'a list'
+            raise UserError(f'{key} is {reprlib.repr(cfg[key])}, but mmengine expects {expected}: correct it, or omit '
+                            'it for the default')
+    level = cfg.get('log_level', 'INFO')
+    if not isinstance(level, int) and level not in _LEVELS:
+        raise UserError(f'log_level is {level!r}: set one of {", ".join(_LEVELS)}')
+
+
+def _check_optimizers(cfg: Config) -> None:
+    """Check the type of each optimizer, and the settings of ``clip_grad``, which torch would see in the first step."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    parts = [wrapper, *(part for part in wrapper.values() if isinstance(part, Mapping))]
+    for part in [part for part in parts if isinstance(part.get('optimizer'), Mapping)]:
+        kind, clip = part['optimizer'].get('type'), part.get('clip_grad') or {}
+        if component_class(kind, OPTIMIZERS) is None:
+            raise UserError(f'optim_wrapper has the optimizer {kind!r}, which is not registered: set the name of a '
+                            'class in torch.optim, such as AdamW, in its capitals')
+        known = inspect.signature(clip_grad_value_ if clip.get('type') == 'value' else clip_grad_norm_).parameters
+        if unknown := sorted(clip.keys() - known.keys() - {'type'}):
+            raise UserError(f'optim_wrapper.clip_grad has {unknown[0]!r}: its settings are {", ".join([*known][1:])}')
 
 
 def _check_train_loop(loop: Mapping) -> bool | None:
@@ -64,6 +108,27 @@ def _check_loader(name: str, loader: Mapping) -> None:
     if loader.get('persistent_workers') and not loader.get('num_workers'):
         raise UserError(f'{name}.persistent_workers is True, but {name}.num_workers is 0: set '
                         f'persistent_workers=False, or num_workers to 1 or more')
+
+
+def _check_normalised_once(name: str, loader: Mapping, model: Mapping) -> None:
+    """Refuse mmcv's ``Normalize`` before a data preprocessor that normalises too, as those with a CLIP always do."""
+    if (model.get('data_preprocessor') or {}).get('mean') is None and 'EncoderDecoder' == type_name(model):
+        return
+    for dataset in leaf_datasets(loader.get('dataset') or {}):
+        steps = steps_of(dataset.get('pipeline') or ()) if isinstance(dataset, Mapping) else ()
+        if model and any(is_a(step, Normalize) for step in steps):
+            raise UserError(f'The pipeline of {name} has Normalize, but model.data_preprocessor normalises images as '
+                            'well: remove this step.')
+
+
+def _check_metrics(name: str, cfg: Config) -> None:
+    """Refuse settings that ``IoUMetric`` takes and ignores."""
+    for place, metric in _dicts(cfg.get(name), name):
+        kind = component_class(metric['type'], METRICS)
+        if isinstance(kind, type) and issubclass(kind, IoUMetric):
+            if unknown := [key for key in metric if key != 'type' and not takes(kind, key)]:
+                raise UserError(f'{place} ({type_name(metric)}) has the unknown setting {unknown[0]!r}: correct or '
+                                'omit it, because the metric ignores it')
 
 
 def _check_sampler(name: str, loader: Mapping) -> None:

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import EVALUATOR, HOOKS, RUNNERS
 
-from mmseg_mvp.datasets.checks import check_data
+from mmseg_mvp.datasets.checks import check_data, check_kinds
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors import OpenVocabEncoderDecoder
 from mmseg_mvp.models.segmentors.normalisation import warn_of_other_normalisation
@@ -45,11 +45,13 @@ def build_runner(cfg: Config, loaders: Sequence[str], skip_data_check: bool = Fa
             tree), the ``load_from`` checkpoint is missing, or a component refuses its settings.
     """
     check_run(cfg, loaders)
+    check_kinds(cfg, loaders)
     omit_masks(cfg, loaders)
     notes = check_data(cfg, loaders, files=not skip_data_check)
     weights = cfg.get('load_from')
     if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
-        raise UserError(f'load_from {weights} does not exist: give an existing checkpoint, or omit load_from')
+        state = 'is a folder' if os.path.isdir(weights) else 'does not exist'
+        raise UserError(f'load_from {weights} {state}: give an existing checkpoint, or omit load_from')
     notes += [*add_hooks(cfg), *without_cuda.adapt(cfg)]
     skip_unlabelled(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -29,7 +29,8 @@ def checked_fit(model: nn.Module, source: str, whole: bool = True) -> Iterator[N
         whole (bool): True refuses a checkpoint that fits in part; False warns, as is right for fine-tuning.
 
     Raises:
-        UserError: If ``whole`` is True and a tensor is missing or has another shape, or no tensor fits.
+        UserError: If ``whole`` is True and a tensor is missing or has another shape, no tensor fits, or a
+            weight is not finite.
     """
     model = unwrapped(model)
     lists = []
@@ -41,6 +42,7 @@ def checked_fit(model: nn.Module, source: str, whole: bool = True) -> Iterator[N
     def check(module: nn.Module, incompatible: object) -> None:
         if lists:
             _check(model, source, whole, *lists)
+            _check_finite(model, source)
             lists.clear()
 
     handles = model._register_load_state_dict_pre_hook(note), model.register_load_state_dict_post_hook(check)
@@ -71,6 +73,13 @@ def _check(model: nn.Module, source: str, whole: bool, missing: list[str], unexp
     elif extra:
         print_log(f'checkpoint {source} fits the model; of the checkpoint\'s tensors, {extra}', 'current',
                   logging.WARNING)
+
+
+def _check_finite(model: nn.Module, source: str) -> None:
+    if broken := [name for name, weight in model.named_parameters() if not weight.isfinite().all()]:
+        raise UserError(f'checkpoint {source} has values that are not finite, '
+                        f'{"first " * (len(broken) > 1)}in {broken[0]}: give an earlier checkpoint, because training '
+                        'has diverged')
 
 
 def _list(names: list[str], fault: str) -> str:

@@ -197,7 +197,8 @@ def check_checkpoint(path: str) -> None:
     if '://' in path:
         return
     if not os.path.isfile(path):
-        raise UserError(f'checkpoint {path} does not exist')
+        state = 'is a folder: name a file in it' if os.path.isdir(path) else 'does not exist'
+        raise UserError(f'checkpoint {path} {state}')
     if not is_checkpoint(path):
         raise UserError(f'checkpoint {path} ({Path(path).stat().st_size} bytes) is truncated or was not written by '
                         'torch.save: copy it again or train again')

@@ -1,5 +1,6 @@
 """Check of the data of a config before the model is built, with the folder trees of known data sets."""
 import os.path as osp
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,8 @@ TREES = {
     'MapillaryDataset_v1': _MAPILLARY_V1,
 }
 _EPISODES = ('PASCAL5iDataset', 'COCO20iDataset', 'FSS1000Dataset')
+_KINDS = (('data_prefix', (dict,), 'a dict with img_path and seg_map_path'),
+          ('pipeline', (list, tuple), 'a list of transforms'))
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -83,6 +86,7 @@ def check_data(cfg: Mapping, loaders: Sequence[str] = _LOADERS, files: bool = Tr
     Raises:
         UserError: If a folder, list or file is missing or wrong, with the expected folder tree, or if folds differ.
     """
+    check_kinds(cfg, loaders)
     notes = []
     for loader in loaders:
         for leaf in leaf_datasets((cfg.get(loader) or {}).get('dataset') or {}):
@@ -104,6 +108,23 @@ def leaf_datasets(dataset: Any) -> Iterator[Any]:
         yield dataset
     for part in parts:
         yield from leaf_datasets(part)
+
+
+def check_kinds(cfg: Mapping, loaders: Sequence[str]) -> None:
+    """Check that data sets, and their folders and pipelines, are dicts and lists where mmseg expects them.
+
+    Raises:
+        UserError: If one is of another kind.
+    """
+    for loader in loaders:
+        for leaf in leaf_datasets((cfg.get(loader) or {}).get('dataset') or {}):
+            if isinstance(leaf, (list, tuple, str)):
+                raise UserError(f'The data set of {loader} is {reprlib.repr(leaf)}: expected a dict; join several by '
+                                'dict(type=\'ConcatDataset\', datasets=[...]).')
+            for key, kinds, expected in _KINDS if isinstance(leaf, Mapping) else ():
+                if not isinstance(leaf.get(key, kinds[0]()), kinds):
+                    raise UserError(f'{key} of {loader} ({type_name(leaf)}) is {reprlib.repr(leaf[key])}: expected '
+                                    f'{expected}.')
 
 
 def _check_dataset(dataset: Mapping, loader: str) -> None:

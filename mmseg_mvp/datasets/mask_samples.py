@@ -52,9 +52,14 @@ def _load(results: dict, steps: Sequence) -> dict:
 
 
 def _check_values(results: Mapping, dataset: BaseDataset, loader: str) -> None:
-    classes, mask = dataset.metainfo.get('classes'), results.get('gt_seg_map')
+    classes, mask, image = dataset.metainfo.get('classes'), results.get('gt_seg_map'), results.get('img')
     if classes is None or mask is None:
         return
+    if mask.ndim != 2 or image is not None and mask.shape != image.shape[:2]:
+        size = f', and the image {image.shape[:2]}' if image is not None else ''
+        raise UserError(f'Mask {results["seg_map_path"]!r} of {loader} has the shape {mask.shape}{size}: expected one '
+                        'label value per pixel of the image; convert colours to label values, or load the masks by '
+                        'LoadCheckedAnnotations.')
     ignored = {IGNORE, getattr(dataset, 'ignore_index', IGNORE)}
     if wrong := sorted({*np.unique(mask).tolist()} - {*range(len(classes))} - ignored):
         raise UserError(f'Mask {results["seg_map_path"]!r} of {loader} has the label value {wrong[0]}, but the data '

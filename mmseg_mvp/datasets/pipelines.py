@@ -13,7 +13,7 @@ def steps_of(pipeline: Sequence) -> Iterator[Mapping]:
         if isinstance(step, Mapping):
             yield step
             yield from steps_of(step.get('transforms') or ())
-        else:
+        elif isinstance(step, (list, tuple)):
             yield from steps_of(step)
 
 
@@ -32,11 +32,11 @@ def without_mask_loading(pipeline: Sequence) -> list:
     """Return a pipeline without the steps that load masks."""
     kept = []
     for step in pipeline:
-        if not isinstance(step, Mapping):
+        if isinstance(step, (list, tuple)):
             kept += [inner] if (inner := without_mask_loading(step)) else []
-        elif 'transforms' in step:
+        elif isinstance(step, Mapping) and 'transforms' in step:
             kept.append({**step, 'transforms': without_mask_loading(step['transforms'])})
-        elif not _is_mask_loader(step):
+        elif not (isinstance(step, Mapping) and _is_mask_loader(step)):
             kept.append(step)
     return kept
 

@@ -40,8 +40,15 @@ def prepare(cfg: dict, loader: str) -> BaseDataset | None:
             del settings[key]
     given = {key: cfg[key] for key in cfg if key != 'pipeline'}
     dataset = _read(loader, cfg, lambda: DATASETS.build({**given, **_accepted(cls)}))
+    if isinstance(dataset.metainfo.get('classes'), str):
+        raise UserError(f'metainfo.classes of {loader} ({type_name(cfg)}) is the text {dataset.metainfo["classes"]!r}, '
+                        'and each letter would be a class: set a list of names, or the path of a file with one name '
+                        'per line.')
     if not _has_mmseg_list(dataset):
         return dataset
+    for key in [key for key in ('img_suffix', 'seg_map_suffix') if not isinstance(getattr(dataset, key), str)]:
+        raise UserError(f'{key} of {loader} ({type_name(cfg)}) is {getattr(dataset, key)!r}: set one ending as text, '
+                        "such as '.png'.")
     if 'img_path' not in dataset.data_prefix:
         raise UserError(f'data_prefix of {loader} ({type_name(cfg)}) has no img_path: set it to the image folder.')
     if not dataset._fully_initialized:

@@ -15,6 +15,8 @@ from mmseg_mvp.utils.text_file import decode_text
 BACKEND = 'mmseg_mvp.split_file'
 _PLAIN = re.compile(r'[^\s,;/\\.][^\s,;\\]*')
 _SUFFIX = re.compile(r'\.(jpe?g|png|bmp|tiff?|webp|gif|ppm|pgm)$', re.IGNORECASE)
+_NO_LINES = re.compile(r'\s*(\[\s*["\'\[{\]]|\{\s*["\'}]|<[!?]|<html)', re.IGNORECASE)  # JSON, literals, markup
+_CONTROL = re.compile(r'[\0-\x08\x0e-\x1f]')
 _SEPARATOR = re.compile(r'\s*[\t,;]\s*|\s+')
 
 
@@ -90,11 +92,15 @@ def read_lines(path: str) -> list[tuple[int, str]]:
     """Return the number, from 1, and the text of each line that is not blank.
 
     Raises:
-        UserError: If all lines are blank.
+        UserError: If all lines are blank, or the file is not a list of lines.
     """
     content = Path(path).read_bytes()
-    text = io.StringIO(_decoded(content)[0], newline=None)  # CR, LF, CRLF end a line
-    lines = [(number, line.replace('\ufeff', '').strip()) for number, line in enumerate(text, 1)]
+    text, _ = _decoded(content)
+    if _NO_LINES.match(text) or _CONTROL.search(text):
+        raise UserError(f'Split file {path!r} is JSON, markup or a binary file (it begins with {text[:30]!r}): write a '
+                        'text file with one image name per line.')
+    file = io.StringIO(text, newline=None)  # CR, LF, CRLF end a line
+    lines = [(number, line.replace('\ufeff', '').strip()) for number, line in enumerate(file, 1)]
     if not any(line for _, line in lines):
         raise UserError(f'Split file {path!r} has only blank lines: write one image name per line.')
     return [(number, line) for number, line in lines if line]

@@ -1,9 +1,11 @@
 """Check that data set and head agree on the classes."""
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
+from torch import nn
 
 from mmseg_mvp.datasets import PackVocabulary
 from mmseg_mvp.datasets.checks import leaf_datasets
+from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import find_text_head
 from mmseg_mvp.models.text.class_order import compare_class_lists
 from mmseg_mvp.utils.wrappers import unwrapped
@@ -15,6 +17,7 @@ class ClassListCheckHook(Hook):
 
     The model's classes are the vocabulary of the text head, or of ``PackVocabulary`` if the pipeline ends with it. The
     head compares its vocabulary as well (``ClassOrderCheck``), without this hook, but at the first image of each loop.
+    Of a head without text, ``num_classes`` is compared.
     """
 
     def before_train(self, runner) -> None:
@@ -32,8 +35,20 @@ class ClassListCheckHook(Hook):
         _check(runner, runner.test_loop.dataloader.dataset, training=False)
 
 
+def _check_number(model: nn.Module, dataset) -> None:
+    """Check that a head without text has one output for each class of the data sets."""
+    head = getattr(model, 'decode_head', None)
+    number = getattr(head[-1] if isinstance(head, nn.ModuleList) else head, 'num_classes', None)
+    for leaf in leaf_datasets(dataset):
+        classes = (getattr(leaf, 'metainfo', None) or {}).get('classes') or ()
+        if isinstance(number, int) and number > 1 and classes and len(classes) != number:
+            raise UserError(f'decode_head.num_classes is {number}, but the data set has {len(classes)} classes '
+                            f'({", ".join(map(str, classes[:3]))}, ...): set num_classes of all heads to this number.')
+
+
 def _check(runner, dataset, training: bool) -> None:
     if (head := find_text_head(unwrapped(runner.model))) is None:
+        _check_number(unwrapped(runner.model), dataset)
         return
     classifier = head.classifier
     vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary

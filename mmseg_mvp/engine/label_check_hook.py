@@ -1,5 +1,6 @@
 """Check that training has labels to learn from."""
 from contextlib import suppress
+from pathlib import Path
 
 import mmengine.fileio as fileio
 import numpy as np
@@ -46,10 +47,12 @@ class LabelCheckHook(Hook):
     def before_val(self, runner) -> None:
         """Have errors of the pipeline name the image."""
         _prepare(runner.val_dataloader.dataset)
+        _check_output(runner.val_loop.evaluator, runner.val_dataloader.dataset)
 
     def before_test(self, runner) -> None:
         """Have errors of the pipeline name the image."""
         _prepare(runner.test_dataloader.dataset)
+        _check_output(runner.test_loop.evaluator, runner.test_dataloader.dataset)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Count the labels of a batch; check the counts after the first batches.
@@ -132,6 +135,19 @@ def _prepare(dataset) -> None:
         path = leaf.get_data_info(0).get('seg_map_path') if len(leaf) else None
         if path and any(type(transform) is LoadAnnotations for transform in leaf.pipeline.transforms):
             _check_width(path)
+
+
+def _check_output(evaluator, dataset) -> None:
+    """Refuse ``output_dir`` of mmseg's metrics, which keeps one file for all images of equal stems."""
+    places = [metric.output_dir for metric in getattr(evaluator, 'metrics', ()) if getattr(metric, 'output_dir', None)]
+    if not places:
+        return
+    paths = {leaf.get_data_info(index).get('img_path') for leaf in leaf_datasets(dataset) for index in range(len(leaf))}
+    stems = {}
+    for path in sorted(filter(None, paths)):
+        if (other := stems.setdefault(Path(path).stem, path)) != path:
+            raise UserError(f'output_dir {places[0]!r} of the evaluator would have one file for {other!r} and '
+                            f'{path!r}: omit output_dir, and use tools/test.py --out DIR, which keeps folders.')
 
 
 def _check_width(path: str) -> None:

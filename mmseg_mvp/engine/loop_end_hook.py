@@ -1,16 +1,21 @@
-"""Hook that stops a loop that would never end, or has nothing to do."""
+"""Hook that stops a loop that would never end, has nothing to do, or has diverged."""
 import math
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
+from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 
 
 @HOOKS.register_module()
 class LoopEndHook(Hook):
-    """Hook that stops epochs, validation and tests if a sampler yields more batches than its length says, or none."""
+    """Hook that stops epochs, validation and tests if a sampler yields more batches than its length says, or none.
+
+    It also stops a training if the loss is not finite, before a checkpoint is written. Only every 50th iteration and
+    the last are checked, because the check waits for the GPU.
+    """
 
     def before_train(self, runner) -> None:
         """Refuse an empty loader; an infinite sampler would search for a training image forever."""
@@ -28,6 +33,15 @@ class LoopEndHook(Hook):
         """Check the number of batches of a training epoch."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             _check('train_dataloader', runner.train_dataloader, batch_idx)
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs: dict | None = None) -> None:
+        """Check the loss."""
+        loss = (outputs or {}).get('loss')
+        due = self.every_n_train_iters(runner, 50) or runner.iter + 1 == runner.max_iters
+        if due and isinstance(loss, Tensor) and not loss.isfinite().all():
+            raise UserError(f'Training stopped at iteration {runner.iter + 1}, because the loss is {loss.item()}: '
+                            'lower the learning rate (optim_wrapper.optimizer.lr), clip gradients '
+                            '(optim_wrapper.clip_grad), and resume from an earlier checkpoint.')
 
     def before_val_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Check the number of batches of a validation."""

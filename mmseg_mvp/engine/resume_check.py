@@ -23,6 +23,7 @@ _RESTORED = re.compile(r'optim_wrapper\.(\w+\.)?(optimizer|paramwise_cfg)\b.*|pa
 # A state fits no component of another kind.
 _STATEFUL = re.compile(r'optim_wrapper\.(\w+\.)?optimizer\.type|param_scheduler\b.*\.type')
 _UNSET = type('Unset', (), {'__repr__': lambda self: 'not set'})()
+_ABSENT = (_UNSET, None)
 _Summary = type('Summary', (str,), {'__repr__': str.__str__})  # text that is no value of a config
 
 Difference = tuple[str, Any, Any]  # setting, its value in the checkpoint, its value in the config
@@ -51,6 +52,31 @@ def compare_run(path: str, checkpoint: dict, cfg: Config) -> list[str]:
     for setting in filter(_is_type, [*(name for name in _METHOD if name in found), *found]):
         _refuse(path, setting, *found[setting], cfg)
     return [_note(setting, *values) for setting, values in found.items()] + _new_classes(checkpoint, cfg)
+
+
+def compare_states(path: str, checkpoint: dict, cfg: Config) -> list[str]:
+    """Compare the states in a checkpoint with those that the config's run has.
+
+    Returns:
+        list[str]: One sentence for each state that the config needs and the checkpoint lacks, or the reverse.
+
+    Raises:
+        UserError: If the checkpoint cannot be resumed, because it has only weights.
+    """
+    missing = [key for key in ('state_dict', 'message_hub') if key not in checkpoint]
+    missing += [f'meta.{key}' for key in ('epoch', 'iter') if key not in _meta(checkpoint)]
+    if missing:
+        raise UserError(f'checkpoint {path} cannot be resumed, because it has no {", ".join(missing)}: give a '
+                        f'checkpoint that tools/train.py wrote, or start from its weights by --cfg-options '
+                        f'load_from={path} without --resume')
+    notes = [f'checkpoint {path} has no state of {setting}: it starts anew, at iteration {_meta(checkpoint)["iter"]}.'
+             for key, setting in (('optimizer', 'optim_wrapper'), ('param_schedulers', 'param_scheduler'))
+             if key not in checkpoint and cfg.get(setting)]
+    types = [hook.get('type') for hook in cfg.get('custom_hooks') or () if isinstance(hook, Mapping)]
+    if 'ema_state_dict' in checkpoint and not any('EMAHook' in str(kind) for kind in types):
+        notes.append(f'checkpoint {path} has averaged weights, but the config has no EMAHook: training goes on from '
+                     'the averages.')
+    return notes
 
 
 def _new_classes(checkpoint: dict, cfg: Config) -> list[str]:
@@ -86,7 +112,10 @@ def _refuse(path: str, setting: str, found: Any, given: Any, cfg: Config) -> Non
 
 
 def _note(setting: str, found: Any, given: Any) -> str:
-    holds = 'checkpoint' if _RESTORED.fullmatch(setting) and found is not _UNSET else 'config'
+    # A scheduler that only one of the two has is not restored.
+    lost = setting.startswith('param_scheduler') and any(
+        one in _ABSENT and isinstance(other, (Mapping, list)) for one, other in ((found, given), (given, found)))
+    holds = 'checkpoint' if _RESTORED.fullmatch(setting) and not lost else 'config'
     return (f'{setting} is {short(repr(found))} in the checkpoint and {short(repr(given))} in the config: the value of '
             f'the {holds} holds.')
 

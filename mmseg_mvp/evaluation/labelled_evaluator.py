@@ -11,16 +11,25 @@ from mmengine.structures import BaseDataElement
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import EVALUATOR
 
+from mmseg_mvp.errors import UserError
+
+_NAMES = ('mIoU', 'mDice', 'mFscore')
+
 
 @EVALUATOR.register_module()
 class LabelledEvaluator(Evaluator):
     """mmengine's ``Evaluator`` that scores images with a mask only; mmseg's metrics raise a KeyError for others.
 
     The log says how many images have no mask. If none has one, ``IoUMetric`` and its subclasses are not computed.
+
+    Raises:
+        UserError: If ``IoUMetric`` has an unknown name in ``iou_metrics``, or two of them would give results of equal
+            names. mmengine finds both after the last image, and the results are lost.
     """
 
     def __init__(self, metrics: dict | BaseMetric | Sequence) -> None:
         super().__init__(metrics)
+        _check_metrics([metric for metric in self.metrics if isinstance(metric, IoUMetric)])
         self._counts = torch.zeros(2, dtype=torch.int64)  # images, images with a mask
 
     def process(self, data_samples: Sequence[BaseDataElement], data_batch: dict | None = None) -> None:
@@ -49,6 +58,18 @@ class LabelledEvaluator(Evaluator):
             self.metrics = metrics
             for metric in metrics:
                 metric.results.clear()
+
+
+def _check_metrics(metrics: Sequence[IoUMetric]) -> None:
+    for metric in metrics:
+        if unknown := [name for name in metric.metrics if name not in _NAMES]:
+            raise UserError(f'iou_metrics of {type(metric).__name__} has {unknown[0]!r}: set names of '
+                            f'{", ".join(_NAMES)}')
+    prefixes = [metric.prefix for metric in metrics if not metric.format_only]
+    if len({*prefixes}) < len(prefixes):
+        raise UserError(f'the evaluator has {len(prefixes)} metrics with the prefixes {prefixes}, so results would '
+                        'have equal names: give each metric another prefix, or use one metric with several '
+                        'iou_metrics')
 
 
 def _compares(metric: BaseMetric) -> bool:

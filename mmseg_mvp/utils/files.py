@@ -63,9 +63,20 @@ def check_new_folder(path: str, flag: str) -> None:
     Raises:
         UserError: If `path` is a file or a folder that is not empty.
     """
-    folder = Path(path)
-    if os.path.isfile(path) or os.path.isdir(path) and any(folder.iterdir()):
+    if os.path.isfile(path) or os.path.isdir(path) and os.listdir(path):
         raise UserError(f'{flag} {path} exists and is not an empty folder: name a new folder')
+
+
+def check_apart(out: str, show_dir: str) -> None:
+    """Check that two result folders, which have files of the same names, are not one, and not one inside the other.
+
+    Raises:
+        UserError: If they are.
+    """
+    places = [os.path.join(os.path.realpath(path), '') for path in (out, show_dir)]
+    if places[0].startswith(places[1]) or places[1].startswith(places[0]):
+        raise UserError(f'--out {out} and --show-dir {show_dir} are one folder, or one inside the other, and could '
+                        'overwrite files: name two separate folders')
 
 
 @contextmanager

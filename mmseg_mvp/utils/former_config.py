@@ -27,6 +27,10 @@ _TOP = {
     'checkpoint_config': 'default_hooks.checkpoint',
     'log_config': 'default_hooks.logger and visualizer',
     'resume_from': 'resume=True and load_from',
+    'fp16': 'optim_wrapper.type="AmpOptimWrapper"',
+    'workflow': 'train_cfg and val_cfg',
+    'dist_params': 'env_cfg.dist_cfg',
+    'cudnn_benchmark': 'env_cfg.cudnn_benchmark',
 }
 _DATASET_KEYS = {
     'img_dir': 'data_prefix=dict(img_path=...)',

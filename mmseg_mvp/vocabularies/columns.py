@@ -26,23 +26,40 @@ def find(known: tuple[str, ...], keys: Iterable[str]) -> str | None:
     return next((key for key in known if key in keys), None)
 
 
+def find_ids(keys: Iterable[str], path: Path) -> str | None:
+    """Return the column or key of the ids; the log names it if there are several."""
+    found = [key for key in IDS if key in keys]
+    if len(found) > 1:
+        print_log(f'Class list {str(path)!r} has the ids {", ".join(map(repr, found))}: {found[0]!r} decides the label '
+                  'values.', 'current')
+    return found[0] if found else None
+
+
 def is_id(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)
-            or isinstance(value, str) and value.isdecimal() and len(value) < 10)
+    """Return True for an integer, also as text or as a float such as 3.0, which pandas writes."""
+    if isinstance(value, str):
+        return re.fullmatch(r'-?\d{1,9}(\.0*)?', value) is not None
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
 
 
 def consecutive(ids: list[int]) -> bool:
-    return bool(ids) and sorted(ids) == list(range(min(ids), min(ids) + len(ids)))
+    """Return True if ids count from 0 or more without gaps, in any order."""
+    return bool(ids) and min(ids) >= 0 and sorted(ids) == list(range(min(ids), min(ids) + len(ids)))
 
 
 def by_id(pairs: list[tuple[str | int, str]], path: Path) -> list[str]:
-    """Sort names by numeric ids and number equal names, which the ids tell apart. Warn if ids are missing."""
-    if all(is_id(index) for index, _ in pairs):
-        pairs = sorted(((int(index), name) for index, name in pairs), key=lambda pair: pair[0])
+    """Sort names by numeric ids and number equal names, which the ids tell apart. Warn if ids do not count up."""
+    known = [is_id(index) for index, _ in pairs]
+    if all(known):
+        pairs = sorted(((int(float(index)), name) for index, name in pairs), key=lambda pair: pair[0])
         if not consecutive([index for index, _ in pairs]):
-            print_log(f'The ids of class list {str(path)!r} have gaps or repeat, but label values are positions: the '
-                      f'last of the {len(pairs)} classes, {pairs[-1][1]!r}, has the id {pairs[-1][0]} and the label '
-                      f'value {len(pairs) - 1}.', 'current', logging.WARNING)
+            print_log(f'The ids of class list {str(path)!r} have gaps, repeat or are negative, but label values are '
+                      f'positions: the last of the {len(pairs)} classes, {pairs[-1][1]!r}, has the id {pairs[-1][0]} '
+                      f'and the label value {len(pairs) - 1}.', 'current', logging.WARNING)
+    elif any(known):
+        print_log(f'{known.count(False)} of the {len(pairs)} ids of class list {str(path)!r} are not numbers, such as '
+                  f'{pairs[known.index(False)][0]!r}: the label values follow the order of the file.', 'current',
+                  logging.WARNING)
     counts, entries = Counter(), []
     for _, name in pairs:
         counts[name] += 1

@@ -6,16 +6,19 @@ import csv
 import re
 from pathlib import Path
 
+from mmengine.logging import print_log
+
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.text_file import read_text
 
-from .columns import FIX, IDS, NAMES, SEPARATORS, WORDNET, by_id, consecutive, find, normalised
+from .columns import FIX, IDS, NAMES, SEPARATORS, WORDNET, by_id, consecutive, find, find_ids, normalised
 from .literals import from_literal
 
 SUFFIXES = ('.txt', '.json', '.yaml', '.yml', '.csv', '.tsv')
 _SEPARATOR = rf'(?P<mark>\s*[:=.){SEPARATORS}\t]\s*|\s+)'
 _NUMBERED = re.compile(rf'\(?(?P<id>\d+|{WORDNET}){_SEPARATOR}(?P<name>(?!\d+(?:[\s{SEPARATORS}]|$)).+)')
 _NAME_AND_ID = re.compile(rf'(?P<name>.*?\S){_SEPARATOR}(?P<id>\d+)')
+_LABELME_IGNORED = '__ignore__'  # has the id -1 in its labels.txt
 _MAX_LINE = 1000  # longer lines hold no name and slow down the expressions
 _NUMBER = re.compile(r'[+-]?[\d.]+')
 _MARKUP = re.compile(r'<(!doctype|html|head|body|div|table|svg|\?xml)\b', re.IGNORECASE)
@@ -47,6 +50,9 @@ def _from_lines(lines: list[str], path: Path) -> list[str]:
     if len(entries) == 1 and (re.search(f'[{SEPARATORS}]', entries[0]) or len(entries[0]) > 60):
         raise UserError(f'Class list {str(path)!r} has a single line, {entries[0][:60]!r}: write one class per line; '
                         'commas separate the synonyms of a class.')
+    if len(entries) > 1 and (normalised(entries[0]) in NAMES or entries[0] == _LABELME_IGNORED):
+        print_log(f'The first line of class list {str(path)!r}, {entries[0]!r}, is not read as a class.', 'current')
+        del entries[0]
     entries = _without_ids(entries, path) or entries
     if len(entries) > 2 and (all(map(_has_numbers, entries[1:])) or _without_ids(entries[1:], path)):
         raise UserError(f'Class list {str(path)!r} has numbers beside the names, such as {entries[1][:60]!r}: write '
@@ -83,15 +89,16 @@ def _from_table(lines: list[str], path: Path) -> list[str] | None:
     lines = [line for line in lines if line and not line.startswith('#')]
     if not lines or len(lines[0]) > _MAX_LINE:
         return None
+    lines = lines[1:] if re.fullmatch('sep=.', lines[0]) else lines  # Excel's note of the delimiter
     for delimiter in '\t,;':
         header = [normalised(cell) for cell in _cells(lines[:1], delimiter, path)[0]]
-        index = find(IDS, header)
-        if find(NAMES, header) and (index or path.suffix.lower() in ('.csv', '.tsv')):
+        if find(NAMES, header) and (find(IDS, header) or path.suffix.lower() in ('.csv', '.tsv')):
             rows = _cells(lines[1:], delimiter, path)
             _check_rows(rows, header, path)
             columns = dict(zip(header, zip(*rows))) if rows else {}
             with_names = [key for key, cells in columns.items() if not all(map(_NUMBER.fullmatch, cells))]
             names = list(columns.get(find(NAMES, with_names), ()))
+            index = find_ids(header, path)
             return by_id(list(zip(columns[index], names)), path) if index and rows else names
     return None
 

@@ -1,6 +1,7 @@
 """Class lists in JSON or YAML, or as a Python literal such as ``{0: 'tench, Tinca tinca'}``."""
 import ast
 import json
+import logging
 import re
 import reprlib
 from collections import Counter
@@ -12,7 +13,7 @@ from mmengine.logging import print_log
 
 from mmseg_mvp.errors import UserError
 
-from .columns import FIX, IDS, NAMES, WORDNET, by_id, consecutive, find, is_id, normalised
+from .columns import FIX, NAMES, WORDNET, by_id, consecutive, find, find_ids, is_id, normalised
 
 _WRAPPERS = ('names', 'classes', 'class names', 'categories', 'labels')
 _MAX_LITERAL = 2**17
@@ -87,9 +88,9 @@ def _from_value(value: Any, path: Path) -> list | dict:
         raise UserError(f'Class list {str(path)!r} holds a {type(value).__name__}: {FIX}.')
     entries = [_entry(item, number, path) for number, item in enumerate(value, 1)]
     items = [_lower_keys(item) for item in value if isinstance(item, dict)]
-    index = find(IDS, list(items[0])) if items else None
-    if index and len(items) == len(value) and all(is_id(item.get(index)) for item in items):
-        return by_id([(item[index], entry) for item, entry in zip(items, entries)], path)
+    index = find_ids(items[0], path) if items else None
+    if index and len(items) == len(value):
+        return by_id([(item.get(index), entry) for item, entry in zip(items, entries)], path)
     return entries
 
 
@@ -105,10 +106,17 @@ def _from_dict(value: dict, path: Path) -> list | dict:
                            for key, item in value.items()], path)
     if held and all(isinstance(item, dict) for item in held):
         return _from_value([dict(item, name=name) for name, item in value.items()], path)
-    if all(map(is_id, held)) and consecutive([int(item) for item in held]):
-        return by_id([(item, name) for name, item in value.items()], path)
-    if _are_wordings(held, path):
+    if all(map(is_id, held)) and len({*held}) == len(held):
+        ids = [int(float(item)) for item in held]
+        if consecutive(ids):
+            return by_id([(item, name) for name, item in value.items()], path)
+        if ids != sorted(ids):
+            print_log(f'The values of the dict in class list {str(path)!r} have gaps and are not read as ids: the '
+                      'label values follow the order of the keys.', 'current', logging.WARNING)
+    if _are_wordings(value, path):
         return value
+    if rows := [name for name, item in value.items() if _is_table(item)]:
+        raise UserError(f'Class list {str(path)!r} has a list of annotations under {rows[0]!r}, but no names: {FIX}.')
     types = sorted({type(item).__name__ for item in held if item is not None})
     if len(types) > 1:
         raise UserError(f'Class list {str(path)!r} is a dict with values of several types ({", ".join(types)}), as in '
@@ -116,14 +124,20 @@ def _from_dict(value: dict, path: Path) -> list | dict:
     return list(value)
 
 
-def _are_wordings(values: list, path: Path) -> bool:
+def _is_table(item: Any) -> bool:
+    """Return True for a list of rows, such as the images of COCO's JSON."""
+    return isinstance(item, list) and any(isinstance(row, (dict, list)) for row in item)
+
+
+def _are_wordings(value: dict, path: Path) -> bool:
     """Return True for lists of strings, and for strings that differ and are not colours such as ``#ff0000``."""
-    groups = [value if isinstance(value, list) else [value] for value in values]
-    strings = [value for value in values if isinstance(value, str)]
+    groups = [held if isinstance(held, list) else [held] for held in value.values()]
+    strings = [held for held in value.values() if isinstance(held, str)]
+    renamed = strings or [group for name, group in zip(value, groups) if name not in group]
     wordings = all(groups) and len({*strings}) == len(strings) and all(
         isinstance(one, str) and re.match(r'\s*[^\W\d_]', one) for group in groups for one in group)
-    if wordings and strings:
-        print_log(f'CLIP reads the values of the dict in class list {str(path)!r}, such as {strings[0]!r}: write a '
+    if wordings and renamed:
+        print_log(f'CLIP reads the values of the dict in class list {str(path)!r}, such as {renamed[0]!r}: write a '
                   'list of the keys if CLIP should read the keys.', 'current')
     return wordings
 

@@ -23,9 +23,11 @@ Source = str | Path | Sequence[str] | Vocabulary
 
 _SHIPPED = Path(__file__).parent
 _SEPARATOR = re.compile(f'[{SEPARATORS}]')
+_INVISIBLE = re.compile('[\u00ad\u200b\u2060\ufeff]')  # left in copied text; CLIP would read them
 _LONGEST_NAME = 1000
 # Numbers, file names, and stems of pictures, such as COCO_val2014_000000000042 (with spaces instead of underscores).
-_NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp)|.*\d{4}', re.IGNORECASE)
+_NOT_A_NAME = re.compile(r'[\W_]*\d[\W\d_]*|.*\.(?:jpe?g|png|tiff?|bmp|webp|txt|json|ya?ml|[ct]sv)|.*\d{4}',
+                         re.IGNORECASE)
 # Remains of a table, of markup or of code: brackets, bars, tabs, bullets, and quotes around a whole entry.
 _MARKS = re.compile(r'.*[\[\]{}<>|"\t]|[-*•]\s|\'.*\'$', re.DOTALL)
 _NAMED = re.compile(r"(?:'(?P<quoted>[^']+)'\s*|(?P<bare>.+?))(?<=\s)=(?:\s(?P<wordings>.*))?$")
@@ -163,6 +165,9 @@ def _check_are_names(pairs: list[tuple[str, tuple[str, ...]]], where: str) -> No
     if pairs and all(_NOT_A_NAME.fullmatch(wording) for _, wordings in pairs for wording in wordings):
         raise UserError(f'{where} has numbers or file names instead of class names, such as '
                         f'{_shortened(pairs[0][0])}: {FIX}.')
+    for name in [name for name, _ in pairs if ':' in name and name.partition(':')[0] in label_sets()]:
+        raise UserError(f'{where} has a part of a label set as a class, {name!r}: give it alone as a string, or list '
+                        'its names.')
     for name in [name for name, _ in pairs if len(name) > _LONGEST_NAME]:
         raise UserError(f'{where} has a class name of {len(name)} letters, {_shortened(name)}: separate class names '
                         'by commas, or in a file by line breaks.')
@@ -188,12 +193,13 @@ def _parse_entry(entry: str, where: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _split(wordings: str | Iterable[str]) -> tuple[str, ...]:
-    """Split wordings (a string or several) at separators, and normalise underscores and spaces."""
+    """Split wordings (a string or several) at separators, and remove underscores, spaces and invisible letters."""
     parts = [wordings] if isinstance(wordings, str) else list(wordings) if isinstance(wordings, Iterable) else [None]
     if not all(isinstance(part, str) for part in parts):
         raise UserError(f'The wordings {wordings!r} of a class are not strings: write a list of strings.')
     wordings = [wording for part in parts for wording in _SEPARATOR.split(part)]
-    return tuple(dict.fromkeys(' '.join(wording.replace('_', ' ').split()) for wording in wordings))
+    return tuple(dict.fromkeys(' '.join(_INVISIBLE.sub('', wording).replace('_', ' ').split())
+                               for wording in wordings))
 
 
 def _check_pair(name: str, wordings: tuple[str, ...], where: str) -> None:

@@ -45,6 +45,15 @@ def test_full_disk_is_told_whoever_meets_it(capsys):
                         exit_sentence(capsys, caught.value))
 
 
+@pytest.mark.parametrize('place', ['file/inside', 'missing/file', 'x' * 300])
+def test_paths_that_the_system_refuses(capsys, tmp_path, place):
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError) as caught:
+        (tmp_path / place).mkdir()
+    sentence = exit_sentence(capsys, caught.value)
+    assert sentence.startswith('error: a file or folder cannot be used (') and place in sentence
+
+
 @pytest.mark.parametrize('cfg, named', [(dict(type='Nobody'), 'Nobody'), (dict(type='Pair', third=3), 'third')])
 def test_config_that_does_not_fit_a_component_is_the_users(capsys, cfg, named):
     registry = Registry('things')

@@ -1,11 +1,17 @@
 """Exceptions of the host that a config causes, as the host raises them."""
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import HOOKS
+from mmengine.fileio import get_file_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
+from mmseg.datasets import BaseSegDataset
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 from torch import nn
@@ -36,6 +42,11 @@ def load_optimizer(first: list, second: list) -> None:
     torch.optim.SGD([dict(params=[weight]) for weight in weights[:len(second)]], lr=1.).load_state_dict(state)
 
 
+def best(name: str, folder) -> None:
+    hook = CheckpointHook(by_epoch=False, save_best=name)
+    hook._save_best_checkpoint(SimpleNamespace(iter=1, epoch=0), dict(mIoU=1.))
+
+
 def without(package, monkeypatch, backend, folder):
     monkeypatch.setitem(__import__('sys').modules, package, None)
     backend(str(folder)).add_config(Config())
@@ -60,6 +71,16 @@ CASES = {
     'interval': (lambda **_: HOOKS.build(dict(type='LoggerHook', interval=0)), 'ValueError: interval must be'),
     'assert': (lambda **_: HOOKS.build(dict(type='EMAHook', begin_iter=1, begin_epoch=1)), 'AssertionError: .*begin'),
     'unknown argument': (lambda **_: HOOKS.build(dict(type='LoggerHook', intervall=1)), 'intervall'),
+    'file backend': (lambda **_: get_file_backend('file:///a.txt'), 'a file backend of the config is unknown'),
+    'missing argument': (lambda **_: DATASETS.build(dict(type='RepeatDataset', dataset={})), "argument: 'times'"),
+    'no data set': (lambda **_: DATASETS.build(dict(type='ConcatDataset', datasets=[])), 'IndexError'),
+    'torch refuses': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=-1))),
+                      'Invalid learning rate: -1'),
+    'class balance': (lambda **_: DATASETS.build(dict(
+        type='ClassBalancedDataset', oversample_thr=1., lazy_init=False, dataset=dict(
+            type=BaseSegDataset, metainfo=dict(classes=['a']), ann_file=__file__))), 'get_cat_ids'),
+    'best metric': (lambda **places: best('mIOU', places['folder']), "no metric 'mIOU', which save_best"),
+    'best rule': (lambda **places: best('x', places['folder']), 'save_best of the checkpoint hook is x,'),
     'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
 }
 

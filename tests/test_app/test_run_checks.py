@@ -9,6 +9,8 @@ from mmseg_mvp.errors import UserError
 ITERS = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=2)
 EPOCHS = dict(by_epoch=True, max_epochs=2)
 LOADERS = ('train_dataloader', 'val_dataloader')
+NORMALIZED = dict(dataset=dict(pipeline=[dict(type='Normalize', mean=[1], std=[1])]))
+CLIP = dict(type='CLIPEncoderDecoder', data_preprocessor=dict(size=(64, 64)))
 POLY = dict(type='PolyLR', by_epoch=False)
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
@@ -35,7 +37,12 @@ def test_shipped_configs_pass():
     dict(train_cfg=EPOCHS, sampler='DefaultSampler', param_scheduler=dict(type='PolyLR')),
     dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False), timer=None)),
     dict(train_cfg=EPOCHS, sampler='DefaultSampler', default_hooks=dict(checkpoint=dict(type='CheckpointHook'))),
-    dict(loader=dict(num_workers=2, persistent_workers=True))])
+    dict(loader=dict(num_workers=2, persistent_workers=True)),
+    dict(default_hooks=None, custom_hooks=None, log_level=10),
+    dict(loader=NORMALIZED, model=dict(type='EncoderDecoder')),
+    dict(val_evaluator=[dict(type='ZeroShotIoUMetric', unseen='toy:unseen', ignore_index=0, prefix='a')]),
+    dict(optim_wrapper=dict(constructor='A', a=dict(optimizer=dict(type='AdamW'), clip_grad=dict(max_norm=1)))),
+    dict(optim_wrapper=dict(optimizer=dict(type='torch.optim.SGD'), clip_grad=dict(type='value', clip_value=1)))])
 def test_sound_settings_pass(settings):
     check(**settings)
 
@@ -63,7 +70,22 @@ def test_sound_settings_pass(settings):
     (dict(default_hooks=dict(checkpoint=dict(type='AtomicCheckpointHook', by_epoch=True))), 'default_hooks.checkpoint'),
     (dict(custom_hooks=[dict(type='CheckpointHook')]), r'custom_hooks\[0\] \(CheckpointHook\) counts epochs'),
     (dict(default_hooks=dict(logger=dict(type='LoggerHook', log_metric_by_epoch=True))), 'logger.log_metric_by_epoch'),
-    (dict(log_processor=dict(by_epoch=True)), 'log_processor.by_epoch is True')])
+    (dict(log_processor=dict(by_epoch=True)), 'log_processor.by_epoch is True'),
+    (dict(loader=NORMALIZED, model=CLIP), 'pipeline of train_dataloader has Normalize'),
+    (dict(loader=NORMALIZED, model=dict(type='EncoderDecoder', data_preprocessor=dict(mean=[0]))), 'remove this step'),
+    (dict(val_evaluator=dict(type='IoUMetric', metric='mIoU')), "IoUMetric. has the unknown setting 'metric'"),
+    (dict(val_evaluator=[dict(type='ZeroShotIoUMetric', ignore_idx=0)]), "unknown setting 'ignore_idx'"),
+    (dict(env_cfg=None), 'env_cfg is None, but mmengine expects a dict'),
+    (dict(randomness=None), 'randomness is None, but'), (dict(randomness=3), 'randomness is 3, but'),
+    (dict(custom_hooks=dict(type='EMAHook')), "custom_hooks is {'type': 'EMAHook'}, but mmengine expects a list"),
+    (dict(default_hooks=[dict(type='IterTimerHook')]), r'default_hooks is \[.*\], but mmengine expects a dict'),
+    (dict(test_dataloader=[dict(batch_size=1)]), 'test_dataloader is .*expects a dict'),
+    (dict(log_level='info'), "log_level is 'info': set one of DEBUG, INFO"),
+    (dict(optim_wrapper=dict(optimizer=dict(type='Adamw'))), "the optimizer 'Adamw', which is not registered"),
+    (dict(optim_wrapper=dict(a=dict(optimizer=dict(type='Sgd')))), "the optimizer 'Sgd', which is not registered"),
+    (dict(optim_wrapper=dict(optimizer=dict(type='SGD'), clip_grad=dict(max_norms=1))),
+     "clip_grad has 'max_norms': its settings are max_norm, norm_type"),
+    (dict(optim_wrapper=dict(optimizer=dict(type='SGD'), clip_grad=dict(type='value', max_norm=1))), 'clip_value')])
 def test_others_are_refused_in_one_sentence(settings, words):
     with pytest.raises(UserError, match=words) as caught:
         check(**settings)

@@ -108,3 +108,13 @@ def test_copies_and_later_loads_are_not_checked(state):
         outer = nn.ModuleDict(dict(inner=copy.deepcopy(model)))
         outer.load_state_dict({}, strict=False)
     model.load_state_dict({}, strict=False)
+
+
+@pytest.mark.parametrize('whole', [True, False])
+def test_weights_that_are_not_finite_are_refused(state, whole):
+    state['decode_head.1.bias'] = torch.tensor([0., float('nan')])
+    with pytest.raises(UserError, match='a.pth has values that are not finite, in decode_head.1.bias: .*diverged'):
+        load(Model(), state, whole=whole)
+    state['backbone.0.bias'] = torch.full((4,), float('inf'))
+    with pytest.raises(UserError, match='first in backbone.0.bias'):
+        load(Model(), state, whole=whole)

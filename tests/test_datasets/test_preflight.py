@@ -99,11 +99,34 @@ def test_data_set_of_the_user_with_its_own_list(root):
     (dict(data_prefix=dict(img_path=3)), 'image folder of train_dataloader (BaseSegDataset) is 3'),
     (dict(ann_file=['a.txt', 'b.txt']), 'expected one path'),
     (dict(data_prefix=dict(seg_map_path='masks')), 'has no img_path'),
-    (dict(ann_file='list.json'), '1 of the 1 images')])
+    (dict(ann_file='list.json'), '1 of the 1 images'),
+    (dict(img_suffix=('.jpg', '.png')), 'set one ending as text'),
+    (dict(seg_map_suffix=None), 'set one ending as text'),
+    (dict(data_prefix='photos'), 'expected a dict with img_path'),
+    (dict(pipeline=dict(type='LoadAnnotations')), 'expected a list of transforms'),
+    (dict(pipeline='LoadAnnotations'), 'expected a list of transforms'),
+    (dict(metainfo=dict(classes='toy')), "is the text 'toy', and each letter would be a class")])
 def test_settings_that_the_data_set_refuses(root, settings, words):
-    (root / 'list.json').write_text('{}')
+    (root / 'list.json').write_text('none')
     said = message(config(files(root, **settings)))
     assert words in said and 'train_dataloader (BaseSegDataset)' in said
+
+
+def test_a_list_of_data_sets_is_told_the_wrapper(root):
+    assert "join several by dict(type='ConcatDataset'" in message(config([files(root), files(root)]))
+
+
+@pytest.mark.parametrize('steps', [['LoadAnnotations'], [lambda results: results]])
+def test_steps_that_are_no_dicts_are_left_to_mmengine(root, steps):
+    assert check_data(config(files(root, pipeline=steps))) == []
+
+
+@pytest.mark.parametrize('shape', [(2, 3, 3), (3, 2), (5, 3)])
+def test_masks_of_another_shape_than_the_image(root, shape):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(root / 'masks/0.png')
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    said = message(config(files(root, pipeline=load)))
+    assert f'masks/0.png\' of train_dataloader has the shape {shape}, and the image (2, 3)' in said
 
 
 def test_only_the_images_in_use_are_looked_for(root):

@@ -84,7 +84,9 @@ def test_suffix_with_text_before_the_dot(root):
     ('a\nmasks/a.png', ['Line 2', 'masks/a.png', 'data_prefix.img_path']),
     ('/photos/a.jpg /other/a.png', ['Line 1', "'/other/a.png'", 'masks/a.png', 'data_prefix.seg_map_path']),
     ('a -1', ['Line 1', "second column '-1'", 'one name per line']),
-    (' \n\r\n', ['only blank lines']),
+    (' \n\r\n', ['only blank lines']), ('["a", "b"]', ['JSON', 'one image name per line']),
+    ('\n{"images": [{"file_name": "a.jpg"}' + ' ' * 10**4 + ']}', ['JSON', 'list.txt']),  # COCO
+    (b'\x93NUMPY\x01\0v\0', ['binary', 'list.txt']), ("['a', 'b']", ['JSON']),
     ('a.jpg\nnone.jpg', ['1 of the 2 images', 'photos/none.jpg', 'list.txt']),
     ('тест'.encode('cp1251'), ['1 of the 1 images', 'read as latin-1']),
     ('/photos/none.jpg /masks/none.png', ['1 of the 1 images', "photos/none.jpg'"]),
@@ -93,4 +95,14 @@ def test_lines_that_fit_no_file(root, content, words):
     (root / 'photos/b.JPG').touch()
     with pytest.raises(UserError) as error:
         check_data(config(root, content))
-    assert all(word in str(error.value) for word in words) and '\n' not in str(error.value), error.value
+    said = str(error.value)
+    assert all(word in said for word in words) and '\n' not in said and len(said) < 500, said
+
+
+def test_names_that_begin_with_brackets(root):
+    names = ['[1] a', '{3f25} a']
+    for name in names:
+        for folder, suffix in (('photos', '.jpg'), ('masks', '.png')):
+            (root / folder / (name + suffix)).touch()
+    found = read(config(root, '\n'.join(names)), root)
+    assert [image for image, _ in found] == [f'photos/{name}.jpg' for name in names]

@@ -34,3 +34,18 @@ def test_a_start_takes_a_part_and_other_loads_are_free(runner, end):
     getattr(hook, end)(runner)
     runner.model.module.load_state_dict({}, strict=False)
     assert runner.model.module.weight.item() == 1
+
+
+@pytest.mark.parametrize('classes, words', [
+    (['a', 'b'], None), (['c', 'd'], None), (['b', 'a'], "its 'b' has the label of 'a' in the data set")])
+@pytest.mark.parametrize('name', ['train', 'test'])
+def test_outputs_have_the_order_of_the_checkpoint(runner, classes, words, name):
+    dataset = SimpleNamespace(metainfo=dict(classes=('a', 'b')))
+    setattr(runner, f'{name}_loop', SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)))
+    hook = CheckpointFitHook(whole=True)
+    hook.after_load_checkpoint(runner, dict(meta=dict(dataset_meta=dict(classes=classes))))
+    if words is None:
+        getattr(hook, f'before_{name}')(runner)
+    else:
+        with pytest.raises(UserError, match=words):
+            getattr(hook, f'before_{name}')(runner)

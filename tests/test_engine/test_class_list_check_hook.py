@@ -64,3 +64,17 @@ def test_data_sets_that_bring_their_label_lists_are_compared_with_those():
     dataset.datasets[1] = leaf(('c', 'd', 'e'), PackSegInputs())
     with pytest.raises(UserError, match='decode_head.train_classes has 2 classes, but the data set has 3'):
         ClassListCheckHook().before_train(runner)
+
+
+@pytest.mark.parametrize('number, right', [(1, True), (2, False), (3, True), (4, False), (None, True)])
+@pytest.mark.parametrize('cascade', [False, True])
+def test_a_head_without_text_has_one_output_per_class(number, right, cascade):
+    head = nn.Module()
+    head.num_classes = number
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=leaf(('a', 'b', 'c'))))
+    runner = SimpleNamespace(model=Segmentor(nn.ModuleList([nn.Module(), head]) if cascade else head), test_loop=loop)
+    if right:
+        ClassListCheckHook().before_test(runner)
+    else:
+        with pytest.raises(UserError, match=f'num_classes is {number}, but the data set has 3 classes'):
+            ClassListCheckHook().before_test(runner)

@@ -149,3 +149,22 @@ def test_wide_masks_with_mmsegs_loader(start, tmp_path, stage):
     Image.fromarray(np.array([[29]], np.uint16)).save(tmp_path / 'mask.png')
     start(Data(paths=[tmp_path / 'mask.png'], transforms=[LoadAnnotations()]))
     start(Data(paths=['nowhere.png'], transforms=[LoadAnnotations()]))
+
+
+@pytest.mark.parametrize('paths, lost', [
+    (['a/0.jpg', 'b/1.jpg', 'a/0.jpg'], False), (['a/0.jpg', 'b/0.jpg'], True), (['0.jpg', '0.png'], True)])
+@pytest.mark.parametrize('loop', ['val', 'test'])
+def test_an_output_dir_that_would_lose_files(paths, lost, loop):
+    class Images(Data):
+        def get_data_info(self, index):
+            return dict(img_path=paths[index])
+
+    data = SimpleNamespace(dataset=Images(paths=paths))
+    metrics = [SimpleNamespace(output_dir=None), SimpleNamespace(output_dir='out')]
+    runner = SimpleNamespace(**{f'{loop}_dataloader': data,
+                                f'{loop}_loop': SimpleNamespace(evaluator=SimpleNamespace(metrics=metrics))})
+    call = getattr(LabelCheckHook(), f'before_{loop}')
+    if lost:
+        refused(lambda: call(runner), f"output_dir 'out' of the evaluator would have one file for {paths[0]!r} and")
+        metrics.pop()
+    call(runner)

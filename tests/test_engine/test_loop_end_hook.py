@@ -2,6 +2,7 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -50,3 +51,16 @@ class Stream(IterableDataset):
 
     def __iter__(self):
         return iter([])
+
+
+@pytest.mark.parametrize('iteration, loss, stops', [
+    (49, float('nan'), True), (98, float('inf'), False), (119, float('inf'), True), (119, 1., False),
+    (49, None, False)])
+def test_a_loss_that_is_not_finite_stops_the_training(iteration, loss, stops):
+    runner = SimpleNamespace(iter=iteration, max_iters=120)
+    outputs = None if loss is None else dict(loss=torch.tensor(loss))
+    if stops:
+        with pytest.raises(UserError, match=f'stopped at iteration {iteration + 1}, because the loss is {loss}: lower'):
+            LoopEndHook().after_train_iter(runner, 0, outputs=outputs)
+    else:
+        LoopEndHook().after_train_iter(runner, 0, outputs=outputs)

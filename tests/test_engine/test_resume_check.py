@@ -9,7 +9,7 @@ import torch
 from fixtures.builders import CONFIGS
 from mmengine.config import Config
 
-from mmseg_mvp.engine.resume_check import compare_run, nothing_left
+from mmseg_mvp.engine.resume_check import compare_run, compare_states, nothing_left
 from mmseg_mvp.errors import UserError
 
 
@@ -61,6 +61,19 @@ def test_each_difference_is_said_with_the_value_that_holds(setting, found, given
     found = 'not set' if found is None else repr(found)
     assert compare_run('a.pth', checkpoint(toy('mvp_seg')), cfg) == [
         f'{setting} is {found} in the checkpoint and {given!r} in the config: the value of the {holds} holds.']
+
+
+@pytest.mark.parametrize('key, found, given, holds', [
+    ('param_scheduler', [dict(type='A'), dict(type='B')], [dict(type='A')], 'config'),
+    ('param_scheduler', [dict(type='A')], [dict(type='A'), dict(type='B')], 'config'),
+    ('param_scheduler', [dict(type='A')], None, 'config'), ('param_scheduler', None, [dict(type='A')], 'config'),
+    ('param_scheduler', dict(type='A'), dict(type='A', eta_min=0), 'checkpoint'),
+    ('optim_wrapper', dict(optimizer=dict(lr=1)), dict(optimizer=dict(lr=1, momentum=.9)), 'checkpoint'),
+    ('optim_wrapper', {}, dict(paramwise_cfg=dict(norm_decay_mult=0)), 'checkpoint')])
+def test_settings_that_only_one_of_the_two_has(key, found, given, holds):
+    """mmengine restores each scheduler that both have, and all settings of the optimizer's groups."""
+    note, = compare_run('a.pth', checkpoint(Config({'model': {}, key: found})), Config({'model': {}, key: given}))
+    assert note.endswith(f'the value of the {holds} holds.')
 
 
 def test_lists_of_classes_are_summarised():
@@ -139,3 +152,33 @@ def test_a_finished_run_is_said(meta, train_cfg, words):
         assert sentence is None
     else:
         assert re.search(words, sentence) and sentence.startswith('Nothing is left to train: checkpoint a.pth')
+
+
+WHOLE = dict(state_dict={}, message_hub={}, meta=dict(iter=2, epoch=0), optimizer={}, param_schedulers=[])
+
+
+def without(*keys: str) -> dict:
+    return {key: value for key, value in WHOLE.items() if key not in keys}
+
+
+def test_states_that_start_anew_are_said():
+    assert compare_states('a.pth', WHOLE, toy('mvp_seg')) == []
+    notes = compare_states('a.pth', without('optimizer', 'param_schedulers'), toy('mvp_seg'))
+    assert notes == [f'checkpoint a.pth has no state of {setting}: it starts anew, at iteration 2.'
+                     for setting in ('optim_wrapper', 'param_scheduler')]
+    assert compare_states('a.pth', without('param_schedulers'), Config(dict(param_scheduler=None))) == []
+
+
+@pytest.mark.parametrize('hooks, count', [
+    (None, 1), ([dict(type='TestHook')], 1), ([dict(type='mmengine.EMAHook')], 0)])
+def test_averages_without_their_hook_are_said(hooks, count):
+    notes = compare_states('a.pth', dict(WHOLE, ema_state_dict={}), Config(dict(custom_hooks=hooks)))
+    assert len(notes) == count and all('training goes on from the averages' in note for note in notes)
+
+
+@pytest.mark.parametrize('checkpoint, words', [
+    (without('meta'), 'no meta.epoch, meta.iter: '), (without('message_hub'), 'no message_hub: '),
+    (dict(weight=0), 'no state_dict, message_hub, meta.epoch'), (dict(WHOLE, meta=None), 'no meta.epoch')])
+def test_weights_alone_are_not_resumed(checkpoint, words):
+    with pytest.raises(UserError, match=f'a.pth cannot be resumed, because it has {words}.*load_from=a.pth without'):
+        compare_states('a.pth', checkpoint, toy('mvp_seg'))

@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.evaluation import IoUMetric
 from mmseg.structures import SegDataSample
 
+from mmseg_mvp.errors import UserError
 from mmseg_mvp.evaluation import LabelledEvaluator, ZeroShotIoUMetric
 
 META = dict(classes=('a', 'b', 'c'))
@@ -80,3 +81,16 @@ class Counting(BaseMetric):
 def test_metrics_of_another_kind_get_the_samples_as_they_are(said):
     assert evaluate(LabelledEvaluator(Counting()), [sample(0, False), sample(1, False)]) == dict(seen=2)
     assert said == []
+
+
+@pytest.mark.parametrize('metrics, words', [
+    ([IoUMetric(), IoUMetric(iou_metrics=['mDice'])], 'results would have equal names'),
+    ([ZeroShotIoUMetric(), IoUMetric()], 'results would have equal names'),
+    (IoUMetric(iou_metrics=['mIOU']), "iou_metrics of IoUMetric has 'mIOU': set names of mIoU, mDice, mFscore")])
+def test_faults_that_would_lose_the_results_are_told_first(metrics, words):
+    with pytest.raises(UserError, match=words):
+        LabelledEvaluator(metrics)
+
+
+def test_metrics_of_other_prefixes_pass(tmp_path):
+    LabelledEvaluator([IoUMetric(), IoUMetric(prefix='b'), IoUMetric(output_dir=str(tmp_path), format_only=True)])

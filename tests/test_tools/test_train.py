@@ -17,12 +17,16 @@ def cfg(tmp_path):
     return Config(dict(work_dir=str(tmp_path), load_from='start.pth', optim_wrapper=dict(type='OptimWrapper')))
 
 
+def save(path, **meta) -> None:
+    torch.save(dict(state_dict={}, message_hub={}, optimizer={}, meta=dict(dict(iter=2, epoch=0), **meta)), path)
+
+
 UNREAD = 'has no readable config: its settings are not compared'
 
 
 def test_resume_takes_the_latest_checkpoint(tool, cfg, tmp_path):
     checkpoint = tmp_path / 'iter_2.pth'
-    torch.save({}, checkpoint)
+    save(checkpoint)
     (tmp_path / 'last_checkpoint').write_text(str(checkpoint))
     note, = tool.resume(cfg, 'auto')
     assert UNREAD in note
@@ -39,7 +43,7 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_2.pth'))
     with pytest.raises(UserError, match='No checkpoint of .* is complete .*iter_2.pth'):
         tool.resume(cfg, 'auto')
-    torch.save({}, tmp_path / 'iter_1.pth')
+    save(tmp_path / 'iter_1.pth')
     note, other = tool.resume(cfg, 'auto')
     assert (cfg.resume, cfg.load_from) == (True, str(tmp_path / 'iter_1.pth'))
     assert UNREAD in other
@@ -51,7 +55,7 @@ def test_resume_takes_the_one_before_a_truncated_checkpoint_and_says_so(tool, cf
 def test_resume_refuses_a_checkpoint_of_another_method(tool, cfg, tmp_path, named):
     cfg.model = dict(type='LSeg')
     checkpoint = tmp_path / 'iter_2.pth'
-    torch.save(dict(meta=dict(cfg="model = dict(type='MVPSEG')")), checkpoint)
+    save(checkpoint, cfg="model = dict(type='MVPSEG')")
     with pytest.raises(UserError, match='iter_2.pth is of another method: its model.type is MVPSEG'):
         tool.resume(cfg, str(checkpoint) if named else 'auto')
     assert not cfg.get('resume') and cfg.load_from == 'start.pth'
@@ -59,15 +63,24 @@ def test_resume_refuses_a_checkpoint_of_another_method(tool, cfg, tmp_path, name
 
 def test_resume_says_each_difference(tool, cfg, tmp_path):
     cfg.train_cfg = dict(max_iters=9)
-    torch.save(dict(meta=dict(cfg="optim_wrapper = dict(type='OptimWrapper')\ntrain_cfg = dict(max_iters=5)", iter=5)),
-               tmp_path / 'iter_5.pth')
+    save(tmp_path / 'iter_5.pth', cfg="optim_wrapper = dict(type='OptimWrapper')\ntrain_cfg = dict(max_iters=5)",
+         iter=5)
     assert tool.resume(cfg, 'auto') == [
         'train_cfg.max_iters is 5 in the checkpoint and 9 in the config: the value of the config holds.']
 
 
+def test_resume_says_each_state_that_is_lost(tool, cfg, tmp_path):
+    cfg.param_scheduler = [dict(type='PolyLR')]
+    save(tmp_path / 'iter_2.pth')
+    assert any('has no state of param_scheduler' in note for note in tool.resume(cfg, 'auto'))
+    torch.save(dict(state_dict={}), tmp_path / 'iter_2.pth')
+    with pytest.raises(UserError, match='iter_2.pth cannot be resumed, because it has no message_hub'):
+        tool.resume(cfg, 'auto')
+
+
 def test_a_finished_run_ends_with_a_sentence(tool, cfg, tmp_path, capsys):
     cfg.train_cfg = dict(max_iters=5)
-    torch.save(dict(meta=dict(iter=5)), tmp_path / 'iter_5.pth')
+    save(tmp_path / 'iter_5.pth', iter=5)
     with pytest.raises(SystemExit) as end:
         tool.resume(cfg, 'auto')
     assert end.value.code == 0 and '\nNothing is left to train: checkpoint ' in capsys.readouterr().out

@@ -95,3 +95,15 @@ def test_result_folder_must_be_new(tmp_path):
     (tmp_path / 'result.png').touch()
     with pytest.raises(UserError, match='--out .* not an empty folder'):
         app.check_new_folder(str(tmp_path), '--out')
+
+
+@pytest.mark.parametrize('out, show, apart', [
+    ('a', 'b', True), ('a', 'ab', True), ('x/a', 'x/b', True), ('a', './a', False), ('a', 'a/b', False),
+    ('a/b/', 'a', False),
+    ('a', 'b/../a', False)])
+def test_folders_of_equal_file_names_are_apart(out, show, apart):
+    if apart:
+        app.check_apart(out, show)
+    else:
+        with pytest.raises(UserError, match='--out .* and --show-dir .* could overwrite files: name two'):
+            app.check_apart(out, show)

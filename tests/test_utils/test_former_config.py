@@ -42,6 +42,8 @@ def loader(**dataset):
     (dict(runner=dict(type='IterBasedRunner', max_iters=9)), ['runner as train_cfg']),
     (dict(lr_config=dict(policy='poly')), ['lr_config as param_scheduler']),
     (dict(optimizer=dict(type='SGD')), ['optimizer as optim_wrapper']),
+    (dict(fp16=dict(loss_scale=512.), workflow=[('train', 1)]),
+     ['fp16 as optim_wrapper.type', 'workflow as train_cfg']),
 ])
 def test_former_settings(cfg, words):
     refused(lambda: check(**cfg), 'MMSegmentation 0.x', *words)

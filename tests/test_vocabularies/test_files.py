@@ -1,6 +1,7 @@
 """Class lists of published code read as names and synonyms; files that are no class lists are told."""
 import json
 import logging
+import re
 
 import pytest
 from fixtures.refusals import refused
@@ -60,6 +61,10 @@ def write(path, text, encoding='utf-8'):
     ('a.csv', 'name\nwall\nbuilding;edifice\ndoor;double door\n'),
     ('a.csv', 'class,label\n0,wall\n1,building;edifice\n2,door;double door\n'),
     ('a.csv', 'wall,0\nbuilding;edifice,1\ndoor;double door,2\n'),
+    ('a.csv', 'sep=;\nId;Name\n1;wall\n2;building, edifice\n3;door, double door\n'),  # Excel
+    ('a.csv', 'id,name\n3.0,"door, double door"\n1.0,wall\n2.0,"building, edifice"\n'),  # pandas
+    ('a.json', [{'name': one, 'id': float(7 - index)} for index, one in enumerate(reversed(PAIRS))]),
+    ('a.txt', 'Name\nwall\nbuilding, edifice\ndoor, double door'), ('labels.txt', '__ignore__\n' + '\n'.join(PAIRS)),
 ])
 def test_lists_of_the_field(tmp_path, name, text):
     vocabulary = load_vocabulary(write(tmp_path / name, text))
@@ -105,6 +110,21 @@ def test_missing_ids_are_told(tmp_path, monkeypatch, name, text):
     assert level == logging.WARNING and all(word in message for word in (name, "'stop sign', has the id 3", 'value 1'))
 
 
+@pytest.mark.parametrize('module, name, text, words', [
+    ('columns', 'a.csv', 'id,name\n-1,void\n0,wall\n', "are negative, .* 'wall', has the id 0 and the label value 1"),
+    ('columns', 'a.json', [{'id': -1, 'name': 'void'}, {'id': 0, 'name': 'wall'}], 'the id 0 and the label value 1'),
+    ('columns', 'a.csv', 'id,name\n0,void\n,wall\n', "1 of the 2 ids .* such as ''.* order of the file"),
+    ('columns', 'a.csv', 'name,id,trainId\nvoid,0,255\nwall,1,0\n', "has the ids 'id', 'trainid': 'id' decides"),
+    ('literals', 'a.json', {'void': 18, 'wall': 1}, 'not read as ids: the label values follow the order of the keys'),
+    ('literals', 'a.json', {'void': ['cat', 'dog'], 'wall': ['sky']}, "CLIP reads the values .*'cat', 'dog'"),
+    ('files', 'a.txt', 'class\nvoid\nwall', "first line of .*'class', is not read as a class")])
+def test_the_order_of_ambiguous_lists_is_told(tmp_path, monkeypatch, module, name, text, words):
+    told = []
+    monkeypatch.setattr(f'mmseg_mvp.vocabularies.{module}.print_log', lambda *args: told.append(args[0]))
+    assert class_names(write(tmp_path / name, text)) == ['void', 'wall']
+    assert len(told) == 1 and re.search(words, told[0]), told
+
+
 def test_ids_tell_equal_names_apart(tmp_path):
     text = '134: crane\n135: limpkin\n136: crane'
     assert load_vocabulary(write(tmp_path / 'a.txt', text)) == {
@@ -124,6 +144,7 @@ def test_ids_tell_equal_names_apart(tmp_path):
     ('a.yaml', '0: crane\n1: cat\n0: dog\n', "key '0' stands more than once"), ('a.yaml', 'wall: [', 'YAML'),
     ('a.yaml', '- cat\n- no\n', 'Entry 2'), ('a.yaml', '!!python/object/apply:os.getcwd []', 'YAML'),
     ('a.yaml', 'train: images\nnc: 3\n', 'several types'), ('a.yaml', '3', 'int'), ('a.yaml', '', 'NoneType'),
+    ('a.json', {'images': [{'id': 1}], 'annotations': []}, 'list of annotations'),  # COCO without categories
     ('a.json', '[' * 10000, 'JSON'), ('a.json', '', 'JSON'), ('a.json', ['1', '2'], 'numbers'),
     ('a.txt', '', 'No class'), ('a.csv', '', 'No class'), ('a.csv', 'id,name\n', 'No class'),
     ('a.txt', 'wall building sky floor tree ceiling road bed window grass cabinet', 'one class per line'),

@@ -175,12 +175,17 @@ def test_separators_of_synonyms(entry):
 @pytest.mark.parametrize('source, words', [
     ('cat, kitten; dog', 'by one of them'), ('cat；dog，sky', 'by one of them'), ('1, 2, 3', 'numbers'),
     (['1', '2.5'], 'numbers'), ('wall building sky ' * 100, "'wall building"), (['x' * 1001, 'a'], '1001 letters'),
-    (['a.jpg', 'b.PNG'], 'file names'), ("['cat', 'dog']", 'bracket'), ('"cat","dog"', 'quote'),
+    (['a.jpg', 'b.PNG'], 'file names'), (['names.txt'], 'file names'),
+    (['toy:seen', 'cat'], "class, 'toy:seen'"), ("['cat', 'dog']", 'bracket'), ('"cat","dog"', 'quote'),
     ("'cat', 'dog'", 'quote'), ('{cat, dog}', 'bracket')])
 def test_no_names(source, words):
     with pytest.raises(UserError) as error:
         load_vocabulary(source)
     assert words in str(error.value) and len(str(error.value)) < 400
+
+
+def test_clip_reads_no_invisible_letters():
+    assert load_vocabulary(['sky\u200b', '\ufeffzebra']) == {'sky\u200b': ('sky',), '\ufeffzebra': ('zebra',)}
 
 
 @pytest.mark.parametrize('names', [['1, one', '2, two'], ['7 eleven', 'F-16'], ['🦉', '🐸'], ['3d printer', '1.5']])

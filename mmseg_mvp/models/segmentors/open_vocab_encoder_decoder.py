@@ -197,4 +197,4 @@ def _with_clip(part: dict | list | None, clip: dict | None) -> dict | list | Non
         return [_with_clip(one, clip) for one in part]
     if clip is None or part is None or not takes(component_class(part['type'], MODELS), 'clip'):
         return part
-    return dict(dict(clip=clip), **part)
+    return type(part)(dict(dict(clip=clip), **part))  # mmseg sets attributes of a ConfigDict
