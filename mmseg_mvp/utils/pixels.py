@@ -111,11 +111,13 @@ def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photo:
     left = orientation_of(picture)
     if picture.mode == 'L' and isinstance(picture.info.get('transparency'), int):
         picture.info['transparency'] *= factor
-    if reduced:
-        pixels = _by_opencv(file, name, tags)
+    if dtype := stored.misread_type(tags):
+        pixels = to_rgb(picture_of(np.asarray(picture).view(dtype), name), name)
+    elif reduced:
+        return Photo(turned(_by_opencv(file, name, tags), left), max(by_pillow, left))
     else:
         pixels = to_rgb(picture, name)
-        pixels = 255 - pixels if stored.is_negative(tags) else pixels
+    pixels = 255 - pixels if stored.is_negative(tags) else pixels
     return Photo(turned(pixels, left), max(by_pillow, left))
 
 

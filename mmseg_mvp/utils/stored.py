@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from .depth import UnreadableImage
@@ -51,6 +52,14 @@ def is_reduced(picture: Image.Image, file: BinaryIO) -> bool:
     if picture.format == 'JPEG2000':
         return _depth_of_jpeg2000(file) > 8
     return any(';16' in str(tile[3]) or tile[0].startswith('ppm') and tile[3][1] > 255 for tile in picture.tile)
+
+
+def misread_type(tags: Mapping) -> np.dtype | None:
+    """Return the type of a TIFF of one channel in int8 or uint32. Pillow keeps the bits, but not the type."""
+    if tags.get(_CHANNELS, 1) > 1:
+        return None
+    kind = max(tags.get(_BITS, (1, ))), max(tags.get(_FORMAT, (_UNSIGNED, )))
+    return {(8, _SIGNED): np.dtype(np.int8), (32, _UNSIGNED): np.dtype(np.uint32)}.get(kind)
 
 
 def _depth_of_jpeg2000(file: BinaryIO) -> int:
