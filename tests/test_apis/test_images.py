@@ -180,14 +180,15 @@ def test_images_of_a_folder(tmp_path):
         list_images(tmp_path / 'deeper.png')
 
 
-def test_an_opened_file_of_12_in_16_bits():
+def test_an_opened_file_of_12_in_16_bits(tmp_path):
     """Pillow decodes 8 of 16 bits of several channels, so an opened file is read by all of its bits."""
     values = (PIXELS.astype(np.uint16) << 4) + 15
     buffer = io.BytesIO(cv2.imencode('.png', values[..., ::-1])[1].tobytes())
     picture = Image.open(buffer)
     assert np.array_equal(read_image(picture), np.rint(values / 4095 * 255))
     assert picture.convert('RGB').getpixel((0, 0)) == tuple(values[0, 0] // 256)  # still usable
-    picture = Image.open(io.BytesIO(cv2.imencodemulti('.tif', [values, values // 2])[1].tobytes()))
+    assert cv2.imwritemulti(str(tmp_path / 'pages.tif'), [values, values // 2])
+    picture = Image.open(tmp_path / 'pages.tif')
     picture.seek(1)
     refused(lambda: read_image(picture), 'page 2 of a file of 16 bits', 'save the page')
 
