@@ -5,30 +5,26 @@ compares our fusion with a loop over the classes, as written.
 """
 import harness
 import torch
+import views
 from mmengine.structures import PixelData
-from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from mmseg.utils import register_all_modules
-
-import mmseg_mvp  # noqa: F401  (registers)
 
 LOGSUMEXP = dict(type='logsumexp', sharpness=50.)
 
 
-def segmentor(clip: dict, fusion: str | dict, classes: str, device: str) -> torch.nn.Module:
-    """Build MVP-SEG with three prompts; equal seeds give equal prompts."""
+def build(fusion: str | dict, model: str, classes: str, device: str) -> torch.nn.Module:
+    """Build MVP-SEG with three prompts, the same for each fusion."""
     torch.manual_seed(0)
-    head = dict(type='MultiPromptTextHead', train_classes=classes, gpr=dict(type='GPR'), fusion=fusion,
-                loss_presence=dict(type='PresenceLoss'), prompts=dict(type='LearnedPrompts', num_prompts=3))
-    return MODELS.build(dict(type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
-                             decode_head=head, test_cfg=dict(mode='whole'))).to(device).eval()
+    return views.segmentor(dict(model=model), 3, classes, device, fusion=fusion,
+                           loss_presence=dict(type='PresenceLoss'))
 
 
 def main() -> None:
     args = harness.arguments(__doc__)
     register_all_modules()
     model, classes, size = ('toy-rn', 'toy', 64) if args.quick else ('ViT-B-16-quickgelu', 'ade20k', 512)
-    summed, fused = (segmentor(dict(model=model), fusion, classes, args.device) for fusion in ('sum', LOGSUMEXP))
+    summed, fused = (build(fusion, model, classes, args.device) for fusion in ('sum', LOGSUMEXP))
     images = torch.randn(2, 3, size, size, device=args.device)
     labels = torch.randint(0, len(fused.decode_head.classifier.vocabulary), (2, 1, size, size), device=args.device)
     samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]

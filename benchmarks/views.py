@@ -10,9 +10,10 @@ from mmseg.utils import register_all_modules
 import mmseg_mvp  # noqa: F401  (registers)
 
 
-def segmentor(clip: dict, views: int, classes: str, device: str) -> torch.nn.Module:
+def segmentor(clip: dict, views: int, classes: str, device: str, **head) -> torch.nn.Module:
+    """Build MVP-SEG over CLIP's own tower, with ``head`` added to the config of the head."""
     head = dict(type='MultiPromptTextHead', train_classes=classes, gpr=dict(type='GPR'),
-                prompts=dict(type='LearnedPrompts', num_prompts=views))
+                prompts=dict(type='LearnedPrompts', num_prompts=views), **head)
     return MODELS.build(dict(type='CLIPEncoderDecoder', clip=clip, backbone=dict(type='CLIPImageEncoder'),
                              decode_head=head, test_cfg=dict(mode='whole'))).to(device).eval()
 

@@ -44,9 +44,8 @@ def is_reduced(picture: Image.Image, file: BinaryIO) -> bool:
     """
     if picture.format == 'TIFF':
         tags = picture.tag_v2
-        bits = max(tags.get(_BITS, (1, )))
-        kind = max(tags.get(_FORMAT, (_UNSIGNED, )))
-        return bits > 8 if tags.get(_CHANNELS, 1) > 1 else (bits, kind) in ((8, _SIGNED), (32, _UNSIGNED))
+        several = tags.get(_CHANNELS, 1) > 1
+        return max(tags.get(_BITS, (1, ))) > 8 if several else misread_type(tags) is not None
     if picture.mode[0] in 'IF':
         return False
     if picture.format == 'JPEG2000':
