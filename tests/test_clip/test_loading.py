@@ -35,6 +35,7 @@ def forbid(monkeypatch, path):
     real = io.open
     monkeypatch.setattr(io, 'open', opened)
     monkeypatch.setattr('builtins.open', opened)
+    monkeypatch.setattr(Path, 'open', lambda path, *args, **kwargs: opened(path, *args, **kwargs))  # Python 3.10
 
 
 @pytest.fixture
