@@ -195,7 +195,7 @@ class OpenVocabInferencer:
         A class with several wordings has the mean of their embeddings, and several segmentation prompts are summed.
 
         Args:
-            names (str | Path | list | dict): N classes, one or more, as ``classes`` in :meth:`__call__`.
+            names (str | Path | list | dict): N classes, as ``classes`` in :meth:`__call__`; one class as a list.
 
         Returns:
             torch.Tensor: Embeddings of unit norm, (N, D), on the model's device.

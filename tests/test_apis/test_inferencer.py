@@ -311,7 +311,7 @@ class TestFeatures:
             sentences = F.normalize(clip.model.encode_text(tokens), dim=1)
             expected.append(F.normalize(sentences.mean(dim=0), dim=0))
         assert torch.allclose(found, torch.stack(expected), atol=1e-5)
-        assert torch.allclose(seg.embed('boat'), found[2:], atol=1e-6)  # a single name too
+        assert torch.allclose(seg.embed(['boat']), found[2:], atol=1e-6)  # a single name too
 
     def test_synonyms_have_the_mean_and_views_the_sum(self, seg, learned):
         one, other = seg.embed(['tree', 'boat'])
