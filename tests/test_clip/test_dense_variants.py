@@ -3,10 +3,13 @@ import math
 
 import pytest
 import torch
+from fixtures.lanes import FUSED_BIAS
 from fixtures.refusals import refused
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
 
 from mmseg_mvp.clip.dense_variants import (
     POOL_VARIANTS,
@@ -99,6 +102,19 @@ def relative(found, expected):
     return float((found - expected).abs().max() / expected.abs().max())
 
 
+class Shapes(TorchDispatchMode):
+    """Records the shapes of all tensors that torch's operators return."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.shapes |= {tuple(one.shape) for one in tree_flatten(result)[0] if isinstance(one, torch.Tensor)}
+        return result
+
+
 class TestVariantsOfViTs:
 
     @pytest.mark.parametrize('size', SIZES, ids=str)
@@ -114,6 +130,14 @@ class TestVariantsOfViTs:
         images = torch.randn(1, 3, 64, 96, dtype=torch.float64)
         found = [dense_tower(vit, name)(images)[0] for name in VIT_VARIANTS]
         assert min(relative(one, other) for i, one in enumerate(found) for other in found[:i]) > 1e-3
+
+    @pytest.mark.parametrize('name', [pytest.param(name, marks=FUSED_BIAS) if row.neighbourhood else name
+                                      for name, row in VIT_VARIANTS.items()])
+    def test_no_scores_of_all_pairs_are_held(self, vit, name):
+        with torch.no_grad(), Shapes() as seen:
+            dense_tower(vit, name)(torch.randn(2, 3, 160, 224, dtype=torch.float64))
+        squares = {shape for shape in seen.shapes if shape[-2:] == (141, 141)}
+        assert squares == ({(141, 141)} if VIT_VARIANTS[name].neighbourhood else set())  # G alone, once for all heads
 
     def test_outputs_of_blocks_are_those_of_maskclip(self, vit):
         images, blocks = torch.randn(1, 3, 64, 96, dtype=torch.float64), range(10)
