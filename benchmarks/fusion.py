@@ -48,7 +48,7 @@ def main() -> None:
 
     head = fused.decode_head
     with torch.no_grad():
-        features = head._features(fused.extract_feat(images))
+        features = head.features(fused.extract_feat(images))
 
     @torch.no_grad()
     def loop() -> torch.Tensor:

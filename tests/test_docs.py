@@ -169,7 +169,7 @@ def test_clips_that_are_named_exist():
 
 def test_model_zoo_lists_every_config_once_and_claims_nothing():
     text = (ROOT / 'docs' / 'model_zoo.md').read_text()
-    for method in ('maskclip', 'mvp_seg', 'mvp_seg_plus', 'lseg'):
+    for method in ('maskclip', 'dense', 'mvp_seg', 'mvp_seg_plus', 'lseg'):
         for config in (ROOT / 'configs' / method).glob('*.py'):
             stem = re.sub(r'_vit-b16$', '', config.stem) if method == 'mvp_seg' else config.stem
             assert stem.startswith('toy') or f'`{stem}.py`' in text, config

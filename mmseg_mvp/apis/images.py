@@ -1,5 +1,6 @@
 """Reading of images from files, arrays and Pillow images."""
 import os
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from mmseg_mvp.utils.pixels import (
 )
 from mmseg_mvp.utils.stored import is_reduced
 
-__all__ = ['MAX_PIXELS', 'ImageSource', 'UnreadableImage', 'allow_pixels', 'list_images', 'read_image']
+__all__ = ['MAX_PIXELS', 'ImageSource', 'UnreadableImage', 'allow_pixels', 'is_one_image', 'iterate_images',
+           'list_images', 'read_image']
 
 ImageSource = str | PathLike | np.ndarray | Image.Image
 
@@ -43,6 +45,22 @@ def list_images(folder: str | PathLike) -> list[Path]:
         raise UserError(f'Folder {folder} has no image: expected files that end in {", ".join(SUFFIXES)}, in the '
                         f'folder itself.')
     return paths
+
+
+def iterate_images(inputs: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
+    """List the images of a folder, or a single image; return an iterable of images unchanged."""
+    if is_one_image(inputs):
+        return [inputs]
+    return list_images(inputs) if _is_folder(inputs) else inputs
+
+
+def is_one_image(inputs: object) -> bool:
+    """True unless the input is a folder or an iterable of images; strings and arrays count as one image."""
+    return not _is_folder(inputs) and (isinstance(inputs, (str, np.ndarray)) or not isinstance(inputs, Iterable))
+
+
+def _is_folder(inputs: object) -> bool:
+    return isinstance(inputs, (str, PathLike)) and os.path.isdir(inputs)
 
 
 def read_image(source: ImageSource, max_pixels: int = MAX_PIXELS) -> np.ndarray:

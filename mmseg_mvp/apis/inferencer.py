@@ -1,6 +1,5 @@
 """Inferencer that segments images by any class names."""
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby, islice
@@ -18,6 +17,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmseg.registry import MODELS
 from PIL import Image
+from torch.nn import functional as F
 
 from mmseg_mvp.checkpoints import checked_fit, read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
@@ -28,7 +28,7 @@ from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
-from .images import MAX_PIXELS, ImageSource, UnreadableImage, allow_pixels, list_images, read_image
+from .images import MAX_PIXELS, ImageSource, UnreadableImage, allow_pixels, is_one_image, iterate_images, read_image
 from .model_config import find_config, inference_pipeline, usable_device
 from .segmentation import Segmentation
 
@@ -107,7 +107,7 @@ class OpenVocabInferencer:
             UserError: If the classes are missing, fewer than two, or invalid.
         """
         results = list(self.stream(inputs, classes, threshold, batch_size))
-        return results[0] if _is_image(inputs) and not _is_folder(inputs) else results
+        return results[0] if is_one_image(inputs) else results
 
     def stream(self, inputs: ImageSource | Iterable[ImageSource], classes: Source | None = None,
                threshold: float | None = None, batch_size: int = 1) -> Iterator[Segmentation]:
@@ -132,7 +132,7 @@ class OpenVocabInferencer:
         if vocabulary is None:
             raise UserError('No classes were given, and MaskCLIP without a config has no default: give classes, such '
                             'as classes=\'cat, dog, other\'.')
-        for batch in self._batches(_images(inputs), batch_size):
+        for batch in self._batches(iterate_images(inputs), batch_size):
             self._use(vocabulary)
             with torch.no_grad():
                 samples = self.model.test_step(batch)
@@ -163,6 +163,51 @@ class OpenVocabInferencer:
         path = Path(source) if isinstance(source, (str, PathLike)) else None
         data['data_samples'].set_metainfo(dict(image=image, img_path=path))
         return data
+
+    @torch.no_grad()
+    def features(self, image: ImageSource) -> torch.Tensor:
+        """Compute the dense CLIP features of an image, to which the model compares text embeddings.
+
+        The test pipeline resizes the image to (H', W') first. A feature covers ``model.backbone.stride`` pixels of it
+        along each side, from the top left corner.
+
+        Args:
+            image (str | Path | np.ndarray | Image.Image): One image, as in :meth:`__call__`.
+
+        Returns:
+            torch.Tensor: Features of unit norm along D, (D, h, w), on the model's device, with h = ceil(H' / stride)
+            and w = ceil(W' / stride).
+
+        Raises:
+            UnreadableImage: If the image can't be read.
+            UserError: If the model has no features in CLIP's space.
+        """
+        if not isinstance(self.model, CLIPEncoderDecoder):
+            raise UserError(f'{type(self.model).__name__} with {type(self.model.decode_head).__name__} has no features '
+                            f"of CLIP's image tower: use MaskCLIP or MVP-SEG, such as configs/maskclip/voc_zs.py.")
+        data = self.model.data_preprocessor(pseudo_collate([self._pack(image)]), False)
+        return self.model.dense_features(data['inputs'])[0]
+
+    @torch.no_grad()
+    def embed(self, names: Source) -> torch.Tensor:
+        """Compute the text embeddings of class names under the model's prompts.
+
+        A class with several wordings has the mean of their embeddings, and several segmentation prompts are summed.
+
+        Args:
+            names (str | Path | list | dict): N classes, as ``classes`` in :meth:`__call__`; one class as a list.
+
+        Returns:
+            torch.Tensor: Embeddings of unit norm, (N, D), on the model's device.
+
+        Raises:
+            UserError: If the names are not valid.
+        """
+        vocabulary, classifier = load_vocabulary(names), self._classifier
+        with classifier.using([vocabulary]):
+            rows = classifier.embeddings()[classifier.prompts.has_global:].sum(dim=0)  # (P, S, D) -> (S, D)
+            groups = rows.split(classifier.row_counts)  # N of (S_c, D)
+        return F.normalize(torch.stack([group.mean(dim=0) for group in groups]), dim=1)
 
     @property
     def can_explain(self) -> bool:
@@ -195,19 +240,3 @@ def _build(cfg: Config, weights: str | None) -> BaseModel:
         print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} have their '
                   f'initial, untrained values.', 'current', level=logging.WARNING)
     return model
-
-
-def _images(inputs: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
-    """List the images of a folder, or a single image; return an iterable of images unchanged."""
-    if _is_folder(inputs):
-        return list_images(inputs)
-    return [inputs] if _is_image(inputs) else inputs
-
-
-def _is_folder(inputs: object) -> bool:
-    return isinstance(inputs, (str, PathLike)) and os.path.isdir(inputs)
-
-
-def _is_image(inputs: object) -> bool:
-    """True unless the input is an iterable of images; strings and arrays count as one image."""
-    return isinstance(inputs, (str, np.ndarray)) or not isinstance(inputs, Iterable)

@@ -20,10 +20,13 @@ def projections(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tenso
     return x.unflatten(-1, (3, attention.num_heads, -1)).unbind(-3)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False) -> Tensor:
-    """Apply attention to queries, keys and values, (B, N, heads, d) each: (B, N, heads, d)."""
+def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:
+    """Apply attention to queries, keys and values, (B, N, heads, d) each: (B, N, heads, d).
+
+    ``bias`` (N, N) is added to the scaled scores.
+    """
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))  # (B, heads, N, d)
-    return F.scaled_dot_product_attention(query, key, value, is_causal=causal).transpose(1, 2)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, is_causal=causal).transpose(1, 2)
 
 
 def finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""Dense features from a CLIP image tower.
+"""Dense features from a CLIP image tower, by a variant of its last attention.
 
-The query and key projections of the last attention are removed. The value and output projections become 1x1
-convolutions (MaskCLIP, Zhou et al., ECCV 2022, arXiv 2112.01071, section 3.2; MVP-SEG, arXiv 2304.06957).
+In MaskCLIP, each token reads its own value: the value and output projections become 1x1 convolutions (Zhou et al.,
+ECCV 2022, arXiv 2112.01071, section 3.2; MVP-SEG, arXiv 2304.06957). :mod:`mmseg_mvp.clip.dense_variants` lists the
+variants.
 """
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -16,16 +17,18 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 
-from .attention import add_mlp, apply_block
-
-DENSE_VARIANTS = ('maskclip', 'value')
+from .attention import add_mlp, apply_block, attend, finish, projections
+from .dense_variants import POOL_VARIANTS, VIT_VARIANTS, DenseVariant, attend_densely, equal_norms, find_variant
 
 
 class ResNetTower(nn.Module):
-    """Dense features of CLIP's ModifiedResNet: ``F = c_proj(v_proj(layer4))``.
+    """Dense features of CLIP's ModifiedResNet: ``F = c_proj(W v_proj(layer4))``.
+
+    Position embeddings are omitted. Queries, keys and values get equal norms in the scores, see :func:`equal_norms`.
 
     Args:
         visual (ModifiedResNet): Image tower with its attention pool.
+        variant (DenseVariant): Formula of W without residual or middle blocks. By default, W is the identity.
 
     Attributes:
         stride (int): Pixels per feature along each side.
@@ -33,9 +36,10 @@ class ResNetTower(nn.Module):
         embed_dim (int): Size D of the joint embedding.
     """
 
-    def __init__(self, visual: ModifiedResNet) -> None:
+    def __init__(self, visual: ModifiedResNet, variant: DenseVariant = POOL_VARIANTS['maskclip']) -> None:
         super().__init__()
         self.visual = visual
+        self.variant = variant
         self.channels = tuple(layer[-1].conv3.out_channels for layer in self._layers())
         self.embed_dim = visual.attnpool.c_proj.out_features
         # The stem has stride 4; the average pool in the first block of a layer downsamples further.
@@ -44,10 +48,15 @@ class ResNetTower(nn.Module):
     def _layers(self) -> tuple[nn.Sequential, ...]:
         return self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4
 
-    def idle_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters without effect on dense features; DDP would wait for their gradients."""
+    def idle_parameters(self, out_indices: Sequence[int] = ()) -> list[nn.Parameter]:
+        """Return the parameters without effect on the output; DDP would wait for their gradients."""
+        used = {'v', *''.join(self.variant.pairs)}
+        idle = [projection for letter, projection in self._projections().items() if letter not in used]
+        return [self.visual.attnpool.positional_embedding, *(one for part in idle for one in part.parameters())]
+
+    def _projections(self) -> dict[str, nn.Linear]:
         pool = self.visual.attnpool
-        return [pool.positional_embedding, *pool.k_proj.parameters(), *pool.q_proj.parameters()]
+        return dict(q=pool.q_proj, k=pool.k_proj, v=pool.v_proj)
 
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
         """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
@@ -62,20 +71,27 @@ class ResNetTower(nn.Module):
             x = layer(x)
             if index in out_indices:
                 outputs.append(x)
-        pool = self.visual.attnpool
-        for projection in (pool.v_proj, pool.c_proj):
-            x = F.conv2d(x, projection.weight[:, :, None, None], projection.bias)  # (B, D, h, w) at the end
-        return *outputs, x
+        x = _conv1x1(x, self.visual.attnpool.v_proj) if not self.variant.pairs else self._attend(x)  # (B, C, h, w)
+        return *outputs, _conv1x1(x, self.visual.attnpool.c_proj)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        """Apply the variant's attention to cells (B, C, h, w): mixed values (B, C, h, w)."""
+        tokens, heads = x.flatten(2).transpose(1, 2), self.visual.attnpool.num_heads  # (B, h*w, C)
+        parts = {letter: projection(tokens).unflatten(-1, (heads, -1))  # (B, h*w, heads, d)
+                 for letter, projection in self._projections().items() if letter in {'v', *''.join(self.variant.pairs)}}
+        equal = {letter: equal_norms(part) for letter, part in parts.items()}
+        attended = attend_densely(self.variant, equal, parts['v'], x.shape[2:], class_tokens=0)
+        return attended.flatten(2).transpose(1, 2).reshape(x.shape)
 
 
 class ViTTower(nn.Module):
-    """Dense features of CLIP's VisionTransformer: the value path of the last block for every patch.
+    """Dense features of CLIP's VisionTransformer: ``F = ln_post(y) @ proj`` of the patches.
+
+    The last block gives y, by the formula of a variant. All tokens, the class token included, are its keys and values.
 
     Args:
         visual (VisionTransformer): Image tower.
-        variant (str): ``'maskclip'`` keeps the residual and the MLP of the last block:
-            ``v = x + out_proj(W_v ln_1(x)); v = v + mlp(ln_2(v))``. ``'value'`` omits both:
-            ``v = out_proj(W_v ln_1(x))``. Both return ``F = ln_post(v) @ proj``.
+        variant (DenseVariant): Formula of the last block.
 
     Attributes:
         stride (int): Pixels per feature along each side (the patch size).
@@ -85,7 +101,7 @@ class ViTTower(nn.Module):
 
     _block = staticmethod(apply_block)  # a method, so that a benchmark can use the block of open_clip instead
 
-    def __init__(self, visual: VisionTransformer, variant: str = 'maskclip') -> None:
+    def __init__(self, visual: VisionTransformer, variant: DenseVariant = VIT_VARIANTS['maskclip']) -> None:
         super().__init__()
         self.visual = visual
         self.variant = variant
@@ -98,10 +114,12 @@ class ViTTower(nn.Module):
         """Projection of tokens to the joint embedding, (width, D)."""
         return self.visual.proj
 
-    def idle_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters without effect on dense features; DDP would wait for their gradients."""
+    def idle_parameters(self, out_indices: Sequence[int] = ()) -> list[nn.Parameter]:
+        """Return the parameters without effect on the output; DDP would wait for their gradients."""
         block = self.visual.transformer.resblocks[-1]
-        return [*block.ln_2.parameters(), *block.mlp.parameters()] if self.variant == 'value' else []
+        if self.variant.residual or len(self.channels) - 1 in out_indices:
+            return []
+        return [parameter for part in (block.ln_2, block.mlp, block.ls_2) for parameter in part.parameters()]
 
     def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
         """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
@@ -113,12 +131,19 @@ class ViTTower(nn.Module):
         x = self.visual.conv1(images)  # (B, width, h, w)
         grid = x.shape[2:]
         x = self._embed(x.flatten(2).transpose(1, 2), grid)  # (B, 1 + h*w, width)
-        outputs = []
+        outputs, middle = [], []
         for index, block in enumerate(self.visual.transformer.resblocks):
-            last_input, x = x, self._block(block, x) if self._needed(index, out_indices) else x
+            last_input = x
+            if index in self.variant.middle:
+                query, key, value = projections(block, x)
+                middle.append((query, key))
+                x = finish(block, x, attend(query, key, value))
+            elif self._needed(index, out_indices):
+                x = self._block(block, x)
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
-        dense = self.visual.ln_post(self._dense_block(block, last_input)) @ self.visual.proj  # (B, 1 + h*w, D)
+        dense = self._dense_block(block, last_input, grid, middle)
+        dense = self.visual.ln_post(dense) @ self.visual.proj  # (B, 1 + h*w, D)
         return *outputs, self._to_map(dense, grid)
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
@@ -141,12 +166,17 @@ class ViTTower(nn.Module):
         maps = F.interpolate(maps, size=tuple(grid), mode='bicubic', align_corners=False)
         return torch.cat([table[:1], maps.flatten(2)[0].T])
 
-    def _dense_block(self, block: ResidualAttentionBlock, x: Tensor) -> Tensor:
-        """Apply the last block without query and key to tokens (B, N, width)."""
-        attention = block.attn
-        weight, bias = (values.chunk(3)[-1] for values in (attention.in_proj_weight, attention.in_proj_bias))
-        value = block.ls_1(attention.out_proj(F.linear(block.ln_1(x), weight, bias)))
-        return value if self.variant == 'value' else add_mlp(block, x + value)
+    def _dense_block(self, block: ResidualAttentionBlock, x: Tensor, grid: Sequence[int],
+                     middle: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Apply the variant of the last block to tokens (B, N, width); ``middle`` as in :func:`attend_densely`."""
+        if self.variant.pairs:
+            parts = dict(zip('qkv', projections(block, x)))
+            mixed = attend_densely(self.variant, parts, parts['v'], grid, middle=middle).flatten(-2)
+        else:
+            weight, bias = (values.chunk(3)[-1] for values in (block.attn.in_proj_weight, block.attn.in_proj_bias))
+            mixed = F.linear(block.ln_1(x), weight, bias)
+        attended = block.ls_1(block.attn.out_proj(mixed))
+        return add_mlp(block, x + attended) if self.variant.residual else attended
 
     @staticmethod
     def _to_map(tokens: Tensor, grid: Sequence[int]) -> Tensor:
@@ -155,23 +185,42 @@ class ViTTower(nn.Module):
         return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
 
 
-def dense_tower(visual: nn.Module, variant: str = 'maskclip', name: str = 'this CLIP') -> ResNetTower | ViTTower:
-    """Wrap ``model.visual`` of open_clip for dense features. The variant has no effect on a ResNet.
+def _conv1x1(x: Tensor, linear: nn.Linear) -> Tensor:
+    """Apply a linear layer to the channels of a map (B, C, h, w)."""
+    return F.conv2d(x, linear.weight[:, :, None, None], linear.bias)
+
+
+def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip',
+                name: str = 'this CLIP') -> ResNetTower | ViTTower:
+    """Wrap ``model.visual`` of open_clip for dense features.
+
+    Args:
+        visual (nn.Module): Image tower of open_clip.
+        variant (str | Mapping): Name of a dense variant or a dict, see :func:`find_variant`.
+        name (str): Name of the CLIP, for messages.
 
     Raises:
-        UserError: If the variant is unknown or the architecture is not supported.
+        UserError: If the variant is unknown or does not fit the tower, or the architecture is not supported.
     """
-    if variant not in DENSE_VARIANTS:
-        raise UserError(f"The dense variant '{variant}' is unknown: expected one of {', '.join(DENSE_VARIANTS)}.")
+    row = find_variant(variant, isinstance(visual, ModifiedResNet), name)
     if isinstance(visual, ModifiedResNet):
-        return ResNetTower(visual)
+        return ResNetTower(visual, row)
     if (isinstance(visual, VisionTransformer) and visual.attn_pool is None and visual.pool_type == 'tok'
             and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)):
-        return ViTTower(visual, variant)
+        _check_middle(row, len(visual.transformer.resblocks), name)
+        return ViTTower(visual, row)
     raise UserError(f"The image tower of CLIP '{name}' is a {type(visual).__name__}, which can't give dense features: "
                     f'expected a tower of open_clip that pools by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or '
                     f'by a class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14); choose one '
                     f'of these models.')
+
+
+def _check_middle(variant: DenseVariant, blocks: int, name: str) -> None:
+    """Raise UserError if a variant reads the attention of blocks that do not precede the last one."""
+    if any(index >= blocks - 1 for index in variant.middle):
+        raise UserError(f"The dense variant reads the attention of the blocks {list(variant.middle)}, but CLIP "
+                        f"'{name}' has only the blocks 0 to {blocks - 2} before its last one: set dense.middle to some "
+                        f'of them.')
 
 
 def fold_batch_norm(tower: ResNetTower | ViTTower) -> ResNetTower | ViTTower:

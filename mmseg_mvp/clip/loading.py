@@ -1,5 +1,6 @@
 """CLIP models by name and weights, loaded once per process, with a fingerprint of all that changes their outputs."""
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,7 +49,7 @@ class LoadedCLIP:
     def __deepcopy__(self, memo: dict) -> 'LoadedCLIP':
         return self
 
-    def dense_tower(self, variant: str = 'maskclip') -> ResNetTower | ViTTower:
+    def dense_tower(self, variant: str | Mapping = 'maskclip') -> ResNetTower | ViTTower:
         """Return the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
         return dense_tower(self.model.visual, variant, self.name)
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 
+from .dense_variants import VIT_VARIANTS
 from .image_tower import ViTTower
 
 
@@ -23,7 +24,7 @@ def vit_config(tower: ViTTower) -> dict:
     width, hidden = visual.transformer.width, block.mlp.c_fc.out_features
     activation = block.mlp.gelu
     known = isinstance(activation, QuickGELU) or isinstance(activation, nn.GELU) and activation.approximate == 'none'
-    wrong = (f"the dense variant '{tower.variant}', which has no residual" if tower.variant != 'maskclip' else
+    wrong = (f"the dense variant {tower.variant}, not 'maskclip'" if tower.variant != VIT_VARIANTS['maskclip'] else
              f'the activation {type(activation).__name__}' if not known else
              f'an MLP of {hidden} units on a width of {width}' if hidden % width or hidden < 2 * width else
              'no norm before its blocks' if not isinstance(visual.ln_pre, nn.LayerNorm) else None)

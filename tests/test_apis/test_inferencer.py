@@ -8,7 +8,7 @@ import pytest
 import torch
 from fixtures.refusals import refused
 from fixtures.text_models import head_config
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.apis import inference_model, init_model
 from mmseg.registry import MODELS
@@ -20,6 +20,7 @@ from mmseg_mvp.apis import (
     UnreadableImage,
 )
 from mmseg_mvp.apis.model_config import DEFAULT_CLIP, find_config, inference_pipeline, maskclip
+from mmseg_mvp.clip import load_clip, resolve_templates
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
 
@@ -290,6 +291,62 @@ class TestExplanation:
             out.views('tree')
         with pytest.raises(UserError, match='has no map per prompt'):
             out.draw_views()
+
+
+class TestFeatures:
+
+    def test_products_of_features_and_names_are_the_maps_of_the_explanation(self, seg, folder):
+        features, text = seg.features(folder / '1.png'), seg.embed(NAMES)
+        assert features.shape == (96, 6, 8) and text.shape == (4, 96)  # 48 x 64 pixels, stride 8
+        for norms in (features.norm(dim=0), text.norm(dim=1)):
+            assert torch.allclose(norms, torch.ones_like(norms))
+        maps = seg(folder / '1.png', NAMES)._explain().maps[0]
+        assert torch.allclose(torch.einsum('nd,dhw->nhw', text, features), maps, atol=1e-5)
+
+    def test_names_are_encoded_as_by_open_clip(self, seg):
+        found, clip = seg.embed('tree; red house; boat'), load_clip('toy-rn', 'toy')
+        expected = []
+        for name in ('tree', 'red house', 'boat'):
+            tokens = clip.tokenizer([template.format(name) for template in resolve_templates('maskclip')])
+            sentences = F.normalize(clip.model.encode_text(tokens), dim=1)
+            expected.append(F.normalize(sentences.mean(dim=0), dim=0))
+        assert torch.allclose(found, torch.stack(expected), atol=1e-5)
+        assert torch.allclose(seg.embed(['boat']), found[2:], atol=1e-6)  # a single name too
+
+    def test_synonyms_have_the_mean_and_views_the_sum(self, seg, learned):
+        one, other = seg.embed(['tree', 'boat'])
+        assert torch.allclose(seg.embed(['tree, boat'])[0], F.normalize(one + other, dim=0), atol=1e-6)
+        learned.model.set_classes(NAMES)
+        views = learned.model.decode_head.classifier.embeddings()[1:]  # without the global prompt
+        assert torch.allclose(learned.embed(NAMES), F.normalize(views.sum(dim=0), dim=1), atol=1e-6)
+
+    def test_the_classes_of_calls_stay(self, seg, folder):
+        seg(folder / '0.png', NAMES)
+        seg.embed('key, cup')
+        assert list(seg.model.decode_head.classifier.test_vocabulary) == NAMES
+
+    def test_windows_are_averaged_and_padding_is_kept(self):
+        model = OpenVocabInferencer(MASKCLIP, device='cpu').model
+        images = torch.randn(2, 3, 41, 64)
+        left, right = model.dense_features(images[..., :48]), model.dense_features(images[..., 16:])
+        model.test_cfg = ConfigDict(mode='slide', crop_size=(64, 48), stride=(64, 16))
+        found = model.dense_features(images)
+        assert found.shape == (2, 96, 6, 8)
+        middle = F.normalize(left[..., 2:] + right[..., :4], dim=1)
+        assert torch.allclose(found, torch.cat([left[..., :2], middle, right[..., 4:]], dim=3), atol=1e-5)
+
+    @pytest.mark.parametrize('image', [None, 3, 'nowhere.png', [], ['nowhere.png'], str(ROOT)])
+    def test_images_that_are_none_are_one_sentence(self, seg, image):
+        refused(lambda: seg.features(image))
+
+    @pytest.mark.parametrize('names', [None, 3, '', [], ['tree', None], 'x' * 5000])
+    def test_names_that_are_none_are_one_sentence(self, seg, names):
+        refused(lambda: seg.embed(names))
+
+    def test_lseg_has_names_but_no_features_of_clip(self, folder):
+        seg = OpenVocabInferencer(LSEG, device='cpu')
+        assert seg.embed('tree, boat').shape[0] == 2
+        refused(lambda: seg.features(folder / '0.png'), 'OpenVocabEncoderDecoder with LSegHead has no features of CLIP')
 
 
 class TestModel:

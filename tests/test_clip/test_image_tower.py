@@ -40,7 +40,7 @@ def test_resnet_pool_without_query_and_key_averages_the_dense_features(resnet):
 
 def test_vit_block_that_lets_each_token_see_only_itself_gives_the_dense_features(vit):
     images = torch.randn(2, 3, 64, 64)
-    dense, = ViTTower(vit, 'maskclip')(images)
+    dense, = dense_tower(vit, 'maskclip')(images)
     blocks = vit.transformer.resblocks
     x = vit._embeds(images)
     for block in blocks[:-1]:
@@ -52,7 +52,7 @@ def test_vit_block_that_lets_each_token_see_only_itself_gives_the_dense_features
 
 def test_vit_value_variant_drops_residual_and_mlp(vit):
     images = torch.randn(1, 3, 64, 64)
-    dense, = ViTTower(vit, 'value')(images)
+    dense, = dense_tower(vit, 'value')(images)
     x = vit._embeds(images)
     *first, last = vit.transformer.resblocks
     for block in first:
@@ -62,7 +62,7 @@ def test_vit_value_variant_drops_residual_and_mlp(vit):
     value = value @ last.attn.out_proj.weight.T + last.attn.out_proj.bias
     expected = (vit.ln_post(value) @ vit.proj)[:, 1:]
     assert torch.allclose(dense.flatten(2).transpose(1, 2), expected, atol=1e-5)
-    assert not torch.allclose(dense, ViTTower(vit, 'maskclip')(images)[0], atol=1e-2)
+    assert not torch.allclose(dense, dense_tower(vit, 'maskclip')(images)[0], atol=1e-2)
 
 
 def test_vit_positions_are_resized_and_kept_at_the_native_size(vit):

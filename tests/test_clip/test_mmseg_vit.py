@@ -52,7 +52,10 @@ def test_all_weights_count(settings):
 
 
 @pytest.mark.parametrize('settings, variant, reason', [
-    ({}, 'value', "the dense variant 'value'"), (dict(act_layer=nn.SiLU), 'maskclip', 'the activation SiLU'),
+    ({}, 'value', "the dense variant 'value', not 'maskclip': export it as ONNX"),
+    ({}, 'sclip', "the dense variant 'sclip'"), ({}, 'clearclip', "the dense variant 'clearclip'"),
+    ({}, dict(type='naclip', neighbourhood=2.), "the dense variant {'pairs'"),
+    (dict(act_layer=nn.SiLU), 'maskclip', 'the activation SiLU'),
     (dict(mlp_ratio=1.), 'maskclip', 'an MLP of 32 units on a width of 32'),
     (dict(mlp_ratio=2.5), 'maskclip', 'an MLP of 80 units'),
     (dict(no_ln_pre=True), 'maskclip', 'no norm before its blocks')], ids=lambda value: str(value)[:20])

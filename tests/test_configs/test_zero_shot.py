@@ -1,5 +1,6 @@
 """Shipped zero-shot configs against mmseg, open_clip and the protocol."""
 import argparse
+from dataclasses import replace
 
 import numpy as np
 import open_clip
@@ -11,9 +12,10 @@ from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp import app
+from mmseg_mvp.clip.dense_variants import POOL_VARIANTS, VIT_VARIANTS, find_variant
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
-METHODS = ('maskclip', 'mixing', 'mvp_seg')
+METHODS = ('dense', 'maskclip', 'mixing', 'mvp_seg')
 CLOSED = ('deeplabv3plus_r50_gpr', 'fcn_clip-vit-b16')  # without a vocabulary: see test_mixing.py
 LEAVES = sorted(path for method in METHODS for path in (CONFIGS / method).glob('*.py')
                 if path.stem not in CLOSED)
@@ -31,6 +33,21 @@ def test_both_methods_come_with_every_data_set_and_two_clips():
     for method in ('maskclip', 'mvp_seg'):
         assert {f'{method}/{stem}_zs{clip}' for stem in STEMS for clip in ('', '_vit-b16')} <= names
         assert f'{method}/toy_zs' in names
+
+
+def test_every_dense_variant_has_a_config_over_maskclips():
+    found = {}
+    for path in sorted((CONFIGS / 'dense').glob('voc_zs_*.py')):
+        cfg = Config.fromfile(path)
+        pool = cfg.model.clip.model.startswith('RN')
+        row = find_variant(cfg.model.backbone.dense, pool, path.stem)
+        found[path.stem.removeprefix('voc_zs_')] = row
+        base = Config.fromfile(CONFIGS / 'maskclip' / ('voc_zs.py' if pool else 'voc_zs_vit-b16.py'))
+        base.model.backbone.dense = cfg.model.backbone.dense
+        assert cfg.to_dict() == base.to_dict()  # nothing else differs
+    assert found.pop('resclip') == replace(VIT_VARIANTS['resclip'], middle_share=0.6)
+    assert found.pop('rn50_kk') == POOL_VARIANTS['kk']
+    assert found == {name: row for name, row in VIT_VARIANTS.items() if name not in ('maskclip', 'resclip')}
 
 
 def test_vocabularies_list_the_data_sets_classes_in_their_order(cfg):

@@ -3,7 +3,7 @@ model = dict(
     type='CLIPEncoderDecoder',
     clip=dict(model='RN50-quickgelu', weights='openai'),
     data_preprocessor=dict(type='SegDataPreProcessor', bgr_to_rgb=True),  # mean and std are those of the CLIP
-    backbone=dict(type='CLIPImageEncoder', dense='maskclip'),
+    backbone=dict(type='CLIPImageEncoder'),  # dense='maskclip' by default
     decode_head=dict(
         type='MultiPromptTextHead',
         prompts=dict(type='TemplatePrompts', templates='maskclip'),

@@ -8,7 +8,7 @@ model = dict(
         size=(512, 512),
         pad_val=0,
         seg_pad_val=255),
-    backbone=dict(type='CLIPImageEncoder', dense='maskclip'),
+    backbone=dict(type='CLIPImageEncoder'),  # dense='maskclip' by default
     decode_head=dict(
         type='MultiPromptTextHead',
         prompts=dict(

@@ -13,8 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mmseg_mvp.clip import unwrap
-from mmseg_mvp.clip.image_tower import ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
@@ -131,9 +129,9 @@ def _state(classifier: TextClassifier) -> dict:
 
 def _describe_segmentor(model: BaseModel) -> dict:
     """Return the settings that, with those of the prompts, define MVP-SEG with CLIP's own image tower."""
-    head, tower, normalisation = model.decode_head, unwrap(model.backbone.tower), model.data_preprocessor
+    head, normalisation = model.decode_head, model.data_preprocessor
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
-                dense=tower.variant if isinstance(tower, ViTTower) else 'maskclip',
+                dense=model.backbone.dense,
                 gpr_gamma=head.gpr.gamma if head.gpr else None, synonyms=head.classifier.synonyms,
                 align_corners=head.align_corners, fusion=head.classifier.fusion.config())
 

@@ -23,8 +23,9 @@ class CLIPImageEncoder(BaseModule):
 
     Args:
         clip (dict): Arguments of :func:`mmseg_mvp.clip.load_clip`.
-        dense (str): Variant of the last attention, ``'maskclip'`` or ``'value'``
-            (:class:`mmseg_mvp.clip.image_tower.ViTTower`).
+        dense (str | dict): Variant of the last attention: a name, such as ``'maskclip'`` or ``'naclip'``, or a dict
+            that composes one, such as ``dict(type='kk', neighbourhood=5.)``; see
+            :mod:`mmseg_mvp.clip.dense_variants`.
         out_indices (Sequence[int]): Layers (ResNet, 0 to 3) or blocks (ViT) to return as well, for heads with several
             inputs.
         frozen (bool): If True, training and checkpoints exclude the tower, and BatchNorm of a ResNet is folded. If
@@ -40,12 +41,12 @@ class CLIPImageEncoder(BaseModule):
         normalisation (dict[str, list[float]]): ``mean`` and ``std`` of pixels, RGB, 0 to 255, that the CLIP expects.
 
     Raises:
-        UserError: If the CLIP cannot be loaded or has no dense features, a layer does not exist, or the precision is
-            unknown.
+        UserError: If the CLIP cannot be loaded or has no such dense features, a layer does not exist, or the precision
+            is unknown.
     """
 
-    def __init__(self, clip: dict, dense: str = 'maskclip', out_indices: Sequence[int] = (), frozen: bool = True,
-                 autocast: str | None = None, init_cfg: dict | None = None) -> None:
+    def __init__(self, clip: dict, dense: str | dict = 'maskclip', out_indices: Sequence[int] = (),
+                 frozen: bool = True, autocast: str | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if autocast not in (None, *PRECISIONS):
             raise UserError(f'CLIPImageEncoder.autocast is {autocast!r}: expected one of {", ".join(PRECISIONS)}, or '
@@ -56,11 +57,12 @@ class CLIPImageEncoder(BaseModule):
         if wrong:
             raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "
                             f'0 to {len(tower.channels) - 1}.')
+        self.dense = dict(dense) if isinstance(dense, dict) else dense
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.autocast = autocast
         self.stride, self.embed_dim, self.normalisation = tower.stride, tower.embed_dim, loaded.normalisation()
-        self.tower = Frozen(fold_batch_norm(tower)) if frozen else _own(tower)
+        self.tower = Frozen(fold_batch_norm(tower)) if frozen else _own(tower, self.out_indices)
         self._warned = False
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -99,9 +101,9 @@ class CLIPImageEncoder(BaseModule):
         return tuple(feature.to(images.dtype) for feature in features)
 
 
-def _own(tower: torch.nn.Module) -> torch.nn.Module:
+def _own(tower: torch.nn.Module, out_indices: Sequence[int]) -> torch.nn.Module:
     """Copy a tower for training; the loaded CLIP is shared and must not change."""
     tower = copy.deepcopy(tower).requires_grad_(True)
-    for parameter in tower.idle_parameters():
+    for parameter in tower.idle_parameters(out_indices):
         parameter.requires_grad_(False)
     return tower

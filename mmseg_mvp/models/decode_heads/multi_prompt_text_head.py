@@ -94,7 +94,7 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
             Tensor: Fused logits, such as ``logit_scale * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map
             ``m_0`` follows, (B, 2C, h, w).
         """
-        maps = self.classifier(self._features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
+        maps = self.classifier(self.features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
         return torch.cat([self.logit_scale * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
 
     def view_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -103,10 +103,14 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         Returns:
             Tensor: Cosines, (B, P, C, h, w), of the global prompt, if present, then of the k segmentation prompts.
         """
-        return self.classifier.view_maps(self._features(inputs))
+        return self.classifier.view_maps(self.features(inputs))
 
-    def _features(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Return normalised features in CLIP's space, (B, D, h, w). Raise UserError for wrong backbone features."""
+    def features(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Return features of unit norm in CLIP's space, (B, D, h, w), of backbone features, (B, C_in, h, w) each.
+
+        Raises:
+            UserError: If the backbone features do not fit.
+        """
         features = self._transform_inputs(inputs)
         check_tensor('MultiPromptTextHead', features, 'B, C_in, h, w', self.log_scale)
         if features.shape[1] != self.in_channels:

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from mmseg.utils import OptSampleList
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..utils.explanation import Explanation
 from ..utils.label_map import image_matrices
@@ -37,6 +38,19 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
     def class_maps(self, inputs: Tensor) -> Tensor:
         """Compute class maps (B, M, ceil(H/stride), ceil(W/stride)) of images (B, 3, H, W); M depends on the head."""
         return self.decode_head.class_maps(self.extract_feat(inputs))
+
+    @torch.no_grad()
+    def dense_features(self, inputs: Tensor) -> Tensor:
+        """Compute features of unit norm in CLIP's space, (B, D, h, w), of images (B, 3, H, W).
+
+        h = ceil(H / stride) and w = ceil(W / stride). Sliding windows are averaged and normalised again.
+        """
+        def features_of(images: Tensor) -> Tensor:
+            return self.decode_head.features(self.extract_feat(images))
+
+        if self.test_cfg.mode == 'slide':
+            return F.normalize(self._stitched(inputs, features_of), dim=1)
+        return features_of(inputs)
 
     @torch.no_grad()
     def explain(self, inputs: Tensor, data_samples: OptSampleList = None) -> list[Explanation]:

@@ -167,6 +167,8 @@ class TestRefused:
     @pytest.mark.parametrize('make, reason', [
         (lambda rn, vit: mvp_seg(vit), r'GPR needs the whole image .*\(--no-gpr'),
         (lambda rn, vit: mvp_seg(vit, gpr=None, fusion='logsumexp'), "The fusion 'logsumexp' needs the scores of each"),
+        (lambda rn, vit: mvp_seg(vit, gpr=None, backbone=dict(type='CLIPImageEncoder', dense='naclip')),
+         "the dense variant 'naclip', not 'maskclip': export it as ONNX"),
         (lambda rn, vit: mvp_seg(rn, gpr=None), "CLIP's own ResNet, but mmseg has no such backbone"),
         (lambda rn, vit: text_model(rn, regularization=dict(type='SpatialRegularization')), 'SpatialRegularization'),
         (lambda rn, vit: text_model(rn, test_classes=['cat, kitten', 'dog']), r"\['cat'\] have several wordings"),

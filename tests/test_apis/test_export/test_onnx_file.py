@@ -25,6 +25,11 @@ MIT = dict(type='MixVisionTransformer', embed_dims=8, num_layers=(1, 1, 1, 1), n
 MODELS_OF = {
     'mvp_seg_rn_gpr': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird']),
     'mvp_seg_vit_gpr': lambda rn, vit: mvp_seg(vit),
+    'mvp_seg_vit_resclip': lambda rn, vit: mvp_seg(vit, backbone=dict(
+        type='CLIPImageEncoder', dense=dict(type='resclip', middle=[0, 1], neighbourhood=1.5))),
+    'mvp_seg_vit_sclip': lambda rn, vit: mvp_seg(vit, backbone=dict(type='CLIPImageEncoder', dense='sclip')),
+    'mvp_seg_rn_kk': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird'], backbone=dict(
+        type='CLIPImageEncoder', dense=dict(type='kk', neighbourhood=5.))),
     'mvp_seg_logsumexp': lambda rn, vit: mvp_seg(TOY, fusion='logsumexp', train_classes=[*NAMES, 'bird, fish']),
     'mvp_seg_learned_sharpness': lambda rn, vit: mvp_seg(vit, gpr=None, fusion=dict(type='logsumexp', learned=True)),
     'deeplabv3plus_logsumexp': lambda rn, vit: text_model(
@@ -41,7 +46,8 @@ MODELS_OF = {
         type='OpenVocabEncoderDecoder', backbone=MIT, data_preprocessor=dict(CLIP_NORM, bgr_to_rgb=False),
         decode_head=head_config(rn, 'TextSegformerHead', in_channels=[8, 16, 32, 64]), test_cfg=dict(mode='whole')))}
 FEW = {'model.decode_head.train_classes': ALL}
-SLOW = ('lseg_vit_bottleneck', 'lseg_resnet', 'deeplabv3plus', 'segformer')
+SLOW = ('mvp_seg_vit_resclip', 'mvp_seg_vit_sclip', 'mvp_seg_rn_kk', 'lseg_vit_bottleneck', 'lseg_resnet',
+        'deeplabv3plus', 'segformer')
 
 
 def run(path, images, **inputs):

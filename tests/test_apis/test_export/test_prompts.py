@@ -71,6 +71,19 @@ def test_a_model_built_from_the_file(settings, tiny_clip, tmp_path, monkeypatch)
     assert torch.allclose(maps(built, images)[1], maps(model, images)[1], atol=1e-6)
 
 
+@pytest.mark.parametrize('dense', ['kk', dict(pairs=['kk', 'vv'], neighbourhood=2.)], ids=str)
+def test_the_dense_variant_goes_with_the_prompts(dense, tiny_clip, tmp_path):
+    _, model = mvp_seg(tiny_clip, backbone=dict(type='CLIPImageEncoder', dense=dense))
+    save_prompts(model, tmp_path / 'p.safetensors')
+    built = from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_clip)
+    model.set_classes(NAMES)
+    found, expected = (maps(one, noise(1, 48, 70))[1] for one in (built, model))
+    assert torch.allclose(found, expected, atol=1e-6)
+    _, plain = mvp_seg(tiny_clip)
+    plain.set_classes(NAMES)
+    assert not torch.allclose(found, maps(plain, noise(1, 48, 70))[1], atol=1e-4)
+
+
 def test_the_toy_needs_no_clip_named(tmp_path):
     prompts = dict(type='LearnedPrompts', context_length=4)
     _, model = mvp_seg(dict(model='toy-rn', weights='toy'), train_classes=['house', 'tree'], prompts=prompts)

@@ -8,7 +8,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_mvp.clip import load_clip
+from mmseg_mvp.clip import POOL_VARIANTS, VIT_VARIANTS, load_clip
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 
@@ -92,9 +92,36 @@ def test_an_unknown_precision_is_refused(tiny_vit):
         encoder(tiny_vit, autocast='half')
 
 
-@pytest.mark.parametrize('dense', ['maskclip', 'value'])
-def test_what_can_train_gets_a_gradient(tiny_clip, dense):
-    model = encoder(tiny_clip, frozen=False, dense=dense).train()
-    model(torch.randn(2, 3, 64, 64))[0].sum().backward()
+def variants(clip: dict) -> list:
+    """Every variant of the CLIP; tiny_vit has two blocks before the last, so its resclip reads these."""
+    names = POOL_VARIANTS if clip['model'].endswith('rn.json') else VIT_VARIANTS
+    return [dict(type=name, middle=[0, 1]) if name == 'resclip' else name for name in names]
+
+
+@pytest.mark.parametrize('out_indices', [(), (1, ), (2, )], ids=str)
+def test_what_can_train_gets_a_gradient(tiny_clip, out_indices):
+    for dense in variants(tiny_clip):
+        model = encoder(tiny_clip, frozen=False, dense=dense, out_indices=out_indices).train()
+        sum(features.square().sum() for features in model(torch.randn(2, 3, 64, 96))).backward()
+        check_gradients(model)
+
+
+def test_every_variant_runs_under_autocast(tiny_clip):
+    images = torch.randn(1, 3, 64, 96)
+    for dense in variants(tiny_clip):
+        exact, = encoder(tiny_clip, dense=dense).eval()(images)
+        found, = encoder(tiny_clip, dense=dense, autocast='bfloat16').eval()(images)
+        assert found.dtype == torch.float32 and found.shape == exact.shape
+        assert 0 < (found - exact).abs().max() < 0.05 * exact.abs().max(), dense
+
+
+def test_an_unknown_variant_and_one_of_another_tower_are_refused(tiny_rn, tiny_vit):
+    with pytest.raises(UserError, match="'sclip' needs a ViT with a class token, but CLIP '.*tiny_rn.json' has a R"):
+        encoder(tiny_rn, dense='sclip')
+    with pytest.raises(UserError, match=r"the blocks \[5, 6, 7, 8\], but CLIP '.*tiny_vit.json' has only the blocks 0"):
+        encoder(tiny_vit, dense='resclip')
+
+
+def check_gradients(model: nn.Module) -> None:
     assert [name for name, value in model.named_parameters() if value.requires_grad != (value.grad is not None)] == []
     assert any(value.requires_grad for value in model.parameters())

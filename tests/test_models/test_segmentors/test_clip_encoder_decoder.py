@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import mmseg_mvp  # noqa: F401
+from mmseg_mvp.clip import POOL_VARIANTS, VIT_VARIANTS
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 
@@ -44,6 +45,31 @@ def batch(height=64, width=64, count=2):
                              metainfo=dict(ori_shape=(height, width), img_shape=(height, width), img_path='x.jpg'))
                for _ in range(count)]
     return torch.randn(count, 3, height, width), samples
+
+
+@pytest.mark.parametrize('kind, dense', [
+    *[('tiny_vit', name) for name in VIT_VARIANTS if name != 'resclip'],
+    ('tiny_vit', dict(type='resclip', middle=[0, 1])), *[('tiny_rn', name) for name in POOL_VARIANTS]], ids=str)
+def test_every_dense_variant_trains_prompts_and_infers_by_windows(kind, dense, request):
+    settings = config(request.getfixturevalue(kind), mode='slide', crop_size=(64, 64), stride=(32, 32))
+    settings.backbone.dense = dense
+    torch.manual_seed(0)
+    model, (images, samples) = MODELS.build(settings), batch(64, 96)
+    sum(value for name, value in model.loss(images, samples).items() if 'loss' in name).backward()
+    contexts = model.decode_head.classifier.prompts.contexts
+    assert contexts.grad.abs().sum() > 0 and contexts.grad.isfinite().all()
+    windows = [model.eval().decode_head.class_maps(model.backbone(images[..., left:left + 64])) for left in (0, 32)]
+    step, total = 32 // model.backbone.stride, torch.zeros(*windows[0].shape[:3], 96 // model.backbone.stride)
+    total[..., :2 * step] += windows[0]
+    total[..., step:] += windows[1]
+    total[..., step:2 * step] /= 2
+    expected = model.decode_head.refine(total)
+    with torch.no_grad():
+        found = [sample.low_res_logits.logits for sample in model.predict(images, samples)]
+    assert torch.allclose(torch.stack(found), expected, atol=1e-4)
+    views = torch.stack([one.maps for one in model.explain(images, samples)])  # (B, P, C, h, w), m_0 first
+    summed = model.decode_head.logit_scale * views[:, 1:].sum(dim=1)
+    assert torch.allclose(summed, total[:, :len(CLASSES)], atol=1e-4)
 
 
 @MODELS.register_module()

@@ -39,6 +39,15 @@ def config(clip, teacher=(), **student):
                          train_classes=CLASSES)), **student))
 
 
+def test_a_teacher_takes_a_dense_variant(tiny_vit):
+    settings = config(tiny_vit)
+    settings.teacher.backbone.dense = 'naclip'
+    teacher, (images, *_) = MODELS.build(settings).teacher.module, batch()
+    expected, = MODELS.build(dict(type='CLIPImageEncoder', clip=tiny_vit, dense='naclip'))(images)
+    plain, = MODELS.build(dict(type='CLIPImageEncoder', clip=tiny_vit))(images)
+    assert torch.equal(teacher.extract_feat(images)[0], expected) and not torch.allclose(expected, plain)
+
+
 @pytest.fixture
 def checkpoint(tiny_rn, tmp_path):
     """A checkpoint of the teacher."""

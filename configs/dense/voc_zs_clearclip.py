@@ -1,0 +1,3 @@
+# ClearCLIP (arXiv 2407.12442): q-q attention, without residual and MLP. No training.
+_base_ = '../maskclip/voc_zs_vit-b16.py'
+model = dict(backbone=dict(dense='clearclip'))
