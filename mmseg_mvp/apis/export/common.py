@@ -55,6 +55,17 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
                         f"model.decode_head.synonyms to 'mean'")
 
 
+def check_unrefined(model: BaseModel) -> None:
+    """Refuse a model that refines its logits after the network.
+
+    Raises:
+        UserError: If ``test_cfg.refine`` is set.
+    """
+    if getattr(model, 'refinement', None) is not None:
+        raise UserError('The model refines its label maps (test_cfg.refine), but an exported file can\'t: export '
+                        'with model.test_cfg.refine=None, and refine the file\'s results elsewhere')
+
+
 def origin(classifier: TextClassifier) -> dict[str, str]:
     """Return the metadata of the origin: the writer and the CLIP. Local files are given by name, without folders.
 
