@@ -108,6 +108,16 @@ def test_an_answer_is_what_the_inferencer_says(seg, uploads):
     assert files(uploads) == []
 
 
+def test_the_box_refines_this_answer_only(seg, uploads):
+    answers, upload = Answers(seg), dict(path=str(uploads / 'scene.png'))
+    sharp = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu', refine='pamr')
+    for refined, expected in ((True, sharp), (False, seg)):
+        mask = answers.segment(upload, 'rocket, lamp, flower', False, refined, ANN)[1]['value']
+        label_map = expected(uploads / 'scene.png', classes='rocket, lamp, flower').label_map
+        assert np.array_equal(np.asarray(Image.open(mask)), label_map)
+    assert seg.model.refinement is None and Answers(sharp).refinement is sharp.model.refinement
+
+
 def test_pixels_are_those_of_training(seg, uploads, monkeypatch):
     """A photo of 12 bits in 16, which would be black by its higher 8 bits."""
     path, grey = uploads / 'deep.png', np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)

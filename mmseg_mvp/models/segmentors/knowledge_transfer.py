@@ -66,8 +66,8 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         self.teacher = Frozen(MODELS.build(teacher))
         self.teacher.module.set_classes(decode_head['train_classes'])
         if self.teacher.module.refinement is not None:
-            raise UserError('KnowledgeTransfer.teacher has a test_cfg.refine, but its labels are not refined: set it to '
-                            'None, or set test_cfg.refine of the student.')
+            raise UserError('KnowledgeTransfer.teacher has a test_cfg.refine, but its labels are not refined: set it '
+                            'to None, or set test_cfg.refine of the student.')
 
     @property
     def _names(self) -> list[str]:

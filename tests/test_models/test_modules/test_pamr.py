@@ -43,7 +43,8 @@ def refined(pamr, maps, image):
 
 
 @pytest.mark.parametrize('size, iterations, dilations, channels', [
-    ((7, 5), 3, (1, 2), 3), ((6, 8), 1, (3, ), 3), ((1, 9), 4, (1, 2), 3), ((5, 1), 2, (2, 1), 3), ((1, 1), 2, (8, ), 3),
+    ((7, 5), 3, (1, 2), 3), ((6, 8), 1, (3, ), 3), ((1, 9), 4, (1, 2), 3), ((5, 1), 2, (2, 1), 3),
+    ((1, 1), 2, (8, ), 3),
     ((5, 6), 2, (8, 16), 3), ((4, 7), 2, (1, 3, 40), 1)])
 def test_values_are_those_of_loops(size, iterations, dilations, channels):
     torch.manual_seed(0)

@@ -22,14 +22,16 @@ WHOLE, SLIDE = dict(mode='whole'), dict(mode='slide', crop_size=(64, 64), stride
 
 
 def maskclip(**test_cfg):
-    head = dict(type='MultiPromptTextHead', train_classes=TOY_NAMES, prompts=dict(type='TemplatePrompts', templates='name'))
+    head = dict(type='MultiPromptTextHead', train_classes=TOY_NAMES,
+                prompts=dict(type='TemplatePrompts', templates='name'))
     return ConfigDict(type='CLIPEncoderDecoder', clip=TOY, backbone=dict(type='CLIPImageEncoder'), decode_head=head,
                       data_preprocessor=dict(type='mmseg.SegDataPreProcessor'), test_cfg=test_cfg)
 
 
 def fcn(**test_cfg):
-    return build_segmentor(head_config(TOY, train_classes=TOY_NAMES[:3], test_classes=TOY_NAMES, in_channels=16, in_index=1,
-                                       temperature=0.5, act_cfg=None), 'OpenVocabEncoderDecoder', test_cfg)
+    head = head_config(TOY, train_classes=TOY_NAMES[:3], test_classes=TOY_NAMES, in_channels=16, in_index=1,
+                       temperature=0.5, act_cfg=None)
+    return build_segmentor(head, 'OpenVocabEncoderDecoder', test_cfg)
 
 
 MODELS_BY_NAME = {'maskclip': lambda **test_cfg: MODELS.build(maskclip(**test_cfg)), 'fcn': fcn}
