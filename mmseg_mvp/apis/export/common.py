@@ -56,14 +56,16 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
 
 
 def check_unrefined(model: BaseModel) -> None:
-    """Refuse a model that refines its logits after the network.
+    """Refuse a model that changes its logits after the network.
 
     Raises:
-        UserError: If ``test_cfg.refine`` is set.
+        UserError: If ``test_cfg.refine`` or ``test_cfg.class_token_weight`` is set.
     """
-    if getattr(model, 'refinement', None) is not None:
-        raise UserError('The model refines its label maps (test_cfg.refine), but an exported file can\'t: export '
-                        'with model.test_cfg.refine=None, and refine the file\'s results elsewhere')
+    for name, is_set in (('refine', getattr(model, 'refinement', None) is not None),
+                         ('class_token_weight', model.test_cfg.get('class_token_weight'))):
+        if is_set:
+            raise UserError(f'The model changes its logits after the network (test_cfg.{name}), but an exported file '
+                            f'can\'t: export with model.test_cfg.{name}=None; the label maps are then those without it')
 
 
 def origin(classifier: TextClassifier) -> dict[str, str]:

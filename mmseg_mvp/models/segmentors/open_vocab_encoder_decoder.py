@@ -58,8 +58,14 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
         self.refinement = build_refinement(self.test_cfg.get('refine'))
+        self._check_class_token()
         self.size_divisor = size_divisor
         self.data_preprocessor.seg_pad_val = self.decode_head.ignore_index  # padding is never a class
+
+    def _check_class_token(self) -> None:
+        if self.test_cfg.get('class_token_weight'):
+            raise UserError(f'{type(self).__name__} takes no test_cfg.class_token_weight, because it needs the features '
+                            f'of CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
 
     def init_weights(self) -> None:
         """Initialise as mmseg does. Runs before training only.

@@ -130,6 +130,8 @@ def test_exports_refuse_it(tiny_rn, tmp_path):
     model.refinement = build_refinement('pamr')
     for export in (lambda: to_native(cfg, model), lambda: export_onnx(model, tmp_path / 'a.onnx')):
         refused(export, 'test_cfg.refine', 'refine=None')
+    model.refinement, model.test_cfg.class_token_weight = None, 0.2
+    refused(lambda: export_onnx(model, tmp_path / 'a.onnx'), 'test_cfg.class_token_weight', 'class_token_weight=None')
 
 
 def test_a_teacher_that_would_ignore_it_is_refused():
