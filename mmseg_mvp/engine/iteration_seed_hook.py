@@ -36,7 +36,9 @@ class IterationSeedHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed the random numbers of the model."""
-        _seed(((runner.seed + get_rank()) * _SPREAD + runner.iter) % _SEEDS)
+        seed = ((runner.seed + get_rank()) * _SPREAD + runner.iter) % _SEEDS
+        _seed_cpu(seed)
+        torch.manual_seed(seed)  # of all devices
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Set the next iteration for loading without worker processes."""
@@ -75,11 +77,12 @@ class SeededLoading:
         return self.iteration
 
     def _load(self, index: int, place: int) -> object:
-        _seed(int(np.random.SeedSequence((self.seed, place)).generate_state(1)[0]))
+        _seed_cpu(int(np.random.SeedSequence((self.seed, place)).generate_state(1)[0]))
         return self.dataset[index]
 
 
-def _seed(seed: int) -> None:
+def _seed_cpu(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
-    torch.manual_seed(seed)
+    # torch.manual_seed takes a millisecond without a GPU: it stores a stack trace for each kind of device.
+    torch.default_generator.manual_seed(seed)

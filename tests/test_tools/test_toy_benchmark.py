@@ -1,10 +1,14 @@
 """The toy world as a regression test of the method, with margins far above the spread over seeds."""
+import itertools
+
 import pytest
 import torch
 from fixtures.builders import CONFIGS
 from fixtures.tools import load_tool
 from mmengine.config import Config
 from mmseg.registry import DATASETS
+
+from mmseg_mvp.models.text.view_fusion import ViewFusion
 
 
 @pytest.fixture(scope='module')
@@ -14,8 +18,8 @@ def ablation():
 
 @pytest.mark.slow
 def test_mvp_seg_beats_its_baseline_and_gpr_carries_it(ablation, tmp_path):
-    templates, prompts, refined = (ablation.run(row, 0, tmp_path) for row in (
-        'templates (MaskCLIP)', 'k=3 + OCLoss', 'k=3 + OCLoss + GPR (BCE presence loss)'))
+    templates, prompts, refined = (ablation.run(row, 0, 0, tmp_path) for row in (
+        'templates', 'k=3, M=6, sum, squared OCLoss', 'k=3, M=6, sum, squared OCLoss + GPR'))
     assert templates['hIoU'] > 30
     assert refined['hIoU'] > templates['hIoU'] + 8
     assert refined['mIoU_U'] > templates['mIoU_U'] + 8
@@ -54,15 +58,31 @@ def test_a_stopped_study_continues(tmp_path):
     assert tables.collect(jobs[:1], run, tmp_path / 'new/results.csv') == results[:1] and len(asked) == 5
 
 
-def test_differences_are_paired_by_clip_and_seed():
-    tables = load_tool('toy/tables.py')
+def paired():
+    """Two rows under two CLIPs and two seeds, and templates with one run per CLIP."""
     figures = dict(a=[50., 52., 60., 61.], b=[49., 50., 61., 58.])
     keys = [(0, 0), (0, 1), (1, 0), (1, 1)]
     results = [dict(row=row, clip=clip, seed=seed, hIoU=value) for row, values in figures.items()
                for (clip, seed), value in zip(keys, values)]
-    table = tables.differences(results[::-1], [('a', 'b'), ('a', 'missing')])
+    return [*results, *(dict(row='templates', clip=clip, seed=0, hIoU=40. + clip) for clip in (0, 1))]
+
+
+GROUPS = {'CLIP 0': {'clip': 0}, 'CLIP 1': {'clip': 1}}
+
+
+def test_differences_are_paired_by_clip_and_seed():
+    tables = load_tool('toy/tables.py')
+    table = tables.differences(paired()[::-1], [('a', 'b'), ('a', 'missing'), ('b', 'templates')], GROUPS)
     # Differences 1, 2, -1, 3: mean 1.25, deviation 1.7078, t of 3 degrees of freedom 3.1824.
-    assert table.splitlines()[2:] == ['| a | b | +1.2 | -1.5 to +4.0 | 3 of 4 |']
+    # Differences 9, 10, 20, 17: mean 14, deviation 5.3541.
+    assert table.splitlines()[2:] == ['| a | b | +1.2 | -1.5 to +4.0 | 3 of 4 | +1.5 | +1.0 |',
+                                      '| b | templates | +14.0 | +5.5 to +22.5 | 4 of 4 | +9.5 | +18.5 |']
+
+
+def test_a_column_per_clip():
+    tables = load_tool('toy/tables.py')
+    assert tables.by_group(paired(), GROUPS).splitlines()[2:] == [
+        '| a | 51.0 ± 1.4 | 60.5 ± 0.7 |', '| b | 49.5 ± 0.7 | 59.5 ± 2.1 |', '| templates | 40.0 | 41.0 |']
 
 
 @pytest.fixture
@@ -97,11 +117,29 @@ def test_cached_runs_see_the_same_pictures_and_features(cached, tmp_path):
     assert torch.equal(runner.model.extract_feat(images[[1]])[0], found[[2]])
 
 
+def test_dropped_views_fuse_some_prompts_in_training_and_all_in_tests(cached):
+    maps = torch.randn(2, 4, 3, 5, 5)  # three views and the global prompt
+    fusion = cached.DroppedViews(3, 'logsumexp')
+    assert torch.equal(fusion.eval()(maps), ViewFusion(3, 'logsumexp')(maps))
+    subsets = [kept for count in (1, 2, 3) for kept in itertools.combinations(range(3), count)]
+    expected = [3 / 50 * torch.log(torch.stack([(50 * maps[:, i].double()).exp() for i in kept]).mean(0))
+                for kept in subsets]
+    seen = set()
+    for _ in range(100):
+        found = fusion.train()(maps)
+        assert torch.equal(found[:, 1:], maps[:, 3:])
+        seen |= {kept for kept, value in zip(subsets, expected)
+                 if torch.allclose(found[:, 0].double(), value, atol=1e-4)}
+    assert seen == set(subsets)
+
+
 def test_the_study_covers_each_setting_once():
-    views = load_tool('toy/views.py')
-    heads = [tuple(sorted(map(str, options.items()))) for options in views.ROWS.values() if options]
-    assert len(set(heads)) == len(heads) == 32 and all(row in views.ROWS for pair in views.PAIRS for row in pair)
-    fused = views.ROWS['k=3, M=6, log-sum-exp, squared OCLoss + GPR']
+    ablation = load_tool('toy/ablation.py')
+    heads = [(tuple(sorted(map(str, options.items()))), 'dropout' in row) for row, options in ablation.ROWS.items()
+             if options]
+    assert len(set(heads)) == len(heads) == len(ablation.ROWS) - 1
+    assert all(row in ablation.ROWS for pair in ablation.PAIRS for row in pair)
+    fused = ablation.ROWS['k=3, M=6, log-sum-exp, squared OCLoss + GPR']
     assert fused == {'prompts.num_prompts': 3, 'prompts.context_length': 6, 'fusion': 'logsumexp',
                      'loss_oc.squared': True}
 

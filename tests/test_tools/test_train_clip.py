@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from mmseg_mvp.clip.building import SHIPPED, build_from_config
 from mmseg_mvp.clip.compact_table import expand_token_table, keep_tokens
-from mmseg_mvp.datasets.toy.scenes import draw_scene
+from mmseg_mvp.datasets.toy.scenes import CLASSES, draw_scene
+from mmseg_mvp.datasets.toy.windows import Window
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'toy' / 'train_clip.py'
 
@@ -55,13 +56,54 @@ def test_soft_maximum_spelled_out(tool):
             assert float(found[b, t]) == pytest.approx(np.log(np.mean(np.exp(10 * np.array(cosines)))) / 10, abs=1e-5)
 
 
+def scenes(count):
+    return [draw_scene(index, 'pretrain') for index in range(count)]
+
+
 def test_batches_hold_what_they_say(tool):
-    table = tool.TokenTable(32)
-    batches = tool.Batches([draw_scene(index, 'pretrain') for index in range(12)], table, 8, seed=0)
-    images, texts = batches.draw()
-    assert images.shape == (8, 3, 64, 64)
-    for tokens, truth in texts:
+    batch = tool.Batches(scenes(12), tool.TokenTable(32), 8, seed=0).draw()
+    assert batch.images.shape == (8, 3, 64, 64) and len(batch.windows) == 8
+    for tokens, truth in (batch.wholes, batch.objects, batch.parts):
         assert len(tokens) == 8 and truth.shape == (8, 8) and truth.diagonal().all() and not truth.all()
+
+
+def test_a_focused_batch_names_few_classes(tool):
+    table = tool.TokenTable(32)
+    batches = tool.Batches(scenes(200), table, 16, seed=0)
+    words = {table([name])[0, 1].item(): name for name in CLASSES}  # the first word of each name
+    for _ in range(3):
+        tokens, truth = batches.draw(num_classes=4).objects
+        named = {words[token] for row in tokens.tolist() for token in row if token in words}
+        assert 1 < len(named) <= 4 and truth.diagonal().all()
+    tokens, _ = batches.draw().objects
+    assert len({words[token] for row in tokens.tolist() for token in row if token in words}) > 6
+
+
+def test_windows_are_cut_cell_by_cell(tool):
+    cells = torch.randn(3, 4, 8, 8)
+    windows = [Window(row, column, [], None) for row, column in ((0, 5), (2, 1), (5, 0))]
+    found = tool.cut_windows(cells, windows)
+    for index, (row, column, *_) in enumerate(windows):
+        assert torch.equal(found[index], cells[index, :, row:row + 3, column:column + 3])
+
+
+def test_each_loss_counts_equally(tool):
+    torch.manual_seed(0)
+    model, table = build_from_config(SHIPPED / 'toy-rn.json'), tool.TokenTable(32)
+    keep_tokens(model, table.ids)
+    model.eval()  # batch norm of fixed statistics, so that calls agree
+    batch = tool.Batches(scenes(20), table, 6, seed=0).draw()
+    with torch.no_grad():
+        one, two, three = (tool.losses(model, batch, *flags, sharpness=30.).item()
+                           for flags in ((False, False), (True, False), (True, True)))
+        dense = tool.project_cells(model, tool.encode_cells(model, batch.images))
+        scale = model.logit_scale.exp()
+        texts = [F.normalize(tool.encode_text(model, tokens), dim=-1) for tokens in (batch.objects[0], batch.parts[0])]
+        objects = tool.contrast(scale * tool.soft_maximum(dense, texts[0], 30.), batch.objects[1]).item()
+        cut = tool.cut_windows(dense, batch.windows)
+        parts = tool.contrast(scale * tool.soft_maximum(cut, texts[1], 30.), batch.parts[1]).item()
+    assert two == pytest.approx((one + objects) / 2, rel=2e-2)  # the tower runs in bfloat16
+    assert three == pytest.approx((one + objects + parts) / 3, rel=2e-2)
 
 
 def test_weights_are_not_replaced_unasked(tool, tmp_path, monkeypatch):
@@ -76,9 +118,11 @@ def test_weights_are_not_replaced_unasked(tool, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_short_run_writes_weights_that_fit(tmp_path):
     out = tmp_path / 'weights.safetensors'
-    run = subprocess.run([sys.executable, str(SCRIPT), '--out', str(out), '--steps', '3', '--dense-from', '1',
-                          '--batch-size', '8', '--pictures', '16', '--threads', '1'], capture_output=True, text=True)
+    options = {'steps': 4, 'dense-from': 1, 'focus-from': 2, 'windows-from': 3, 'batch-size': 8, 'pictures': 16}
+    run = subprocess.run([sys.executable, str(SCRIPT), '--out', str(out), *(f'--{key}={value}' for key, value
+                                                                           in options.items())],
+                         capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert 'step 3/3' in run.stdout and 'min left' in run.stdout
+    assert 'step 4/4' in run.stdout and 'min left' in run.stdout
     model = build_from_config(SHIPPED / 'toy-rn.json')
     model.load_state_dict(expand_token_table(model, load_file(out)), strict=True)

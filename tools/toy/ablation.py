@@ -1,12 +1,16 @@
-"""The paper's ablation on the toy world: python tools/toy/ablation.py [--seeds 0 1 2]; writes docs/toy_ablation.*.
+"""The ablation of MVP-SEG on the toy world: python tools/toy/ablation.py; writes docs/toy_ablation.md and .csv.
 
-Each row is trained on the seen classes and tested on the test split, with the settings of configs/mvp_seg/toy_zs.py.
-The figures show the effect of the method's parts in the toy world only, not on real images.
+Each run learns prompts with the settings of configs/mvp_seg/toy_zs.py and tests them on the splits `val` and `test`,
+under each toy CLIP and each seed of the prompts. CLIP 0 is the shipped one; others are trained first, in half an hour
+each. After a stop, the same command continues. After a change of the code, name a new --work-dir.
 """
 import argparse
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import cached
 import tables
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -14,47 +18,117 @@ from mmengine.runner import Runner
 from mmseg_mvp import app
 
 ROOT = Path(__file__).resolve().parents[2]
-NO_GPR = {'model.decode_head.gpr': None, 'model.decode_head.loss_presence': None,
-          'model.decode_head.prompts.global_prompt': False}
-NO_OC = {'model.decode_head.loss_oc': None}
-ONE = {'model.decode_head.prompts.num_prompts': 1}
-ROWS = {
-    'templates (MaskCLIP)': None,
-    'k=1': {**NO_GPR, **NO_OC, **ONE},
-    'k=3': {**NO_GPR, **NO_OC},
-    'k=3 + OCLoss': NO_GPR,
-    'k=3 + OCLoss + GPR (BCE presence loss)': {},
-    'k=3 + OCLoss + GPR (printed presence loss)': {'model.decode_head.loss_presence.form': 'printed'},
-    'k=3 + GPR (BCE presence loss)': NO_OC,
-    'k=1 + GPR (BCE presence loss)': {**NO_OC, **ONE},
+NO_GPR = {'gpr': None, 'loss_presence': None, 'prompts.global_prompt': False}
+OC_LOSS = {'': {'loss_oc': None}, ', OCLoss': {'loss_oc.squared': False}, ', squared OCLoss': {'loss_oc.squared': True}}
+FUSIONS = {', sum': 'sum', ', log-sum-exp': 'logsumexp'}
+OTHER_FUSIONS = {
+    'sharpness 10': dict(type='logsumexp', sharpness=10.), 'maximum': dict(type='logsumexp', sharpness=float('inf')),
+    'learned sharpness': dict(type='logsumexp', learned=True), 'view dropout': 'logsumexp',
 }
+PRINTED = 'k=3, M=6, sum, OCLoss + GPR (printed presence loss)'
 
 
-def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
-    """Train and test one row with one seed; return its metrics in percent."""
+def make_rows() -> dict[str, dict | None]:
+    """Return the options of ``decode_head`` for each row; None for templates."""
+    rows = {'templates': None}
+    for k, length in [(1, 6), (1, 18), (2, 6), (2, 9), (3, 6), (5, 6), (5, 4)]:  # k prompts of M context vectors
+        for fusion in FUSIONS if k > 1 else ('', ):
+            for loss in OC_LOSS if k == 3 else ('', ):
+                for gpr in ('', ' + GPR') if k in (1, 3) else (' + GPR', ):
+                    rows[f'k={k}, M={length}{fusion}{loss}{gpr}'] = {
+                        'prompts.num_prompts': k, 'prompts.context_length': length,
+                        'fusion': FUSIONS.get(fusion, 'sum'), **OC_LOSS[loss], **({} if gpr else NO_GPR)}
+    rows[PRINTED] = {**rows['k=3, M=6, sum, OCLoss + GPR'], 'loss_presence.form': 'printed'}
+    for name, fusion in OTHER_FUSIONS.items():
+        for gpr in ('', ' + GPR') if name == 'view dropout' else (' + GPR', ):
+            rows[f'k=3, M=6, {name}{gpr}'] = {**rows[f'k=3, M=6, log-sum-exp{gpr}'], 'fusion': fusion}
+    return rows
+
+
+ROWS = make_rows()
+# Compared rows, by the question: the first minus the second, of equal CLIP and seed.
+PAIRS = [
+    ('k=1, M=6', 'templates'), ('k=3, M=6, sum', 'k=1, M=6'), ('k=3, M=6, sum, OCLoss', 'k=3, M=6, sum'),
+    ('k=3, M=6, sum, OCLoss + GPR', 'k=3, M=6, sum, OCLoss'), ('k=3, M=6, sum, OCLoss + GPR', 'templates'),
+    ('k=3, M=6, sum + GPR', 'k=1, M=6 + GPR'), ('k=3, M=6, sum + GPR', 'k=1, M=18 + GPR'),
+    ('k=3, M=6, sum, OCLoss + GPR', 'k=3, M=6, sum + GPR'),
+    ('k=3, M=6, sum, squared OCLoss + GPR', 'k=3, M=6, sum + GPR'), (PRINTED, 'k=3, M=6, sum, OCLoss + GPR'),
+    ('k=3, M=6, log-sum-exp + GPR', 'k=3, M=6, sum + GPR'), ('k=3, M=6, log-sum-exp + GPR', 'k=1, M=6 + GPR'),
+    ('k=3, M=6, log-sum-exp + GPR', 'k=1, M=18 + GPR'),
+    ('k=3, M=6, log-sum-exp + GPR', 'k=3, M=6, sum, OCLoss + GPR'),
+    ('k=2, M=9, log-sum-exp + GPR', 'k=1, M=18 + GPR'), ('k=5, M=4, log-sum-exp + GPR', 'k=1, M=18 + GPR'),
+    ('k=3, M=6, log-sum-exp, OCLoss + GPR', 'k=3, M=6, log-sum-exp + GPR'),
+    ('k=3, M=6, log-sum-exp, squared OCLoss + GPR', 'k=3, M=6, log-sum-exp + GPR'),
+    ('k=3, M=6, log-sum-exp', 'k=3, M=6, sum'), ('k=3, M=6, log-sum-exp', 'k=1, M=18'),
+    *((f'k=3, M=6, {name} + GPR', 'k=3, M=6, log-sum-exp + GPR') for name in OTHER_FUSIONS),
+    ('k=3, M=6, view dropout', 'k=1, M=18'),
+]
+
+
+def clip_weights(seed: int, folder: Path) -> str:
+    """Return the weights of a toy CLIP; train it if its file is missing."""
+    if seed == 0:
+        return 'toy'
+    path = folder / f'toy-rn_{seed}.safetensors'
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, ROOT / 'tools/toy/train_clip.py', '--seed', str(seed), '--out', path]
+        subprocess.run(command, check=True)
+    return str(path.resolve())
+
+
+def build(row: str, clip: int, seed: int, work_dir: Path) -> Runner:
+    """Build the runner of a row with one CLIP and one seed of the prompts."""
     options = ROWS[row]
-    method = 'maskclip' if options is None else 'mvp_seg'
-    cfg = Config.fromfile(ROOT / 'configs' / method / 'toy_zs.py')
-    cfg.merge_from_dict({'work_dir': str(work_dir / f'{list(ROWS).index(row)}_{seed}'), 'log_level': 'WARNING',
-                         'randomness.seed': seed, 'experiment_name': f'{list(ROWS).index(row)}_{seed}_{time.time()}',
-                         **(options or {})})
-    runner = Runner.from_cfg(cfg)
-    if options is not None:
+    cfg = Config.fromfile(ROOT / 'configs' / ('maskclip' if options is None else 'mvp_seg') / 'toy_zs.py')
+    name = f'{list(ROWS).index(row)}_{clip}_{seed}'
+    cfg.merge_from_dict({'work_dir': str(work_dir / name), 'experiment_name': f'{name}_{time.time()}',
+                         'log_level': 'WARNING', 'randomness.seed': seed,
+                         'model.clip': dict(model='toy-rn', weights=clip_weights(clip, work_dir)),
+                         **{f'model.decode_head.{key}': value for key, value in (options or {}).items()}})
+    runner = cached.build_runner(cfg)
+    if 'view dropout' in row:
+        classifier = runner.model.decode_head.classifier
+        classifier.fusion = cached.DroppedViews(classifier.fusion.views, 'logsumexp')
+    return runner
+
+
+def run(row: str, clip: int, seed: int, work_dir: Path) -> dict[str, float]:
+    """Train and test one row; return its metrics on `test` in percent, and ``hIoU_val`` on `val`."""
+    runner = build(row, clip, seed, work_dir)
+    if ROWS[row] is None:
+        chosen = runner.val()['hIoU']
+    else:
         runner.train()
-    return runner.test()
+        chosen = runner.message_hub.get_scalar('val/hIoU').current()
+    return {**runner.test(), 'hIoU_val': float(chosen)}
+
+
+def page_tables(results: list[dict]) -> str:
+    """Return the tables of the page: all CLIPs, the shipped CLIP, and differences."""
+    clips = sorted({one['clip'] for one in results})
+    columns = {f'CLIP {clip}': {'clip': clip} for clip in clips}
+    shipped = [one for one in results if one['clip'] == clips[0]]
+    return '\n\n'.join([
+        f'**The shipped CLIP ({clips[0]})**', tables.summarize(shipped),
+        '**hIoU on `test` by CLIP**', tables.by_group(results, columns),
+        '**Differences of hIoU on `test`, run by run**', tables.differences(results, PAIRS, columns)])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='The ablation on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--clips', type=int, nargs='+', default=[0, 1, 2], help='seeds of the toy CLIPs')
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the prompts')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_ablation'), help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
+    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the tables')
     args = parser.parse_args()
-    # Templates are not trained, so all seeds give the same figures.
-    jobs = [dict(row=row, seed=seed) for row in ROWS
-            for seed in (args.seeds if ROWS[row] is not None else args.seeds[:1])]
-    results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
-    print(tables.write(results, args.docs / 'toy_ablation.md'))
+    # Templates are not trained, so all seeds of the prompts give the same figures.
+    jobs = [dict(row=row, clip=clip, seed=seed) for clip in args.clips for seed in args.seeds for row in ROWS
+            if ROWS[row] is not None or seed == args.seeds[0]]
+    results = tables.collect(jobs, lambda **job: run(**job, work_dir=args.work_dir), args.work_dir / 'results.csv')
+    order = list(ROWS)
+    results.sort(key=lambda one: (order.index(one['row']), one['clip'], one['seed']))
+    print(tables.write(results, args.docs / 'toy_ablation.md', page_tables(results)))
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ The pictures of the toy world are not augmented and the image tower is frozen, s
 """
 import copy
 import hashlib
+import math
 
 import torch
 from mmengine.config import Config
@@ -12,6 +13,7 @@ from mmseg.registry import DATASETS
 from torch import Tensor, nn
 
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
+from mmseg_mvp.models.text.view_fusion import ViewFusion
 
 _samples = {}  # (split, size, classes, index) -> packed sample
 _features = {}  # (CLIP and backbone, digest of the image) -> features (D, h, w)
@@ -55,3 +57,15 @@ def cache_features(model: nn.Module, kind: str) -> None:
         return _features[key]
 
     model.extract_feat = lambda images: (torch.cat([features(image) for image in images]), )
+
+
+class DroppedViews(ViewFusion):
+    """Fusion that trains on one to k random prompts per iteration and tests with all of them."""
+
+    def _fuse(self, maps: Tensor) -> Tensor:
+        """Fuse (B, k, S, h, w) to (B, 1, S, h, w)."""
+        if not self.training:
+            return super()._fuse(maps)
+        kept = torch.randperm(self.views)[:int(torch.randint(1, self.views + 1, ()))]
+        some = (self.sharpness * maps[:, kept]).logsumexp(dim=1, keepdim=True) - math.log(len(kept))
+        return self.views / self.sharpness * some

@@ -1,8 +1,8 @@
 """The main job: MaskCLIP against MVP-SEG on the toy world, with pictures: python tools/toy/demo.py [--work-dir DIR].
 
-Tests CLIP's templates (MaskCLIP), trains MVP-SEG's prompts on the seen classes, tests them, and prints both results.
-The images of the toy world are small and synthetic. The figures show that the program works, not its quality on real
-images.
+Tests CLIP's templates (MaskCLIP). Trains MVP-SEG's prompts on the seen classes, with the fusion and the OCLoss of the
+paper and with prompts that cooperate, and tests both. The images of the toy world are small and synthetic. The figures
+show that the program works, not its quality on real images.
 """
 import argparse
 import json
@@ -12,6 +12,13 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Row: folder, config and options.
+ROWS = {
+    'MaskCLIP': ('maskclip', 'maskclip/toy_zs', ()),
+    'MVP-SEG, as printed in the paper': (
+        'printed', 'mvp_seg/toy_zs', ('--cfg-options', 'model.decode_head.loss_oc.squared=False')),
+    'MVP-SEG, cooperating prompts': ('logsumexp', 'mvp_seg/toy_zs_logsumexp', ()),
+}
 COLUMNS = {'mIoU(S)': 'mIoU_S', 'mIoU(U)': 'mIoU_U', 'hIoU': 'hIoU'}
 
 
@@ -29,12 +36,25 @@ def read_metrics(work_dir: Path) -> dict[str, float]:
     return json.loads(newest.read_text())
 
 
+def run_row(row: str, work_dir: Path) -> dict[str, float]:
+    """Train, if the method learns, and test one row; return its metrics in percent."""
+    folder, name, options = ROWS[row]
+    config, folder, checkpoint = ROOT / 'configs' / f'{name}.py', work_dir / folder, ()
+    if row != 'MaskCLIP':
+        run_tool('train', config, '--work-dir', folder / 'train', *options)
+        checkpoint = (folder / 'train' / 'last_checkpoint').read_text().strip(),
+    pictures = ('--show-dir', work_dir / 'pictures') if row == list(ROWS)[-1] else ()
+    run_tool('test', config, *checkpoint, '--work-dir', folder / 'test', *pictures, *options)
+    return read_metrics(folder / 'test')
+
+
 def print_table(results: dict[str, dict[str, float]]) -> None:
     """Print one row per method."""
-    print(f'\n| {"method":10} | ' + ' | '.join(f'{title:>7}' for title in COLUMNS) + ' |')
-    print(f'|{"-" * 12}|' + '|'.join('-' * 9 for _ in COLUMNS) + '|')
+    width = max(map(len, results))
+    print(f'\n| {"method":{width}} | ' + ' | '.join(f'{title:>7}' for title in COLUMNS) + ' |')
+    print(f'|{"-" * (width + 2)}|' + '|'.join('-' * 9 for _ in COLUMNS) + '|')
     for method, metrics in results.items():
-        print(f'| {method:10} | ' + ' | '.join(f'{metrics[key]:7.2f}' for key in COLUMNS.values()) + ' |')
+        print(f'| {method:{width}} | ' + ' | '.join(f'{metrics[key]:7.2f}' for key in COLUMNS.values()) + ' |')
 
 
 def main() -> None:
@@ -43,14 +63,7 @@ def main() -> None:
     work_dir = parser.parse_args().work_dir
     if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
         parser.error(f'--work-dir {work_dir} exists and is not an empty folder: name a new folder')
-    maskclip, mvp_seg = (ROOT / 'configs' / method / 'toy_zs.py' for method in ('maskclip', 'mvp_seg'))
-
-    run_tool('test', maskclip, '--work-dir', work_dir / 'maskclip')
-    run_tool('train', mvp_seg, '--work-dir', work_dir / 'mvp_seg')
-    checkpoint = (work_dir / 'mvp_seg' / 'last_checkpoint').read_text().strip()
-    run_tool('test', mvp_seg, checkpoint, '--work-dir', work_dir / 'mvp_seg_test', '--show-dir', work_dir / 'pictures')
-
-    print_table({'MaskCLIP': read_metrics(work_dir / 'maskclip'), 'MVP-SEG': read_metrics(work_dir / 'mvp_seg_test')})
+    print_table({row: run_row(row, work_dir) for row in ROWS})
     print(f'\nPictures (image, ground truth, prediction): {work_dir / "pictures"}')
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scipy import stats
 
-METRICS = {'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU', 'mIoU': 'mIoU'}
+METRICS = {'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU', 'mIoU': 'mIoU', 'hIoU_val': 'hIoU, val'}
 START, END = '<!-- table: written by tools/toy -->', '<!-- end of table -->'
 
 
@@ -29,7 +29,7 @@ def collect(jobs: Sequence[dict], run: Callable[..., dict[str, float]], store: P
     start = time.time()
     for done, job in enumerate(left, 1):
         metrics = run(**job)
-        results.append(dict(**job, **{key: round(metrics[key], 4) for key in METRICS}))
+        results.append(dict(**job, **{key: round(metrics[key], 4) for key in METRICS if key in metrics}))
         if store is not None:
             _write_csv(results, store)
         minutes = (time.time() - start) / done * (len(left) - done) / 60
@@ -46,38 +46,67 @@ def _numbers(row: dict[str, str]) -> dict:
 def _write_csv(results: list[dict], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'w', newline='') as file:
-        writer = csv.DictWriter(file, [*(key for key in results[0] if key not in METRICS), *METRICS])
+        keys = results[0].keys()
+        writer = csv.DictWriter(file, [*(key for key in keys if key not in METRICS),
+                                       *(key for key in METRICS if key in keys)])
         writer.writeheader()
         writer.writerows(results)
 
 
 def summarize(results: list[dict]) -> str:
     """Return a Markdown table with mean and standard deviation over the runs of each row."""
-    lines = ['| row | ' + ' | '.join(METRICS.values()) + ' | runs |', '|---' * (len(METRICS) + 2) + '|']
-    for row in dict.fromkeys(one['row'] for one in results):
-        runs = [one for one in results if one['row'] == row]
-        cells = []
-        for key in METRICS:
-            values = [one[key] for one in runs]
-            spread = f' ± {statistics.stdev(values):.1f}' if len(values) > 1 else ''
-            cells.append(f'{statistics.mean(values):.1f}{spread}')
-        lines.append(f'| {row} | ' + ' | '.join(cells) + f' | {len(runs)} |')
+    metrics = {key: title for key, title in METRICS.items() if key in results[0]}
+    lines = ['| row | ' + ' | '.join(metrics.values()) + ' | runs |', '|---' * (len(metrics) + 2) + '|']
+    for row, runs in _rows(results).items():
+        cells = ' | '.join(_spread([one[key] for one in runs]) for key in metrics)
+        lines.append(f'| {row} | {cells} | {len(runs)} |')
     return '\n'.join(lines)
 
 
-def differences(results: list[dict], pairs: Sequence[tuple[str, str]]) -> str:
-    """Return a Markdown table of the differences of hIoU between rows, run by run, with 95 % t intervals."""
-    lines = ['| row | minus | hIoU | 95 % interval | above 0 |', '|---|---|---|---|---|']
+def by_group(results: list[dict], groups: dict[str, dict]) -> str:
+    """Return a Markdown table of hIoU with one column per group of runs, such as ``{'CLIP 0': {'clip': 0}}``."""
+    lines = ['| row | ' + ' | '.join(groups) + ' |', '|---' * (len(groups) + 1) + '|']
+    for row, runs in _rows(results).items():
+        cells = (_spread([one['hIoU'] for one in runs if one.items() >= group.items()]) for group in groups.values())
+        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: dict[str, dict]) -> str:
+    """Return a Markdown table of differences of hIoU between rows, run by run, with 95 % t intervals.
+
+    Runs of equal CLIP and seed are subtracted. A row that has one run per CLIP is subtracted from each seed.
+    """
+    lines = ['| row | minus | hIoU | 95 % interval | above 0 | ' + ' | '.join(groups) + ' |',
+             '|---' * (len(groups) + 5) + '|']
+    rows = _rows(results)
     for first, second in pairs:
-        found = [{(one.get('clip'), one['seed']): one['hIoU'] for one in results if one['row'] == row}
-                 for row in (first, second)]
-        values = [found[0][key] - found[1][key] for key in found[0] if key in found[1]]
+        others = {(one['clip'], one['seed']): one['hIoU'] for one in rows.get(second, [])}
+        if len({seed for _, seed in others}) == 1:
+            others = {(one['clip'], one['seed']): value for one in rows.get(first, [])
+                      for (clip, _), value in others.items() if clip == one['clip']}
+        found = [(one, one['hIoU'] - others[one['clip'], one['seed']]) for one in rows.get(first, [])
+                 if (one['clip'], one['seed']) in others]
+        values = [value for _, value in found]
         if len(values) > 1:
             half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
             mean = statistics.mean(values)
+            parts = [[value for one, value in found if one.items() >= group.items()] for group in groups.values()]
             lines.append(f'| {first} | {second} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} | '
-                         f'{sum(value > 0 for value in values)} of {len(values)} |')
+                         f'{sum(value > 0 for value in values)} of {len(values)} | '
+                         + ' | '.join(f'{statistics.mean(part):+.1f}' for part in parts) + ' |')
     return '\n'.join(lines)
+
+
+def _rows(results: list[dict]) -> dict[str, list[dict]]:
+    """Group results by row, in the order of their first run."""
+    return {row: [one for one in results if one['row'] == row] for row in dict.fromkeys(one['row'] for one in results)}
+
+
+def _spread(values: list[float]) -> str:
+    """Write mean and standard deviation of some figures."""
+    spread = f' ± {statistics.stdev(values):.1f}' if len(values) > 1 else ''
+    return f'{statistics.mean(values):.1f}{spread}'
 
 
 def write(results: list[dict], page: Path, table: str | None = None) -> str:

@@ -23,5 +23,5 @@ model = dict(
         gpr=dict(type='GPR', gamma=10., temperature=0.1),  # ours
         loss_decode=dict(type='RefinedSegLoss', loss_weight=1.0),  # ours: lambda_1
         loss_presence=dict(type='PresenceLoss', form='bce', loss_weight=1.0),  # ours: form and lambda_2
-        loss_oc=dict(type='OCLoss', loss_weight=1.0)),  # ours: lambda_3
+        loss_oc=dict(type='OCLoss', squared=True, loss_weight=1.0)),  # ours: squared (the paper: False) and lambda_3
     test_cfg=dict(mode='whole'))

@@ -118,10 +118,15 @@ def _draw_object(thing: ToyObject, image: np.ndarray, labels: np.ndarray, rng) -
     """Draw an object into image (size, size, 3) and labels (size, size), in place."""
     paint = {part: _shade(COLOURS[colour], rng) for part, colour in thing.colours.items()} | FIXED_COLOURS
     for part, points in thing.polygons:
-        # In OpenCV, the centre of the first pixel is the origin.
-        fixed = np.round((points - .5) * 2**_SUBPIXEL_BITS).astype(np.int32)[None]
-        cv2.fillPoly(image, fixed, paint[part], cv2.LINE_AA, _SUBPIXEL_BITS)
-        cv2.fillPoly(labels, fixed, CLASSES.index(thing.name), cv2.LINE_8, _SUBPIXEL_BITS)
+        fill_polygon(image, points, paint[part], cv2.LINE_AA)
+        fill_polygon(labels, points, CLASSES.index(thing.name), cv2.LINE_8)
+
+
+def fill_polygon(canvas: np.ndarray, points: np.ndarray, value: int | tuple[int, ...], line: int) -> None:
+    """Fill a polygon (N, 2), in pixels, of an array (size, size, ...) in place; ``line`` is OpenCV's line type."""
+    # In OpenCV, the centre of the first pixel is the origin.
+    fixed = np.round((points - .5) * 2**_SUBPIXEL_BITS).astype(np.int32)[None]
+    cv2.fillPoly(canvas, fixed, value, line, _SUBPIXEL_BITS)
 
 
 def _shade(colour: tuple[int, int, int], rng) -> tuple[int, ...]:
