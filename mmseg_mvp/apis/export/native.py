@@ -149,7 +149,8 @@ def _host_config(own: dict, module: nn.Module) -> dict:
 
 
 def _test_cfg(model: BaseModel) -> dict:
-    return {key: value for key, value in model.test_cfg.items() if key not in ('keep_logits', 'refine', 'class_token_weight')}
+    own = ('keep_logits', 'refine', 'class_token_weight')
+    return {key: value for key, value in model.test_cfg.items() if key not in own}
 
 
 def _preprocessor(cfg: Config, model: BaseModel) -> dict:

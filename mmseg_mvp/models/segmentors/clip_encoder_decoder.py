@@ -26,7 +26,8 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
     stitching needs no resizing.
 
     ``test_cfg.class_token_weight`` w, 0 to 1, is a presence prior without training: each pixel scores
-    ``(1 - w) * logits + w * logits of CLIP's embedding of the whole image``, so absent classes fade (CASS, arXiv 2411.17150).
+    ``(1 - w) * logits + w * logits of CLIP's embedding of the whole image``, so absent classes fade (CASS, arXiv
+    2411.17150).
 
     The head provides ``class_maps`` (for a window) and ``refine`` (for an image).
 

@@ -64,8 +64,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def _check_class_token(self) -> None:
         if self.test_cfg.get('class_token_weight'):
-            raise UserError(f'{type(self).__name__} takes no test_cfg.class_token_weight, because it needs the features '
-                            f'of CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
+            raise UserError(f'{type(self).__name__} takes no test_cfg.class_token_weight, because it needs the '
+                            f'features of CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
 
     def init_weights(self) -> None:
         """Initialise as mmseg does. Runs before training only.
