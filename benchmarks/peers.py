@@ -1,8 +1,11 @@
 """Peers of the benchmarks: implementations of others, and the paper's equations as written."""
+from collections.abc import Sequence
+
 import torch
 from mmseg.models.text_encoder import CLIPTextEncoder
 from mmseg.models.utils import resize
 from torch import Tensor
+from torch.nn import functional as F
 
 from mmseg_mvp.clip import LoadedCLIP, TextTower
 
@@ -63,3 +66,23 @@ def label_map_as_written(logits: Tensor, presence: Tensor, size: tuple[int, int]
     """Compute ``argmax softmax(resize(S)) * g`` (MVP-SEG) of one image's logits (C, h, w): (H, W)."""
     maps = resize(logits[None], size=size, mode='bilinear', align_corners=False)[0]
     return (maps.softmax(dim=0) * presence[:, None, None]).argmax(dim=0)
+
+
+def pamr_as_written(maps: Tensor, image: Tensor, iterations: int, dilations: Sequence[int]) -> Tensor:
+    """Refine class maps (C, H, W) by an image (3, H, W) by PAMR, with all neighbours of all classes at once."""
+    around, own = _unfolded(image, dilations), image[:, None]  # (3, P, H, W)
+    deviation = torch.cat([around, *[own] * len(dilations)], dim=1).std(dim=1, keepdim=True)
+    weights = (-((around - own).abs() / (0.1 * deviation + 1e-8)).mean(dim=0)).softmax(dim=0)
+    for _ in range(iterations):
+        maps = (_unfolded(maps, dilations) * weights).sum(dim=1)
+    return maps
+
+
+def _unfolded(maps: Tensor, dilations: Sequence[int]) -> Tensor:
+    """Return the neighbours (C, P, H, W) of each position of maps (C, H, W)."""
+    parts = []
+    for dilation in dilations:
+        padded = F.pad(maps[:, None], (dilation, ) * 4, mode='replicate')
+        near = F.unfold(padded, 3, dilation).unflatten(2, maps.shape[1:])  # (C, 9, H, W)
+        parts += [near[:, :4], near[:, 5:]]
+    return torch.cat(parts, dim=1)

@@ -38,6 +38,8 @@ BARS = {
     ('loss against cross-entropy', 'C=15, B=4'): Bar(speedup=1),
     ('label map', 'C=150'): Bar(speedup=8, memory_ratio=1 / 12, error=0),
     ('label map', 'C=847'): Bar(speedup=8, memory_ratio=1 / 12, error=0),
+    ('refined logits', 'C=150'): Bar(speedup=1, memory_ratio=1 / 10, error=1e-5),
+    ('refined label map', 'C=150'): Bar(speedup=1, memory_ratio=1 / 10, error=1e-5),
     ('many names', '10000 names'): Bar(peak_mib=1024),
     ('views', 'k=8 against k=1'): Bar(speedup=1 / 1.05),
     ('fusion', 'iteration, k=3, C=150'): Bar(speedup=1 / 1.15),

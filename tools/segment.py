@@ -56,6 +56,8 @@ def parse_args() -> argparse.Namespace:
                         help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
     parser.add_argument('--views', action='store_true', help='also the map of each prompt, and GPR\'s presence scores')
     parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
+    parser.add_argument('--refine', action='store_const', const='pamr',
+                        help='move the borders of the classes to those of the image (PAMR), which takes longer')
     parser.add_argument('--device', help='such as cpu or cuda:1 (default: the best device available; with torchrun '
                                          'one GPU per process)')
     parser.add_argument('--overwrite', action='store_true', help='replace existing results')
@@ -120,7 +122,7 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
     device = args.device
     if device is None and 'LOCAL_RANK' in os.environ and torch.cuda.is_available():
         device = f'cuda:{os.environ["LOCAL_RANK"]}'
-    seg = app.build_inferencer(args, device)
+    seg = app.build_inferencer(args, device, args.refine)
     if args.views and not seg.can_explain:
         raise UserError('--views needs a model with a map per prompt, MVP-SEG or MaskCLIP: omit --views')
     return seg

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from mmseg_mvp.checkpoints import checked_fit, read_checkpoint, trusted_checkpoints
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
 from mmseg_mvp.models.text import TextClassifier, find_text_head
 from mmseg_mvp.models.utils.explanation import Explanation
@@ -53,6 +54,8 @@ class OpenVocabInferencer:
         max_pixels (int): Largest number of pixels of an image; larger images are refused to limit memory.
         trust_checkpoint (bool): True reads the checkpoint by mmengine, which may run code from it. False reads it as
             data.
+        refine (str | dict, optional): Refinement of the borders, ``'pamr'`` or a dict as in ``test_cfg.refine``, see
+            :class:`mmseg_mvp.models.modules.pamr.PAMR`. None takes that of the config.
 
     Attributes:
         model (BaseModel): Segmentor in eval mode.
@@ -61,20 +64,23 @@ class OpenVocabInferencer:
             neither was given.
 
     Raises:
-        UserError: If a file is missing or does not fit, the model does not classify by text, or the device is not
-            available.
+        UserError: If a file is missing or does not fit, the model does not classify by text, the device is not
+            available, or ``refine`` is not valid.
     """
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
                  device: str | None = None, clip: dict | None = None, max_pixels: int = MAX_PIXELS,
-                 trust_checkpoint: bool = False) -> None:
+                 trust_checkpoint: bool = False, refine: str | dict | None = None) -> None:
         init_default_scope('mmseg')
         allow_pixels(max_pixels)
         self.max_pixels = max_pixels
         device = usable_device(device)
+        refinement = build_refinement(refine)
         with trusted_checkpoints(trust_checkpoint):
             self.cfg, weights = find_config(model, weights, clip)
             self.model = _build(self.cfg, weights).to(device).eval()
+        if refinement is not None:
+            self.model.refinement = refinement
         self.pipeline = inference_pipeline(self.cfg)
         named = model is not None or weights is not None
         self.classes = dict(self._classifier.test_vocabulary) if named else None

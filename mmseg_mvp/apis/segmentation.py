@@ -11,7 +11,6 @@ from PIL import Image
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.utils.explanation import Explanation
-from mmseg_mvp.models.utils.label_map import probability_map
 from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
 from mmseg_mvp.visualization.explanation import draw_explanation
@@ -47,7 +46,7 @@ class Segmentation:
         self.unknown = IGNORE if len(classes) <= IGNORE else 2**16 - 1
         self.label_map = sample.pred_sem_seg.data[0].cpu().numpy()
         if threshold is not None:
-            confidence = probability_map(*sample.low_res_logits.view())
+            confidence = sample.low_res_logits.probability_map()
             self.label_map[(confidence < threshold).cpu().numpy()] = self.unknown
         self._logits = sample.low_res_logits.cpu()  # to keep many results out of GPU memory
         self._explain = explain
@@ -83,7 +82,7 @@ class Segmentation:
         Raises:
             UserError: If no class has this name.
         """
-        return probability_map(*self._logits.view(), self.index(name)).numpy()
+        return self._logits.probability_map(self.index(name)).numpy()
 
     def scores(self) -> np.ndarray:
         """Return the probabilities of all classes, (N, H, W) float32. With many classes, :meth:`score` saves memory."""

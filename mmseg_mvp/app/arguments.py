@@ -110,8 +110,10 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     add_limit_argument(parser)
 
 
-def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer:
+def build_inferencer(args: Namespace, device: str | None, refine: str | None = None) -> OpenVocabInferencer:
     """Build the model of a command line on a device; None selects the best device available.
+
+    ``refine`` is that of :class:`OpenVocabInferencer`.
 
     Raises:
         UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
@@ -121,4 +123,4 @@ def build_inferencer(args: Namespace, device: str | None) -> OpenVocabInferencer
         raise UserError(f'--clip {args.clip} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
     clip = dict(model=name, weights=weights) if args.clip else None
     limit = MAX_PIXELS if args.max_pixels is None else args.max_pixels
-    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint)
+    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint, refine)

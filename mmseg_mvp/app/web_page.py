@@ -14,6 +14,7 @@ from gradio_client.utils import is_file_obj_with_meta, traverse
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
 from mmseg_mvp.apis.segmentation import Segmentation, save_picture
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.vocabularies.parsing import separate
 
 MAX_TEXT = 100_000  # characters in the text of class names
@@ -107,19 +108,21 @@ class Answers:
 
     def __init__(self, seg: OpenVocabInferencer) -> None:
         self.seg, self.visits = seg, Visits()
+        self.refinement = seg.model.refinement or build_refinement('pamr')
 
     def upload(self, file: dict, request: gr.Request) -> None:
         """Handle an upload: add it to the visit, without segmentation."""
         with told():
             self.visits.note(request, uploaded_path(file))
 
-    def segment(self, file: dict | None, names: str, with_views: bool, request: gr.Request) -> tuple:
+    def segment(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request) -> tuple:
         """Handle the button: segment the uploaded image.
 
         Args:
             file (dict, optional): Gradio's description of the image file.
             names (str): Class names, separated by commas.
             with_views (bool): True also draws the map of each prompt.
+            refined (bool): True refines the borders.
             request (gr.Request): Request that identifies the visit.
 
         Returns:
@@ -132,6 +135,7 @@ class Answers:
             if file is None:
                 raise UserError('There is no image yet: upload one.')
             path = uploaded_path(file)
+            self.seg.model.refinement = self.refinement if refined else None
             try:
                 out = self.seg(path, classes=class_names(str(names)))
             except UserError as error:  # the visitor knows only the file name
@@ -142,11 +146,11 @@ class Answers:
         return (str(files['seg']), gr.update(value=str(files['mask']), interactive=True), describe_mask(out),
                 gr.update(value=str(files['views']), visible=True) if with_views else gr.update(visible=False))
 
-    def toggle(self, file: dict | None, names: str, with_views: bool, request: gr.Request) -> tuple:
-        """Handle the checkbox of the views: segment again, or only hide the views if the image or names are missing."""
+    def toggle(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request) -> tuple:
+        """Handle a checkbox: segment again, or only hide the views if the image or names are missing."""
         if file is None or not str(names).strip():
             return gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)
-        return self.segment(file, names, with_views, request)
+        return self.segment(file, names, with_views, refined, request)
 
 
 def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Path]:
@@ -192,6 +196,8 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
                 image = gr.Image(label='Image', sources=['upload', 'clipboard'], buttons=[], height=320)
                 names = gr.Textbox(label='Classes, separated by commas', placeholder='red house, tree, boat, other')
                 views = gr.Checkbox(label='Show the map of each prompt', visible=seg.can_explain)
+                refined = gr.Checkbox(label='Move borders to those of the image (PAMR, slower)',
+                                      value=seg.model.refinement is not None)
                 button = gr.Button('Segment', variant='primary')
                 table = gr.HTML(css_template=TABLE_STYLE, elem_id='table')
             with gr.Column():
@@ -201,8 +207,8 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
         settings = dict(preprocess=False, api_visibility='private', concurrency_id='model', concurrency_limit=1,
                         show_progress_on=picture)
         for event, answer in ((button.click, answers.segment), (names.submit, answers.segment),
-                              (views.change, answers.toggle)):
-            event(answer, [image, names, views], [picture, mask, table, seen], **settings)
+                              (views.change, answers.toggle), (refined.change, answers.toggle)):
+            event(answer, [image, names, views, refined], [picture, mask, table, seen], **settings)
         image.upload(answers.upload, image, None, preprocess=False, api_visibility='private')
         page.unload(answers.visits.end)
     return page

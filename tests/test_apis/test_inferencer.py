@@ -442,3 +442,25 @@ def test_no_images_have_no_results(seg):
 ])
 def test_inferencers_built_with(arguments):
     refused(lambda: OpenVocabInferencer(**dict(dict(model=MASKCLIP, device='cpu'), **arguments)))
+
+
+class TestRefinement:
+
+    def test_results_are_those_of_the_config(self, folder):
+        """Label map, scores and threshold, by the argument and by ``test_cfg.refine``."""
+        setting = dict(type='PAMR', iterations=3, dilations=(1, 4))
+        cfg = Config.fromfile(MASKCLIP)
+        cfg.model.test_cfg = dict(mode='whole', refine=setting)
+        plain, *sharp = (OpenVocabInferencer(*args, device='cpu', **kwargs)(folder / '1.png', NAMES, threshold=0.4)
+                         for args, kwargs in (([MASKCLIP], {}), ([MASKCLIP], dict(refine=setting)), ([cfg], {})))
+        assert (sharp[0].label_map != plain.label_map).any()
+        for out in sharp:
+            assert np.array_equal(out.label_map, sharp[0].label_map)
+            scores = out.scores()
+            known = out.label_map != out.unknown
+            assert np.array_equal(known, scores.max(axis=0) >= 0.4)
+            assert np.array_equal(out.label_map[known], scores.argmax(axis=0)[known])
+            np.testing.assert_allclose(out.score('boat'), scores[2], atol=1e-5)
+
+    def test_a_wrong_setting_is_told_before_a_model_is_built(self):
+        refused(lambda: OpenVocabInferencer('missing.py', refine='crf'), "'crf'", "'pamr'")

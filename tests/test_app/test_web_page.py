@@ -95,17 +95,27 @@ def test_files_go_with_their_visit(tmp_path):
 def test_an_answer_is_what_the_inferencer_says(seg, uploads):
     answers, upload = Answers(seg), dict(path=str(uploads / 'scene.png'))
     answers.upload(upload, ANN)
-    picture, mask, table, views = answers.segment(upload, 'rocket, lamp, flower', False, ANN)
+    picture, mask, table, views = answers.segment(upload, 'rocket, lamp, flower', False, False, ANN)
     out = seg(uploads / 'scene.png', classes='rocket, lamp, flower')
     assert np.array_equal(np.asarray(Image.open(picture)), out.draw())
     assert mask['interactive'] and np.array_equal(np.asarray(Image.open(mask['value'])), out.label_map)
     assert table == describe_mask(out)
     assert views['visible'] is False
     assert files(uploads) == ['scene.png', 'scene_mask.png', 'scene_seg.png']
-    views = answers.toggle(upload, 'rocket, lamp, flower', True, ANN)[3]
+    views = answers.toggle(upload, 'rocket, lamp, flower', True, False, ANN)[3]
     assert views['visible'] and np.array_equal(np.asarray(Image.open(views['value'])), out.draw_views())
     answers.visits.end(ANN)
     assert files(uploads) == []
+
+
+def test_the_box_refines_this_answer_only(seg, uploads):
+    answers, upload = Answers(seg), dict(path=str(uploads / 'scene.png'))
+    sharp = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu', refine='pamr')
+    for refined, expected in ((True, sharp), (False, seg)):
+        mask = answers.segment(upload, 'rocket, lamp, flower', False, refined, ANN)[1]['value']
+        label_map = expected(uploads / 'scene.png', classes='rocket, lamp, flower').label_map
+        assert np.array_equal(np.asarray(Image.open(mask)), label_map)
+    assert seg.model.refinement is None and Answers(sharp).refinement is sharp.model.refinement
 
 
 def test_pixels_are_those_of_training(seg, uploads, monkeypatch):
@@ -114,15 +124,15 @@ def test_pixels_are_those_of_training(seg, uploads, monkeypatch):
     Image.fromarray(grey).save(path)
     seen, save = [], web_page.save_results
     monkeypatch.setattr(web_page, 'save_results', lambda out, *rest: seen.append(out.image) or save(out, *rest))
-    Answers(seg).segment(dict(path=str(path)), 'bird, rocket', False, ANN)
+    Answers(seg).segment(dict(path=str(path)), 'bird, rocket', False, False, ANN)
     assert np.array_equal(seen[0], LoadCheckedImage().transform(dict(img_path=str(path)))['img'][..., ::-1])
     assert np.array_equal(seen[0][..., 0], np.rint(grey / 4095 * 255))
 
 
-def test_views_of_nothing_are_no_mistake(uploads):
+def test_views_of_nothing_are_no_mistake(seg, uploads):
     upload = dict(path=str(uploads / 'scene.png'))
     for file, names in ((None, 'rocket, lamp'), (upload, ' ')):
-        assert Answers(None).toggle(file, names, True, ANN)[3]['visible'] is False
+        assert Answers(seg).toggle(file, names, True, False, ANN)[3]['visible'] is False
 
 
 @pytest.mark.parametrize('name, content, classes, sentence', [
@@ -136,13 +146,13 @@ def test_mistakes_are_told_without_the_servers_paths(seg, uploads, name, content
     if name:
         (uploads / name).write_bytes(content)
     with pytest.raises(gr.Error) as caught:
-        Answers(seg).segment(dict(path=str(uploads / (name or 'scene.png'))), classes, False, ANN)
+        Answers(seg).segment(dict(path=str(uploads / (name or 'scene.png'))), classes, False, False, ANN)
     assert sentence in caught.value.message and str(uploads) not in caught.value.message
 
 
 def test_no_image_yet(seg):
     with pytest.raises(gr.Error, match='no image yet'):
-        Answers(seg).segment(None, 'rocket, lamp', False, ANN)
+        Answers(seg).segment(None, 'rocket, lamp', False, False, ANN)
 
 
 class Cells(HTMLParser):

@@ -84,6 +84,15 @@ def test_config_and_threshold(run):
     np.testing.assert_array_equal(np.asarray(Image.open('new/out/a_mask.png')), expected)
 
 
+def test_refine(run):
+    code, *_ = run('photos/a.png', *TOY, '--masks', '--refine')
+    clip = dict(model='toy-rn', weights='toy')
+    plain, sharp = (OpenVocabInferencer(clip=clip, device='cpu', refine=refine)('photos/a.png', NAMES).label_map
+                    for refine in (None, 'pamr'))
+    assert code == 0 and (plain != sharp).any()
+    np.testing.assert_array_equal(np.asarray(Image.open('segmented/a_mask.png')), sharp)
+
+
 def test_folder_with_unreadable_files(run):
     """The others are segmented all the same; the summary names them and why, and the exit code tells a script."""
     Path('photos/bad.png').write_bytes(Path('photos/a.png').read_bytes()[:500])

@@ -55,6 +55,21 @@ def check_one_row_a_class(model: BaseModel, kind: str) -> None:
                         f"model.decode_head.synonyms to 'mean'")
 
 
+def check_unrefined(model: BaseModel) -> None:
+    """Refuse a model that changes its logits after the network.
+
+    Raises:
+        UserError: If ``test_cfg.refine`` or ``test_cfg.class_token_weight`` is set, or the head does not classify by
+            text.
+    """
+    text_head(model)
+    for name, is_set in (('refine', getattr(model, 'refinement', None) is not None),
+                         ('class_token_weight', (model.test_cfg or {}).get('class_token_weight'))):
+        if is_set:
+            raise UserError(f'The model changes its logits after the network (test_cfg.{name}), but an exported file '
+                            f'can\'t: export with model.test_cfg.{name}=None; the label maps are then those without it')
+
+
 def origin(classifier: TextClassifier) -> dict[str, str]:
     """Return the metadata of the origin: the writer and the CLIP. Local files are given by name, without folders.
 

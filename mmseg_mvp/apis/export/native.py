@@ -21,6 +21,7 @@ from mmseg_mvp.visualization.palette import distinct_colours
 from .common import (
     AGREEMENT,
     check_one_row_a_class,
+    check_unrefined,
     dynamic_shapes,
     label_maps,
     origin,
@@ -76,6 +77,7 @@ def to_native(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
     Raises:
         UserError: If mmseg has no equivalent components.
     """
+    check_unrefined(model)
     check_one_row_a_class(model, 'a 1x1 convolution')
     if not text_classifier(model).fusion.linear:
         raise UserError("The fusion 'logsumexp' needs the scores of each prompt, but a 1x1 convolution holds one "
@@ -147,7 +149,8 @@ def _host_config(own: dict, module: nn.Module) -> dict:
 
 
 def _test_cfg(model: BaseModel) -> dict:
-    return {key: value for key, value in model.test_cfg.items() if key != 'keep_logits'}
+    own = ('keep_logits', 'refine', 'class_token_weight')
+    return {key: value for key, value in model.test_cfg.items() if key not in own}
 
 
 def _preprocessor(cfg: Config, model: BaseModel) -> dict:

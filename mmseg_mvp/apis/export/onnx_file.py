@@ -16,6 +16,7 @@ from .common import (
     AGREEMENT,
     as_json,
     check_one_row_a_class,
+    check_unrefined,
     dynamic_shapes,
     label_maps,
     origin,
@@ -74,6 +75,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
     """
     check_onnx(opset)
     check_new_file(path, '.onnx')
+    check_unrefined(model)
     if open_vocabulary:
         check_one_row_a_class(model, 'an open vocabulary')
     exported = TraceableSegmentor(model, scores).eval()

@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, check_clip, fold_batch_norm, load_clip
+from mmseg_mvp.clip import Frozen, check_clip, fold_batch_norm, load_clip, unwrap
 from mmseg_mvp.errors import UserError
 
 PRECISIONS = ('bfloat16', 'float16')
@@ -81,6 +81,19 @@ class CLIPImageEncoder(BaseModule):
         images = F.pad(images, (0, pad_w, 0, pad_h)) if pad_h or pad_w else images
         with torch.no_grad() if self.frozen else nullcontext():
             return self._extract(images) if self.autocast is None else self._extract_under_autocast(images)
+
+    def image_embedding(self, images: Tensor) -> Tensor:
+        """Compute CLIP's own embedding of whole images (class token or attention pool), as a map of one position.
+
+        Images (B, 3, H, W) in CLIP's normalisation are resized to the square of CLIP's training.
+
+        Returns:
+            Tensor: Embeddings, (B, D, 1, 1), not normalised.
+        """
+        visual = unwrap(self.tower).visual
+        with torch.no_grad() if self.frozen else nullcontext():
+            images = F.interpolate(images, size=visual.image_size, mode='bicubic', antialias=True)
+            return visual(images)[:, :, None, None]
 
     def _extract(self, images: Tensor) -> tuple[Tensor, ...]:
         return self.tower(images, self.out_indices)

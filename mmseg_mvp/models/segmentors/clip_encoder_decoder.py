@@ -9,6 +9,9 @@ from mmseg.utils import OptSampleList
 from torch import Tensor
 from torch.nn import functional as F
 
+from mmseg_mvp.utils.checking import check_number
+
+from ..backbones import CLIPImageEncoder
 from ..utils.explanation import Explanation
 from ..utils.label_map import image_matrices
 from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
@@ -23,12 +26,19 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
     whole map, so GPR sees the image instead of a window. Windows start at multiples of the backbone's stride, so
     stitching needs no resizing.
 
+    ``test_cfg.class_token_weight`` w, 0 to 1, is a presence prior without training: each pixel scores
+    ``(1 - w) * logits + w * logits of CLIP's embedding of the whole image``, so absent classes fade (CASS, arXiv
+    2411.17150).
+
     The head provides ``class_maps`` (for a window) and ``refine`` (for an image).
 
     Args:
         backbone (dict): Config of the backbone, which has a ``stride``.
         decode_head (dict): Config of the head.
         **kwargs: Arguments of ``OpenVocabEncoderDecoder``.
+
+    Raises:
+        UserError: If ``test_cfg.class_token_weight`` is out of range or the backbone is no ``CLIPImageEncoder``.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
@@ -71,14 +81,25 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         return self.decode_head.view_maps(self.extract_feat(inputs))
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self._refined(self.class_maps(inputs))
+        return self._refined(self.class_maps(inputs), inputs)
 
     def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self._refined(self._stitched(inputs, self.class_maps))
+        return self._refined(self._stitched(inputs, self.class_maps), inputs)
 
-    def _refined(self, maps: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return refined logits (B, C, h, w) of class maps (B, M, h, w), and their size in pixels."""
-        return self.decode_head.refine(maps), self._padded(maps)
+    def _refined(self, maps: Tensor, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Return refined logits (B, C, h, w) of class maps (B, M, h, w) of images, and their size in pixels."""
+        logits = self.decode_head.refine(maps)
+        if weight := self.test_cfg.get('class_token_weight'):
+            prior = self.decode_head.class_maps((self.backbone.image_embedding(inputs), ))  # (B, M, 1, 1)
+            logits = (1 - weight) * logits + weight * prior[:, :logits.shape[1]]
+        return logits, self._padded(maps)
+
+    def _check_class_token(self) -> None:
+        weight = self.test_cfg.get('class_token_weight')
+        if weight is not None:
+            check_number('test_cfg.class_token_weight', weight, least=0, most=1)
+        if weight and not isinstance(self.backbone, CLIPImageEncoder):
+            super()._check_class_token()
 
     def _stitched(self, inputs: Tensor, maps_of: Callable[[Tensor], Tensor]) -> Tensor:
         """Average the maps (B, ..., h, w) of overlapping windows (B, 3, H', W')."""

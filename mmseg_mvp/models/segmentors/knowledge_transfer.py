@@ -46,8 +46,8 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         **kwargs: Arguments of ``OpenVocabEncoderDecoder``.
 
     Raises:
-        UserError: If the head has no text classifier, ``unseen`` is empty or unknown to the head, or a share is out of
-            range.
+        UserError: If the head has no text classifier, ``unseen`` is empty or unknown to the head, a share is out of
+            range, or the teacher has a ``test_cfg.refine``.
     """
 
     def __init__(self, teacher: dict, decode_head: dict, unseen: str | list, teacher_checkpoint: str | None = None,
@@ -65,6 +65,9 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         self.teacher_checkpoint = teacher_checkpoint
         self.teacher = Frozen(MODELS.build(teacher))
         self.teacher.module.set_classes(decode_head['train_classes'])
+        if self.teacher.module.refinement is not None:
+            raise UserError('KnowledgeTransfer.teacher has a test_cfg.refine, but its labels are not refined: set it '
+                            'to None, or set test_cfg.refine of the student.')
 
     @property
     def _names(self) -> list[str]:

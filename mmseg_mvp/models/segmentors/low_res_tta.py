@@ -5,14 +5,16 @@ from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 
 from ..utils.label_map import mean_label_map
+from ..utils.refined_logits import RefinedLogits
 
 
 @MODELS.register_module()
 class LowResSegTTAModel(SegTTAModel):
     """mmseg's ``SegTTAModel`` for segmentors with ``low_res_logits``.
 
-    Probabilities of the views are averaged tile by tile, without full-size logits. The result equals ``SegTTAModel``,
-    which merges the views of other segmentors.
+    Probabilities of the views are averaged tile by tile, without full-size logits (with ``test_cfg.refine``, from the
+    full-size logits of one view at a time). The result equals ``SegTTAModel``, which merges the views of other
+    segmentors.
     """
 
     def merge_preds(self, data_samples_list: list[SampleList]) -> SampleList:
@@ -21,7 +23,11 @@ class LowResSegTTAModel(SegTTAModel):
             return super().merge_preds(data_samples_list)
         merged = []
         for views in data_samples_list:
-            labels = mean_label_map([sample.pop('low_res_logits').view() for sample in views])
+            logits = [sample.pop('low_res_logits') for sample in views]
+            if isinstance(logits[0], RefinedLogits):  # a softmax of refined logits needs all classes
+                labels = sum(one.resize().softmax(dim=0) for one in logits).argmax(dim=0)  # (C, H, W) -> (H, W)
+            else:
+                labels = mean_label_map([one.view() for one in logits])
             merged.append(views[0])
             merged[-1].pred_sem_seg = PixelData(data=labels[None])
         return merged

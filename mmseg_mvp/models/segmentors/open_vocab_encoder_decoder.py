@@ -13,7 +13,10 @@ from torch.nn import functional as F
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import component_class, takes
 
-from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from ..modules.pamr import build_refinement
+from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices
+from ..utils.refined_logits import RefinedLogits
+from ..utils.tiled_resize import resize_maps
 from .normalisation import normalisation_of, warn_of_other_normalisation, with_normalisation
 from .sample_vocabularies import sample_vocabularies
 
@@ -28,7 +31,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
       example) are scored against their own vocabulary, in training and testing.
     - ``predict`` computes label maps directly from low-resolution logits. Samples always contain ``low_res_logits``,
       and full-size ``seg_logits`` only with ``test_cfg.keep_logits=True``. In sliding inference, mmseg stitches windows
-      at image size.
+      at image size. ``test_cfg.refine`` refines the borders at the size of the label map, see :class:`PAMR`.
     - A loss that is not finite stops training with an error that names the part.
     - Loading fails for a checkpoint without any entry for this model.
 
@@ -54,8 +57,15 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                          data_preprocessor=with_normalisation(data_preprocessor, normalisation_of(backbone)), **kwargs)
         warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
+        self.refinement = build_refinement(self.test_cfg.get('refine'))
+        self._check_class_token()
         self.size_divisor = size_divisor
         self.data_preprocessor.seg_pad_val = self.decode_head.ignore_index  # padding is never a class
+
+    def _check_class_token(self) -> None:
+        if self.test_cfg.get('class_token_weight'):
+            raise UserError(f'{type(self).__name__} takes no test_cfg.class_token_weight, because it needs the '
+                            f'features of CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
 
     def init_weights(self) -> None:
         """Initialise as mmseg does. Runs before training only.
@@ -123,9 +133,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     def inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
         """Segment images (B, 3, H, W) in the inference mode of ``test_cfg.mode``: logits (B, C, H, W).
 
-        ``batch_img_metas`` is mmseg's argument and is not used.
+        ``batch_img_metas`` is mmseg's argument and is not used. ``test_cfg.refine`` refines the logits.
         """
         logits, covered = self.low_res_logits(inputs)
+        if self.refinement is not None:
+            return torch.stack([self._of_image(maps, covered, image, {}).resize()
+                                for maps, image in zip(logits, inputs)])
         logits = resize(logits, size=covered, mode='bilinear', align_corners=self.align_corners)
         return logits[..., :inputs.shape[2], :inputs.shape[3]]
 
@@ -156,15 +169,29 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                             'the image for values that are not finite, and compute in float32.')
         metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
         samples = data_samples or [SegDataSample() for _ in metas]
-        for sample, maps, meta in zip(samples, logits, metas):
-            rows, columns = image_matrices(maps, covered, inputs.shape[2:], meta, self.align_corners)
-            low_res = LowResLogits(logits=maps, rows=rows, columns=columns)
+        for sample, maps, image, meta in zip(samples, logits, inputs, metas):
+            low_res = self._of_image(maps, covered, image, meta)
             keep = self.test_cfg.get('keep_logits', False)
             sample.set_data(dict(
                 low_res_logits=low_res,
                 seg_logits=PixelData(data=low_res.resize()) if keep else LogitsNotKept(),
-                pred_sem_seg=PixelData(data=label_map(maps, rows, columns)[None])))
+                pred_sem_seg=PixelData(data=low_res.label_map()[None])))
         return samples
+
+    def _of_image(self, logits: Tensor, covered: tuple[int, int], image: Tensor, meta: dict) -> LowResLogits:
+        """Attach to logits (C, h, w) their resize to the original image and, if set, the refinement by its colours.
+
+        The image is the network's input, (3, H', W'), and ``meta`` as in :func:`image_matrices`.
+        """
+        size = image.shape[1:]
+        rows, columns = image_matrices(logits, covered, size, meta, self.align_corners)
+        if self.refinement is None:
+            return LowResLogits(logits=logits, rows=rows, columns=columns)
+        with torch.autocast(image.device.type, enabled=False):
+            colours = image.to(rows)
+            colours = resize_maps(colours, *image_matrices(colours, size, size, meta, self.align_corners))
+        return RefinedLogits(logits=logits, rows=rows, columns=columns, image=colours,
+                             metainfo=dict(refinement=self.refinement))
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
         """Sum losses, scalars (), as in mmengine.

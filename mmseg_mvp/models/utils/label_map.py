@@ -32,6 +32,14 @@ class LowResLogits(BaseDataElement):
         with torch.autocast(self.rows.device.type, enabled=False):
             return resize_maps(self.logits.to(self.rows), self.rows, self.columns)
 
+    def label_map(self) -> Tensor:
+        """Compute :func:`label_map`, (H, W)."""
+        return label_map(*self.view())
+
+    def probability_map(self, index: int | None = None) -> Tensor:
+        """Compute :func:`probability_map`, (H, W)."""
+        return probability_map(*self.view(), index)
+
 
 class LogitsNotKept(PixelData):
     """Placeholder for full-size ``seg_logits``, which were not computed."""
