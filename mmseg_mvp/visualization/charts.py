@@ -46,7 +46,8 @@ def draw_views(image: np.ndarray, maps: np.ndarray, name: str, titles: Sequence[
     rows, columns = grid(1 + len(maps) + (winners is not None))
     height, width = image.shape[:2]
     side = 2.6 * min(max(height / width, 0.4), 2.5)  # inches
-    figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.35)
+    legend = 0 if winners is None else 0.18 * len(np.unique(winners[winners >= 0])) + 0.1  # inches below the last panel
+    figure = new_figure(2.6 * columns + 0.8, (side + 0.35) * rows + 0.6 + legend)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()

@@ -91,3 +91,9 @@ def test_what_does_not_fit_is_told():
         draw_presence(['a', 'b'], [0.1, 0.2, 0.3])
     with pytest.raises(UserError, match='0 names'):
         draw_presence([], [])
+
+
+def test_the_legend_of_winners_fits_into_the_picture():
+    maps, winners = np.random.default_rng(0).random((5, 8, 8)), np.arange(64).reshape(8, 8) % 5
+    picture = draw_views(np.full((64, 64, 3), 128, np.uint8), maps, 'boat', winners=winners)
+    assert picture[-4:].min() > 250 and picture[:, :2].min() > 250  # nothing is cut at the bottom and the left
