@@ -6,12 +6,12 @@
 from .config import check_clip
 from .dense_variants import POOL_VARIANTS, VIT_VARIANTS
 from .frozen import Frozen, unwrap
-from .image_tower import fold_batch_norm
+from .image_tower import embed_images, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .mmseg_vit import fill_vit, vit_config
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
-__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'encode_prompts',
+__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'embed_images', 'encode_prompts',
            'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'unwrap',
            'vit_config']

@@ -234,3 +234,9 @@ def fold_batch_norm(tower: ResNetTower | ViTTower) -> ResNetTower | ViTTower:
     pool = tower.visual.attnpool
     folded = fuse_conv_bn(copy.deepcopy(tower, {id(pool): pool}))
     return folded.to(memory_format=torch.channels_last)
+
+
+def embed_images(tower: ResNetTower | ViTTower, images: Tensor) -> Tensor:
+    """Compute CLIP's own embeddings (B, D) of normalised images (B, 3, H, W), resized to the square of its training."""
+    visual = tower.visual
+    return visual(F.interpolate(images, size=visual.image_size, mode='bicubic', antialias=True))

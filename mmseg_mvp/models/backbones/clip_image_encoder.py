@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, check_clip, fold_batch_norm, load_clip, unwrap
+from mmseg_mvp.clip import Frozen, check_clip, embed_images, fold_batch_norm, load_clip, unwrap
 from mmseg_mvp.errors import UserError
 
 PRECISIONS = ('bfloat16', 'float16')
@@ -90,10 +90,8 @@ class CLIPImageEncoder(BaseModule):
         Returns:
             Tensor: Embeddings, (B, D, 1, 1), not normalised.
         """
-        visual = unwrap(self.tower).visual
         with torch.no_grad() if self.frozen else nullcontext():
-            images = F.interpolate(images, size=visual.image_size, mode='bicubic', antialias=True)
-            return visual(images)[:, :, None, None]
+            return embed_images(unwrap(self.tower), images)[:, :, None, None]
 
     def _extract(self, images: Tensor) -> tuple[Tensor, ...]:
         return self.tower(images, self.out_indices)

@@ -1,4 +1,7 @@
 """``test_cfg.class_token_weight``: the prior against open_clip's own image embedding."""
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from fixtures.exports import RESNET
@@ -30,8 +33,8 @@ def build(clip, names=NAMES, backbone=dict(type='CLIPImageEncoder'), **test_cfg)
 def prior(clip, images):
     """Cosines of open_clip's embeddings times 100; the higher of the two wordings of cat: (B, 4)."""
     loaded = load_clip(**clip)
-    size = loaded.model.visual.image_size
-    images = F.interpolate(images, size=(size, size) if isinstance(size, int) else size, mode='bicubic', antialias=True)
+    size = json.loads(Path(clip['model']).read_text())['vision_cfg']['image_size']
+    images = F.interpolate(images, size=(size, size), mode='bicubic', antialias=True)
     words = ['cat', 'kitten', 'dog', 'traffic light', 'sheep']
     text = loaded.model.encode_text(loaded.tokenizer(words), normalize=True)
     scores = 100 * loaded.model.encode_image(images, normalize=True) @ text.T
