@@ -12,6 +12,6 @@ from .mmseg_vit import fill_vit, vit_config
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
-__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'embed_images', 'encode_prompts',
-           'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates', 'unwrap',
-           'vit_config']
+__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'embed_images',
+           'encode_prompts', 'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates',
+           'unwrap', 'vit_config']
