@@ -222,8 +222,8 @@ def test_no_file_of_the_server_is_served(url, path):
 def test_no_path_of_a_client_is_read(url, file, marks, folder):
     """Whatever a client claims to have uploaded, the answer is an error, and nothing is fetched or copied."""
     wait_for_no_file(folder)
-    event = next(one['id'] for one in httpx.get(f'{url}/config').json()['dependencies'] if len(one['inputs']) == 3)
-    data = [dict(orig_name='x.png', **file, **marks), 'rocket, lamp', False]
+    event = next(one['id'] for one in httpx.get(f'{url}/config').json()['dependencies'] if len(one['inputs']) == 4)
+    data = [dict(orig_name='x.png', **file, **marks), 'rocket, lamp', False, False]
     body = dict(data=data, fn_index=event, session_hash='harm')
     httpx.post(f'{url}/gradio_api/queue/join', json=body).raise_for_status()
     with httpx.stream('GET', f'{url}/gradio_api/queue/data', params=dict(session_hash='harm')) as stream:

@@ -77,7 +77,7 @@ def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: d
 
     Runs of equal CLIP and seed are subtracted. A row that has one run per CLIP is subtracted from each seed.
     """
-    lines = ['| row | minus | hIoU | 95 % interval | above 0 | ' + ' | '.join(groups) + ' |',
+    lines = [' | '.join(['| row', 'minus', 'hIoU', '95 % interval', 'above 0', *groups]) + ' |',
              '|---' * (len(groups) + 5) + '|']
     rows = _rows(results)
     for first, second in pairs:
@@ -92,9 +92,10 @@ def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: d
             half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
             mean = statistics.mean(values)
             parts = [[value for one, value in found if one.items() >= group.items()] for group in groups.values()]
-            lines.append(f'| {first} | {second} | {mean:+.1f} | {mean - half:+.1f} to {mean + half:+.1f} | '
-                         f'{sum(value > 0 for value in values)} of {len(values)} | '
-                         + ' | '.join(f'{statistics.mean(part):+.1f}' for part in parts) + ' |')
+            cells = [f'{mean:+.1f}', f'{mean - half:+.1f} to {mean + half:+.1f}',
+                     f'{sum(value > 0 for value in values)} of {len(values)}',
+                     *(f'{statistics.mean(part):+.1f}' for part in parts)]
+            lines.append(' | '.join([f'| {first}', second, *cells]) + ' |')
     return '\n'.join(lines)
 
 
