@@ -40,6 +40,7 @@ class ResNetTower(nn.Module):
         super().__init__()
         self.visual = visual
         self.variant = variant
+        self._used = {'v', *''.join(variant.pairs)}  # letters of the projections that the formula reads
         self.channels = tuple(layer[-1].conv3.out_channels for layer in self._layers())
         self.embed_dim = visual.attnpool.c_proj.out_features
         # The stem has stride 4; the average pool in the first block of a layer downsamples further.
@@ -50,8 +51,7 @@ class ResNetTower(nn.Module):
 
     def idle_parameters(self, out_indices: Sequence[int] = ()) -> list[nn.Parameter]:
         """Return the parameters without effect on the output; DDP would wait for their gradients."""
-        used = {'v', *''.join(self.variant.pairs)}
-        idle = [projection for letter, projection in self._projections().items() if letter not in used]
+        idle = [projection for letter, projection in self._projections().items() if letter not in self._used]
         return [self.visual.attnpool.positional_embedding, *(one for part in idle for one in part.parameters())]
 
     def _projections(self) -> dict[str, nn.Linear]:
@@ -78,7 +78,7 @@ class ResNetTower(nn.Module):
         """Apply the variant's attention to cells (B, C, h, w): mixed values (B, C, h, w)."""
         tokens, heads = x.flatten(2).transpose(1, 2), self.visual.attnpool.num_heads  # (B, h*w, C)
         parts = {letter: projection(tokens).unflatten(-1, (heads, -1))  # (B, h*w, heads, d)
-                 for letter, projection in self._projections().items() if letter in {'v', *''.join(self.variant.pairs)}}
+                 for letter, projection in self._projections().items() if letter in self._used}
         equal = {letter: equal_norms(part) for letter, part in parts.items()}
         attended = attend_densely(self.variant, equal, parts['v'], x.shape[2:], class_tokens=0)
         return attended.flatten(2).transpose(1, 2).reshape(x.shape)

@@ -98,6 +98,17 @@ def resnet():
     return visual.double().eval().requires_grad_(False)
 
 
+def idle_and_listed(tower, height, width):
+    """Names of the parameters without a gradient, and of those that the tower lists as idle."""
+    tower.requires_grad_(True)
+    tower(torch.randn(1, 3, height, width, dtype=torch.float64))[0].square().sum().backward()
+    idle = {title for title, value in tower.named_parameters() if value.grad is None}
+    listed = {title for title, value in tower.named_parameters()
+              if any(value is one for one in tower.idle_parameters())}
+    tower.zero_grad(), tower.requires_grad_(False)
+    return idle, listed
+
+
 def relative(found, expected):
     return float((found - expected).abs().max() / expected.abs().max())
 
@@ -176,12 +187,8 @@ class TestVariantsOfViTs:
 
     @pytest.mark.parametrize('name', VIT_VARIANTS)
     def test_idle_parameters_are_those_without_a_gradient(self, vit, name):
-        tower = dense_tower(vit, name).requires_grad_(True)
-        tower(torch.randn(1, 3, 64, 64, dtype=torch.float64))[0].square().sum().backward()
-        idle = {title for title, value in tower.named_parameters() if value.grad is None}
-        listed = {title for title, value in tower.named_parameters()
-                  if any(value is one for one in tower.idle_parameters())}
-        tower.zero_grad(), tower.requires_grad_(False)
+        tower = dense_tower(vit, name)
+        idle, listed = idle_and_listed(tower, 64, 64)
         assert idle == listed and bool(idle) == (name not in WITH_RESIDUAL)
         assert tower.idle_parameters(out_indices=(9, )) == []  # the whole last block is used
 
@@ -256,12 +263,7 @@ class TestVariantsOfAttentionPools:
 
     @pytest.mark.parametrize('name, used', [('maskclip', ''), ('value', ''), ('kk', 'k'), ('qq', 'q'), ('vv', '')])
     def test_idle_parameters_are_those_without_a_gradient(self, resnet, name, used):
-        tower = dense_tower(resnet, name).requires_grad_(True)
-        tower(torch.randn(1, 3, 64, 96, dtype=torch.float64))[0].square().sum().backward()
-        idle = {title for title, value in tower.named_parameters() if value.grad is None}
-        listed = {title for title, value in tower.named_parameters()
-                  if any(value is one for one in tower.idle_parameters())}
-        tower.zero_grad(), tower.requires_grad_(False)
+        idle, listed = idle_and_listed(dense_tower(resnet, name), 64, 96)
         pool = 'visual.attnpool.'
         assert idle == listed == {f'{pool}positional_embedding', *(
             f'{pool}{letter}_proj.{kind}' for letter in 'qk' if letter != used for kind in ('weight', 'bias'))}

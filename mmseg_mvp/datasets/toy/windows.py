@@ -89,7 +89,7 @@ def visible_facts(thing: ToyObject, owned: np.ndarray, parts: np.ndarray, inside
 
 
 def describe_part(name: str, facts: frozenset[str], rng: np.random.Generator) -> Caption:
-    """Write a caption from the facts about an object in a window: "the red roof of a house.", "a photo the house."."""
+    """Write a caption from facts about an object in a window: "the red roof of a house.", "photo here roof house."."""
     options = [(f'a {name}', ()), (name, ())]
     for fact in sorted(facts - {name}):  # the order of a set differs between processes
         key, value = fact.split(':')
