@@ -133,9 +133,36 @@ def test_dropped_views_fuse_some_prompts_in_training_and_all_in_tests(cached):
     assert seen == set(subsets)
 
 
+def test_the_loss_of_coverage_is_the_mean_divergence_of_the_shares_of_prompts(cached):
+    scores = torch.randn(2, 3, 4, 5, 6, dtype=torch.float64)
+    label = torch.randint(0, 3, (2, 1, 10, 12))  # class 3 is absent
+    label[:, :, :2] = 255
+    expected = []
+    for c in range(3):
+        pixels = [(b, y, x) for b in range(2) for y in range(5) for x in range(6) if label[b, 0, 2 * y, 2 * x] == c]
+        wins = [torch.stack([scores[b, i, c, y, x].exp() for i in range(3)]) for b, y, x in pixels]
+        share = sum(win / win.sum() for win in wins) / len(wins)
+        expected.append(sum(part * torch.log(part / (1 / 3)) for part in share))
+    assert torch.allclose(cached.coverage_loss(scores, label), sum(expected) / 3)
+    assert cached.coverage_loss(torch.zeros(2, 3, 4, 5, 6), label).abs() < 1e-6  # each prompt has a third
+
+
+def test_a_head_with_coverage_logs_its_loss_of_the_maps_in_use(cached, tmp_path):
+    ablation = load_tool('toy/ablation.py')
+    runner = ablation.build('k=3, M=6, coverage', 0, 0, tmp_path)
+    model = runner.model
+    data = model.data_preprocessor(next(iter(runner.build_dataloader(runner._train_dataloader))), training=True)
+    losses = model.loss(data['inputs'], data['data_samples'])
+    head = model.decode_head
+    maps = head.view_maps(model.extract_feat(data['inputs']))
+    label = torch.stack([sample.gt_sem_seg.data for sample in data['data_samples']])
+    expected = ablation.COVERAGE * cached.coverage_loss(50. * maps, label)
+    assert torch.allclose(losses['decode.loss_coverage'], expected, atol=1e-5) and expected > 0
+
+
 def test_the_study_covers_each_setting_once():
     ablation = load_tool('toy/ablation.py')
-    heads = [(tuple(sorted(map(str, options.items()))), 'dropout' in row) for row, options in ablation.ROWS.items()
+    heads = [(tuple(sorted(map(str, options.items()))), 'dropout' in row, 'coverage' in row) for row, options in ablation.ROWS.items()
              if options]
     assert len(set(heads)) == len(heads) == len(ablation.ROWS) - 1
     assert all(row in ablation.ROWS for pair in ablation.PAIRS for row in pair)

@@ -23,8 +23,9 @@ OC_LOSS = {'': {'loss_oc': None}, ', OCLoss': {'loss_oc.squared': False}, ', squ
 FUSIONS = {', sum': 'sum', ', log-sum-exp': 'logsumexp'}
 OTHER_FUSIONS = {
     'sharpness 10': dict(type='logsumexp', sharpness=10.), 'maximum': dict(type='logsumexp', sharpness=float('inf')),
-    'learned sharpness': dict(type='logsumexp', learned=True), 'view dropout': 'logsumexp',
+    'learned sharpness': dict(type='logsumexp', learned=True), 'view dropout': 'logsumexp', 'coverage': 'logsumexp',
 }
+COVERAGE = 0.1  # weight of the loss
 PRINTED = 'k=3, M=6, sum, OCLoss + GPR (printed presence loss)'
 
 
@@ -40,7 +41,7 @@ def make_rows() -> dict[str, dict | None]:
                         'fusion': FUSIONS.get(fusion, 'sum'), **OC_LOSS[loss], **({} if gpr else NO_GPR)}
     rows[PRINTED] = {**rows['k=3, M=6, sum, OCLoss + GPR'], 'loss_presence.form': 'printed'}
     for name, fusion in OTHER_FUSIONS.items():
-        for gpr in ('', ' + GPR') if name == 'view dropout' else (' + GPR', ):
+        for gpr in ('', ' + GPR') if name in ('view dropout', 'coverage') else (' + GPR', ):
             rows[f'k=3, M=6, {name}{gpr}'] = {**rows[f'k=3, M=6, log-sum-exp{gpr}'], 'fusion': fusion}
     return rows
 
@@ -61,7 +62,8 @@ PAIRS = [
     ('k=3, M=6, log-sum-exp, squared OCLoss + GPR', 'k=3, M=6, log-sum-exp + GPR'),
     ('k=3, M=6, log-sum-exp', 'k=3, M=6, sum'), ('k=3, M=6, log-sum-exp', 'k=1, M=18'),
     *((f'k=3, M=6, {name} + GPR', 'k=3, M=6, log-sum-exp + GPR') for name in OTHER_FUSIONS),
-    ('k=3, M=6, view dropout', 'k=1, M=18'),
+    ('k=3, M=6, view dropout', 'k=1, M=18'), ('k=3, M=6, coverage', 'k=3, M=6, log-sum-exp'),
+    ('k=3, M=6, coverage', 'k=1, M=18'),
 ]
 
 
@@ -90,6 +92,8 @@ def build(row: str, clip: int, seed: int, work_dir: Path) -> Runner:
     if 'view dropout' in row:
         classifier = runner.model.decode_head.classifier
         classifier.fusion = cached.DroppedViews(classifier.fusion.views, 'logsumexp')
+    elif 'coverage' in row:
+        cached.add_coverage(runner.model.decode_head, weight=COVERAGE)
     return runner
 
 

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.models.text.view_fusion import ViewFusion
@@ -69,3 +70,41 @@ class DroppedViews(ViewFusion):
         kept = torch.randperm(self.views)[:int(torch.randint(1, self.views + 1, ()))]
         some = (self.sharpness * maps[:, kept]).logsumexp(dim=1, keepdim=True) - math.log(len(kept))
         return self.views / self.sharpness * some
+
+
+class CoveringViews(ViewFusion):
+    """Fusion that keeps its last maps for the loss of coverage; see :func:`add_coverage`."""
+
+    def _fuse(self, maps: Tensor) -> Tensor:
+        """Fuse (B, k, S, h, w) to (B, 1, S, h, w)."""
+        self.maps = maps
+        return super()._fuse(maps)
+
+
+def add_coverage(head: nn.Module, weight: float) -> None:
+    """Give a head with log-sum-exp a loss that makes all prompts win in the mask of each class."""
+    head.classifier.fusion = fusion = CoveringViews(head.classifier.fusion.views, 'logsumexp')
+    other_losses = head.loss
+
+    def loss(inputs: tuple[Tensor, ...], samples: list, train_cfg: dict | None = None) -> dict:
+        losses = other_losses(inputs, samples, train_cfg)
+        label = torch.stack([sample.gt_sem_seg.data for sample in samples])  # (B, 1, H, W)
+        return {**losses, 'loss_coverage': weight * coverage_loss(fusion.sharpness * fusion.maps, label)}
+
+    head.loss = loss
+
+
+def coverage_loss(scores: Tensor, label: Tensor) -> Tensor:
+    """Return the mean over the classes in ``label`` of KL(share of each prompt in the mask | 1/k), a scalar ().
+
+    Args:
+        scores (Tensor): Scores of each prompt and class, (B, k, C, h, w). A prompt wins by their softmax over k.
+        label (Tensor): Class indices, (B, 1, H, W); those from C on are ignored.
+    """
+    classes = scores.shape[2]
+    label = F.interpolate(label.float(), scores.shape[-2:]).long()[:, 0]  # (B, h, w)
+    mask = F.one_hot(label.clamp(max=classes), classes + 1)[..., :classes].to(scores.dtype)  # (B, h, w, C)
+    wins = torch.einsum('bkchw, bhwc -> ck', scores.softmax(dim=1), mask)
+    area = mask.sum(dim=(0, 1, 2))  # (C,)
+    share = wins[area > 0] / area[area > 0, None]  # (C present, k)
+    return (share * (share * scores.shape[1]).log()).sum(dim=1).mean()
