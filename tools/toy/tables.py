@@ -63,11 +63,11 @@ def summarize(results: list[dict]) -> str:
     return '\n'.join(lines)
 
 
-def by_group(results: list[dict], groups: dict[str, dict]) -> str:
-    """Return a Markdown table of hIoU with one column per group of runs, such as ``{'CLIP 0': {'clip': 0}}``."""
+def by_group(results: list[dict], groups: dict[str, dict], metric: str = 'hIoU') -> str:
+    """Return a Markdown table of a metric with one column per group of runs, such as ``{'CLIP 0': {'clip': 0}}``."""
     lines = ['| row | ' + ' | '.join(groups) + ' |', '|---' * (len(groups) + 1) + '|']
     for row, runs in _rows(results).items():
-        cells = (_spread([one['hIoU'] for one in runs if one.items() >= group.items()]) for group in groups.values())
+        cells = (_spread([one[metric] for one in runs if one.items() >= group.items()]) for group in groups.values())
         lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
     return '\n'.join(lines)
 
