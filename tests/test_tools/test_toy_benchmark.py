@@ -177,8 +177,8 @@ def test_norms_are_those_of_the_mean_context_vectors_in_the_checkpoints(tmp_path
 
 def test_the_study_covers_each_setting_once():
     ablation = load_tool('toy/ablation.py')
-    heads = [(tuple(sorted(map(str, options.items()))), 'dropout' in row, 'coverage' in row) for row, options in ablation.ROWS.items()
-             if options]
+    heads = [(tuple(sorted(map(str, options.items()))), 'dropout' in row, 'coverage' in row)
+             for row, options in ablation.ROWS.items() if options]
     assert len(set(heads)) == len(heads) == len(ablation.ROWS) - 1
     assert all(row in ablation.ROWS for pair in ablation.PAIRS for row in pair)
     fused = ablation.ROWS['k=3, M=6, log-sum-exp, squared OCLoss + GPR']
