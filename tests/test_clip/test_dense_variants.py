@@ -11,15 +11,17 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.dense_variants import (
+    CLASS_TOKEN,
     POOL_VARIANTS,
+    RESNET_POOL,
     VIT_VARIANTS,
     DenseVariant,
     attend_densely,
     find_variant,
     neighbour_bias,
 )
-from mmseg_mvp.clip.image_tower import dense_tower
 
 SIZES = [(64, 64), (160, 224), (16, 112)]  # a square, the axes told apart, one row of patches
 NAIVE_WEIGHTS = {
@@ -276,7 +278,7 @@ class TestComposed:
         (dict(type='naclip', neighbourhood=3), DenseVariant(('kk', ), neighbourhood=3)),
         (dict(type='sclip', residual=False), DenseVariant(('qq', 'kk'))), (dict(), VIT_VARIANTS['value'])], ids=str)
     def test_a_dict_changes_a_row(self, dense, expected):
-        assert find_variant(dense, False, 'x') == expected
+        assert find_variant(dense, CLASS_TOKEN, 'x') == expected
 
     def test_a_variant_says_its_name_or_its_fields(self):
         assert str(VIT_VARIANTS['naclip']) == "'naclip'"
@@ -299,16 +301,16 @@ class TestComposed:
         (dict(type='kk', middle_share=.5), 'or neither'), (dict(neighbourhood=5.), 'without pairs'),
         (dict(scale=2.), 'without pairs'), (dict(type='maskclip', neighbourhood=5.), 'without pairs')], ids=str)
     def test_mistakes_get_one_sentence(self, dense, reason):
-        refused(lambda: find_variant(dense, False, 'x'), reason)
+        refused(lambda: find_variant(dense, CLASS_TOKEN, 'x'), reason)
 
     @pytest.mark.parametrize('dense, reason', [
         ('best', "'best' is unknown: expected one of maskclip, value, kk, qq, vv"),
         *[(name, f"'{name}' needs a ViT with a class token, but CLIP 'x' has a ResNet")
           for name in VIT_VARIANTS if name not in POOL_VARIANTS],
-        (dict(type='kk', residual=True), "sets residual, but CLIP 'x' has an attention pool"),
+        (dict(type='kk', residual=True), "sets residual, but CLIP 'x' has a ResNet with an attention pool"),
         (dict(type='kk', middle=[1], middle_share=.5), 'sets middle, but')], ids=str)
     def test_a_pool_refuses_the_formulas_of_vits(self, dense, reason):
-        refused(lambda: find_variant(dense, True, 'x'), reason)
+        refused(lambda: find_variant(dense, RESNET_POOL, 'x'), reason)
 
     @pytest.mark.parametrize('middle', [[5], [7, 40]])
     def test_blocks_that_do_not_precede_the_last_are_refused(self, middle):

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mmseg_mvp.clip import Frozen, fold_batch_norm, load_clip
-from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower, dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
+from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower
 from mmseg_mvp.errors import UserError
 
 
