@@ -170,7 +170,11 @@ class TimmCellTower(nn.Module):
             tuple[Tensor, ...]: Outputs of the stages ``out_indices``, (B, C_i, h_i, w_i), then dense features
             (B, D, H/stride, W/stride).
         """
-        x, outputs = self.visual.trunk.forward_intermediates(images, indices=list(out_indices))  # x (B, C, h, w)
+        trunk, outputs = self.visual.trunk, []
+        if out_indices:
+            x, outputs = trunk.forward_intermediates(images, indices=list(out_indices))
+        else:  # forward_intermediates takes no empty list
+            x = trunk.forward_features(images)  # (B, C, h, w)
         cells = x.permute(0, 2, 3, 1).flatten(0, 2)[..., None, None]  # (B*h*w, C, 1, 1)
         dense = self._project(cells).reshape(x.shape[0], *x.shape[2:], self.embed_dim)  # (B, h, w, D)
         return *outputs, dense.permute(0, 3, 1, 2)
