@@ -46,11 +46,12 @@ class OpenVocabInferencer:
 
     Args:
         model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint of ``tools/train.py``,
-            which contains its config. None without ``weights`` selects MaskCLIP, which needs no training.
+            which contains its config. None without ``weights`` selects a model without training: NACLIP for a ViT,
+            MaskCLIP for other CLIPs.
         weights (str, optional): A checkpoint for the config. Without ``model``, the checkpoint's own config is used.
         device (str, optional): Device such as ``'cpu'`` or ``'cuda:1'``. None selects the best device available.
         clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`; they replace those of the
-            config. MaskCLIP without a config uses OpenAI's ViT-B/16 by default.
+            config. Without a config, the default is OpenAI's ViT-B/16.
         max_pixels (int): Largest number of pixels of an image; larger images are refused to limit memory.
         trust_checkpoint (bool): True reads the checkpoint by mmengine, which may run code from it. False reads it as
             data.
@@ -136,7 +137,7 @@ class OpenVocabInferencer:
         check_number('batch_size', batch_size, least=1, whole=True)
         vocabulary = self.classes if classes is None else load_vocabulary(classes)
         if vocabulary is None:
-            raise UserError('No classes were given, and MaskCLIP without a config has no default: give classes, such '
+            raise UserError('No classes were given, and a model without a config has no default: give classes, such '
                             'as classes=\'cat, dog, other\'.')
         for batch in self._batches(iterate_images(inputs), batch_size):
             self._use(vocabulary)

@@ -27,7 +27,7 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
 
     Args:
         model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint that contains its config.
-            None without ``weights`` selects MaskCLIP.
+            None without ``weights`` selects a model without training, see :func:`training_free`.
         weights (str, optional): Path or URL of a checkpoint.
         clip (dict, optional): ``model`` and ``weights`` of a CLIP; they replace those of the config.
 
@@ -66,14 +66,15 @@ def _read(model: str | Path | Config | dict | None, weights: str | None, clip: d
         return Config(model)
     if model is not None:
         return Config(model.to_dict())
-    return maskclip(clip) if weights is None else config_of(weights)
+    return training_free(clip) if weights is None else config_of(weights)
 
 
-def maskclip(clip: dict) -> Config:
-    """Return the config of MaskCLIP (arXiv 2112.01071), which needs no training, with the given CLIP.
+def training_free(clip: dict) -> Config:
+    """Return the config of a model that needs no training, with the given CLIP.
 
-    It uses one template, ``'a photo of a {}.'``. The shipped configs use 85 templates, which take 85 times as long to
-    encode after each change of classes.
+    It is MaskCLIP (arXiv 2112.01071) with the dense variant ``'auto'``: NACLIP's attention (arXiv 2404.08181) for a ViT
+    with a class token. It uses one template, ``'a photo of a {}.'``. The shipped configs use 85 templates, which take
+    85 times as long to encode after each change of classes.
 
     Args:
         clip (dict): ``model`` and ``weights`` of the CLIP.
@@ -84,6 +85,7 @@ def maskclip(clip: dict) -> Config:
     name = 'toy_zs' if clip['model'] == 'toy-rn' else 'voc_zs_vit-b16'
     cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/maskclip/{name}.py')
     cfg.model.clip = clip
+    cfg.model.backbone.dense = 'auto'
     cfg.model.decode_head.prompts.templates = 'single'
     return cfg
 

@@ -101,12 +101,12 @@ def load_config(args: Namespace) -> Config:
 
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that :func:`build_inferencer` reads."""
-    parser.add_argument('--config', help='config file; without config and checkpoint: MaskCLIP')
+    parser.add_argument('--config', help='config file; without config and checkpoint: a model without training')
     parser.add_argument('--checkpoint', help='checkpoint file; without --config, its own config is used')
     add_trust_argument(parser)
     parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
                         help='CLIP that replaces the config\'s, such as RN50-quickgelu:RN50.pt or toy-rn:toy '
-                             '(MaskCLIP without a config: ViT-B-16-quickgelu:openai)')
+                             '(without a config: ViT-B-16-quickgelu:openai)')
     add_limit_argument(parser)
 
 

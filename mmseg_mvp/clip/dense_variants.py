@@ -85,14 +85,18 @@ class Kind(NamedTuple):
         variants (dict[str, DenseVariant]): Rows by name.
         letters (str): Vectors that each token has in the last attention, of q, k and v.
         in_block (bool): True if the last attention is that of a block, with residual, MLP and earlier attention.
+        best (str): Name that ``'auto'`` stands for.
     """
     title: str
     variants: dict[str, DenseVariant]
     letters: str = 'qkv'
     in_block: bool = False
+    best: str = 'maskclip'
 
 
-CLASS_TOKEN = Kind('a ViT with a class token', VIT_VARIANTS, in_block=True)
+# Of the published variants without further networks, NACLIP has the best mean of eight data sets (docs/model_zoo.md).
+# No figures are published for the other kinds.
+CLASS_TOKEN = Kind('a ViT with a class token', VIT_VARIANTS, in_block=True, best='naclip')
 RESNET_POOL = Kind('a ResNet with an attention pool', POOL_VARIANTS)
 LATENT_POOL = Kind('a ViT with an attention pool', LATENT_VARIANTS, letters='kv')
 AVERAGE_POOL = Kind('an average pool without attention', CELL_VARIANTS, letters='')
@@ -103,8 +107,8 @@ def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant:
     """Return the row of a name, or compose one.
 
     Args:
-        dense (str | Mapping): Name of a row, or a dict with fields of :class:`DenseVariant`. Its ``type`` is the
-            name of the row that it changes, by default ``'value'``.
+        dense (str | Mapping): Name of a row, ``'auto'`` for the best one of the kind, or a dict with fields of
+            :class:`DenseVariant`. Its ``type`` is the name of the row that it changes, by default ``'value'``.
         kind (Kind): Kind of the tower.
         name (str): Name of the CLIP, for messages.
 
@@ -115,7 +119,7 @@ def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant:
         raise UserError(f'The dense variant is {dense!r}, a {type(dense).__name__}: expected a name, or a dict such as '
                         f"dict(type='kk', neighbourhood=5.).")
     if isinstance(dense, str):
-        return _row(dense, kind, name)
+        return kind.variants[kind.best] if dense == 'auto' else _row(dense, kind, name)
     settings = dict(dense)
     base = _row(settings.pop('type', 'value'), kind, name)
     fields = [field.name for field in dataclasses.fields(DenseVariant)]

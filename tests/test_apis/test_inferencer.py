@@ -19,7 +19,7 @@ from mmseg_mvp.apis import (
     OpenVocabInferencer,
     UnreadableImage,
 )
-from mmseg_mvp.apis.model_config import DEFAULT_CLIP, find_config, inference_pipeline, maskclip
+from mmseg_mvp.apis.model_config import DEFAULT_CLIP, find_config, inference_pipeline, training_free
 from mmseg_mvp.clip import load_clip, resolve_templates
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
@@ -221,7 +221,19 @@ class TestClasses:
 
 class TestAnyCLIP:
 
-    def test_maskclip_without_a_config(self, tiny_rn):
+    def test_vits_take_naclip_and_attention_pools_maskclip(self, tiny_rn, tiny_vit):
+        image = torch.randn(1, 3, 64, 96)
+
+        def features(clip, **backbone):
+            cfg, _ = find_config(None, None, clip)
+            cfg.model.backbone.update(backbone)
+            return OpenVocabInferencer(cfg, device='cpu').model.backbone(image)[0]
+
+        assert torch.equal(features(tiny_rn), features(tiny_rn, dense='maskclip'))
+        assert torch.equal(features(tiny_vit), features(tiny_vit, dense='naclip'))
+        assert not torch.allclose(features(tiny_vit), features(tiny_vit, dense='maskclip'))
+
+    def test_a_model_without_a_config(self, tiny_rn):
         """Any script and 3000 names, here with random weights; there are no classes but those of the call."""
         seg = OpenVocabInferencer(clip=tiny_rn, device='cpu')
         assert seg.model.decode_head.classifier.prompts.templates == ('a photo of a {}.', )
@@ -240,7 +252,7 @@ class TestAnyCLIP:
         np.testing.assert_array_equal(seg(folder / '1.png', NAMES).label_map, sample.pred_sem_seg.data[0])
 
     def test_default_is_vit(self):
-        assert maskclip(DEFAULT_CLIP).model.clip == dict(model='ViT-B-16-quickgelu', weights='openai')
+        assert training_free(DEFAULT_CLIP).model.clip == dict(model='ViT-B-16-quickgelu', weights='openai')
 
     def test_clip_takes_the_place_of_the_configs(self, tiny_rn):
         cfg, _ = find_config(MVP_SEG, None, dict(tiny_rn, weights=None))
