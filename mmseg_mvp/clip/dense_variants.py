@@ -8,7 +8,8 @@ Weights W of the last attention, for the queries q, keys k and values v of a hea
     G = exp(-(distance in patches)^2 / (2 neighbourhood^2)) between patches, 0 for the class token; or 0
 
 A(W) is out_proj of the heads' W v. With ``residual``, the block ends as CLIP's: y = x + A(W), y + mlp(ln_2(y)).
-Without it, the block gives A(W) alone.
+Without it, the block gives A(W) alone. The variant ``'proxy'`` takes W from another model, see
+:mod:`mmseg_mvp.clip.proxy_tower`.
 """
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
 
 from .attention import attend
+from .proxy import ProxyVariant, check_proxy
 
 PAIRS = tuple(map(''.join, product('qkv', repeat=2)))
 
@@ -71,15 +73,17 @@ POOL_VARIANTS = {
     'qq': DenseVariant(('qq', )),
     'vv': DenseVariant(('vv', )),
 }
+PROXIES = {'proxy': ProxyVariant()}  # for either tower
 _KINDS = {False: ('a ViT with a class token', VIT_VARIANTS), True: ('a ResNet with an attention pool', POOL_VARIANTS)}
 
 
-def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant:
+def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant | ProxyVariant:
     """Return the row of a name, or compose one.
 
     Args:
-        dense (str | Mapping): Name of a row, or a dict with fields of :class:`DenseVariant`. Its ``type`` is the
-            name of the row that it changes, by default ``'value'``.
+        dense (str | Mapping): Name of a row, or a dict with fields of :class:`DenseVariant`, or for the type
+            ``'proxy'`` of :class:`ProxyVariant`. Its ``type`` is the name of the row that it changes, by default
+            ``'value'``.
         pool (bool): True selects the variants of attention pools, False those of ViTs.
         name (str): Name of the CLIP, for messages.
 
@@ -93,19 +97,22 @@ def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant:
         return _row(dense, pool, name)
     settings = dict(dense)
     base = _row(settings.pop('type', 'value'), pool, name)
-    fields = [field.name for field in dataclasses.fields(DenseVariant)]
+    fields = [field.name for field in dataclasses.fields(base)]
     if unknown := [key for key in settings if key not in fields]:
         raise UserError(f'The dense variant {dict(dense)} has the unknown key {unknown[0]!r}: expected type, '
                         f'{", ".join(fields)}.')
     variant = dataclasses.replace(base, **settings)
+    if isinstance(variant, ProxyVariant):
+        return check_proxy(variant)
     variant = dataclasses.replace(variant, **_sequences(variant))
     _check_numbers(variant)
     _check_combination(variant, pool, name)
     return variant
 
 
-def _row(dense: object, pool: bool, name: str) -> DenseVariant:
+def _row(dense: object, pool: bool, name: str) -> DenseVariant | ProxyVariant:
     (kind, table), (other, others) = _KINDS[pool], _KINDS[not pool]
+    table = {**table, **PROXIES}
     if isinstance(dense, str) and dense in table:
         return table[dense]
     known = isinstance(dense, str) and dense in others

@@ -4,12 +4,11 @@ In MaskCLIP, each token reads its own value: the value and output projections be
 ECCV 2022, arXiv 2112.01071, section 3.2; MVP-SEG, arXiv 2304.06957). :mod:`mmseg_mvp.clip.dense_variants` lists the
 variants.
 """
-import copy
 import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmcv.cnn import fuse_conv_bn
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
@@ -19,6 +18,8 @@ from mmseg_mvp.errors import UserError
 
 from .attention import add_mlp, apply_block, attend, finish, projections
 from .dense_variants import POOL_VARIANTS, VIT_VARIANTS, DenseVariant, attend_densely, equal_norms, find_variant
+from .proxy import ProxyVariant, load_proxy
+from .proxy_tower import ProxyTower
 
 
 class ResNetTower(nn.Module):
@@ -65,14 +66,22 @@ class ResNetTower(nn.Module):
             tuple[Tensor, ...]: Outputs of the layers ``out_indices`` (0 to 3), (B, C_i, h_i, w_i), then dense features
             (B, D, H/stride, W/stride).
         """
+        *outputs, attended = self.attended(images, out_indices)
+        return *outputs, self.project(attended)
+
+    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Extract as :meth:`forward`, but with the mixed values (B, C, h, w) in place of the dense features."""
         x = self.visual.stem(images)  # (B, C, H/4, W/4)
         outputs = []
         for index, layer in enumerate(self._layers()):
             x = layer(x)
             if index in out_indices:
                 outputs.append(x)
-        x = _conv1x1(x, self.visual.attnpool.v_proj) if not self.variant.pairs else self._attend(x)  # (B, C, h, w)
-        return *outputs, _conv1x1(x, self.visual.attnpool.c_proj)
+        return *outputs, self._attend(x) if self.variant.pairs else _conv1x1(x, self.visual.attnpool.v_proj)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Project mixed values (B, C, h, w) to the joint embedding, (B, D, h, w)."""
+        return _conv1x1(attended, self.visual.attnpool.c_proj)
 
     def _attend(self, x: Tensor) -> Tensor:
         """Apply the variant's attention to cells (B, C, h, w): mixed values (B, C, h, w)."""
@@ -128,6 +137,11 @@ class ViTTower(nn.Module):
             tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), then dense
             features (B, D, H/stride, W/stride).
         """
+        *outputs, attended = self.attended(images, out_indices)
+        return *outputs, self.project(attended)
+
+    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Extract as :meth:`forward`, but with y, (B, width, h, w), in place of the dense features."""
         x = self.visual.conv1(images)  # (B, width, h, w)
         grid = x.shape[2:]
         x = self._embed(x.flatten(2).transpose(1, 2), grid)  # (B, 1 + h*w, width)
@@ -142,9 +156,12 @@ class ViTTower(nn.Module):
                 x = self._block(block, x)
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
-        dense = self._dense_block(block, last_input, grid, middle)
-        dense = self.visual.ln_post(dense) @ self.visual.proj  # (B, 1 + h*w, D)
-        return *outputs, self._to_map(dense, grid)
+        return *outputs, self._to_map(self._dense_block(block, last_input, grid, middle), grid)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Project y, (B, width, h, w), to the joint embedding, (B, D, h, w)."""
+        tokens = self.visual.ln_post(attended.flatten(2).transpose(1, 2)) @ self.visual.proj  # (B, h*w, D)
+        return tokens.transpose(1, 2).reshape(attended.shape[0], -1, *attended.shape[2:])
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
         """Return True if the block's output is used. The last block's output is needed only on request."""
@@ -190,19 +207,23 @@ def _conv1x1(x: Tensor, linear: nn.Linear) -> Tensor:
     return F.conv2d(x, linear.weight[:, :, None, None], linear.bias)
 
 
-def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip',
-                name: str = 'this CLIP') -> ResNetTower | ViTTower:
+def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: str = 'this CLIP',
+                normalisation: Sequence = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+                ) -> ResNetTower | ViTTower | ProxyTower:
     """Wrap ``model.visual`` of open_clip for dense features.
 
     Args:
         visual (nn.Module): Image tower of open_clip.
         variant (str | Mapping): Name of a dense variant or a dict, see :func:`find_variant`.
         name (str): Name of the CLIP, for messages.
+        normalisation (Sequence): Mean and standard deviation of the channels of its images, RGB, 0 to 1.
 
     Raises:
-        UserError: If the variant is unknown or does not fit the tower, or the architecture is not supported.
+        UserError: If the variant does not fit, its proxy can't be loaded, or the architecture is not supported.
     """
     row = find_variant(variant, isinstance(visual, ModifiedResNet), name)
+    if isinstance(row, ProxyVariant):
+        return ProxyTower(dense_tower(visual, 'value', name), load_proxy(row, *normalisation), row)
     if isinstance(visual, ModifiedResNet):
         return ResNetTower(visual, row)
     if (isinstance(visual, VisionTransformer) and visual.attn_pool is None and visual.pool_type == 'tok'
@@ -223,20 +244,7 @@ def _check_middle(variant: DenseVariant, blocks: int, name: str) -> None:
                         f'of them.')
 
 
-def fold_batch_norm(tower: ResNetTower | ViTTower) -> ResNetTower | ViTTower:
-    """Fold the BatchNorm layers of a ResNet into its convolutions, for inference only.
-
-    The result is a copy with channels-last memory that shares the attention pool. Features stay equal up to rounding. A
-    ViT is returned unchanged.
-    """
-    if not isinstance(tower, ResNetTower):
-        return tower
-    pool = tower.visual.attnpool
-    folded = fuse_conv_bn(copy.deepcopy(tower, {id(pool): pool}))
-    return folded.to(memory_format=torch.channels_last)
-
-
-def embed_images(tower: ResNetTower | ViTTower, images: Tensor) -> Tensor:
+def embed_images(tower: ResNetTower | ViTTower | ProxyTower, images: Tensor) -> Tensor:
     """Compute CLIP's own embeddings (B, D) of normalised images (B, 3, H, W), resized to the square of its training."""
     visual = tower.visual
     return visual(F.interpolate(images, size=visual.image_size, mode='bicubic', antialias=True))

@@ -19,6 +19,7 @@ from .identity import fingerprint, weights_hash
 from .image_tower import ResNetTower, ViTTower, dense_tower
 from .layouts import arrange
 from .misfit import check_fit
+from .proxy_tower import ProxyTower
 from .published import Facts, of_config, of_tag
 from .weights_file import WeightsFile, read_weights
 
@@ -49,9 +50,9 @@ class LoadedCLIP:
     def __deepcopy__(self, memo: dict) -> 'LoadedCLIP':
         return self
 
-    def dense_tower(self, variant: str | Mapping = 'maskclip') -> ResNetTower | ViTTower:
+    def dense_tower(self, variant: str | Mapping = 'maskclip') -> ResNetTower | ViTTower | ProxyTower:
         """Return the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
-        return dense_tower(self.model.visual, variant, self.name)
+        return dense_tower(self.model.visual, variant, self.name, (self.mean, self.std))
 
     def normalisation(self) -> dict[str, list[float]]:
         """Return mean and standard deviation of pixels, RGB, 0 to 255, as mmseg's ``SegDataPreProcessor`` takes."""
