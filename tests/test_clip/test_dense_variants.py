@@ -3,13 +3,12 @@ import math
 
 import pytest
 import torch
+from fixtures.dense import Shapes, idle_and_listed, relative
 from fixtures.lanes import FUSED_BIAS
 from fixtures.refusals import refused
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from mmseg_mvp.clip.dense_variants import (
     POOL_VARIANTS,
@@ -96,34 +95,6 @@ def resnet():
         if name.endswith('bn3.weight') or name.startswith('attnpool'):
             nn.init.normal_(parameter, std=0.5)
     return visual.double().eval().requires_grad_(False)
-
-
-def idle_and_listed(tower, height, width):
-    """Names of the parameters without a gradient, and of those that the tower lists as idle."""
-    tower.requires_grad_(True)
-    tower(torch.randn(1, 3, height, width, dtype=torch.float64))[0].square().sum().backward()
-    idle = {title for title, value in tower.named_parameters() if value.grad is None}
-    listed = {title for title, value in tower.named_parameters()
-              if any(value is one for one in tower.idle_parameters())}
-    tower.zero_grad(), tower.requires_grad_(False)
-    return idle, listed
-
-
-def relative(found, expected):
-    return float((found - expected).abs().max() / expected.abs().max())
-
-
-class Shapes(TorchDispatchMode):
-    """Records the shapes of all tensors that torch's operators return."""
-
-    def __init__(self):
-        super().__init__()
-        self.shapes = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        self.shapes |= {tuple(one.shape) for one in tree_flatten(result)[0] if isinstance(one, torch.Tensor)}
-        return result
 
 
 class TestVariantsOfViTs:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fixtures.exports import build, maps, mvp_seg, noise, text_model
 from fixtures.logs import record_logs
+from fixtures.proxies import DINO
 from fixtures.refusals import refused
 from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
@@ -71,7 +72,8 @@ def test_a_model_built_from_the_file(settings, tiny_clip, tmp_path, monkeypatch)
     assert torch.allclose(maps(built, images)[1], maps(model, images)[1], atol=1e-6)
 
 
-@pytest.mark.parametrize('dense', ['kk', dict(pairs=['kk', 'vv'], neighbourhood=2.)], ids=str)
+@pytest.mark.parametrize('dense', ['kk', dict(pairs=['kk', 'vv'], neighbourhood=2.),
+                                   dict(type='proxy', model=DINO, pretrained=False, threshold=1.)], ids=str)
 def test_the_dense_variant_goes_with_the_prompts(dense, tiny_clip, tmp_path):
     _, model = mvp_seg(tiny_clip, backbone=dict(type='CLIPImageEncoder', dense=dense))
     save_prompts(model, tmp_path / 'p.safetensors')
