@@ -109,16 +109,17 @@ def load_proxy(variant: ProxyVariant, mean: Sequence[float], std: Sequence[float
     elif not variant.pretrained:
         print_log(f"The proxy '{variant.model}' has random weights, so its predictions are meaningless: set "
                   f'dense.pretrained=True, or dense.weights to a file.', 'current', level=30)
+    source = variant.weights or ('those of timm' if variant.pretrained else 'random')
     print_log(f"Proxy '{variant.model}': images of mean {tuple(model.pretrained_cfg['mean'])} and std "
-              f"{tuple(model.pretrained_cfg['std'])}, weights {variant.weights or 'by this name'}", 'current')
+              f"{tuple(model.pretrained_cfg['std'])}; weights: {source}", 'current')
     return Proxy(model, mean, std)
 
 
 def _read(variant: ProxyVariant) -> WeightsFile:
     path = os.path.expanduser(variant.weights)
     if not os.path.isfile(path):
-        raise UserError(f"The weights '{variant.weights}' of the proxy '{variant.model}' do not exist: set "
-                        f'dense.weights to the path of a file, or omit it for the weights of timm.')
+        raise UserError(f"The weights '{variant.weights}' of the proxy '{variant.model}' do not exist: put "
+                        f'the file there, or set dense.weights to its path; without it, timm downloads the weights.')
     return read_weights(path)
 
 

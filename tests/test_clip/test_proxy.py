@@ -45,7 +45,8 @@ class TestFeatures:
         pixels = torch.rand(2, 3, 3 * proxy.patch, 5 * proxy.patch)
         mean, std, own_mean, own_std = (torch.tensor(values)[:, None, None] for values in
                                         (*CLIP, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
-        found = proxy((pixels - mean) / std, (3, 5))
+        found = proxy(((pixels - mean) / std).requires_grad_(), (3, 5))
+        assert not found.requires_grad
         assert torch.allclose(seen[0], (pixels - own_mean) / own_std, atol=1e-5)
         assert found.shape == (2, 15, 24) and torch.allclose(found.norm(dim=-1), torch.ones(2, 15), atol=1e-5)
 
