@@ -28,6 +28,7 @@ class Bar(NamedTuple):
         return all(found != '' and sign * (float(found) - bar) >= 0 for bar, found, sign in demands if bar is not None)
 
 
+DENSE_VARIANTS = ('sclip', 'clearclip', 'kk', 'naclip', 'segearth', 'resclip')
 # Bars by claim and case, for the CPU with float32. Each bar has a row in the table, even if not measured.
 BARS = {
     ('text tower', 'C=150, k+1=4, M=16'): Bar(speedup=20, memory_ratio=1 / 15, error=1e-4),
@@ -40,6 +41,8 @@ BARS = {
     ('label map', 'C=847'): Bar(speedup=8, memory_ratio=1 / 12, error=0),
     ('refined logits', 'C=150'): Bar(speedup=1, memory_ratio=1 / 10, error=1e-5),
     ('refined label map', 'C=150'): Bar(speedup=1, memory_ratio=1 / 10, error=1e-5),
+    **{('dense variant', f'{name}, B=1'): Bar(error=1e-5) for name in DENSE_VARIANTS},
+    **{('dense variant and MaskCLIP', f'{name}, B=1'): Bar(speedup=1 / 1.1) for name in DENSE_VARIANTS},
     ('many names', '10000 names'): Bar(peak_mib=1024),
     ('views', 'k=8 against k=1'): Bar(speedup=1 / 1.05),
     ('fusion', 'iteration, k=3, C=150'): Bar(speedup=1 / 1.15),

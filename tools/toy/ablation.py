@@ -14,8 +14,10 @@ import cached
 import tables
 from mmengine.config import Config
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmseg_mvp import app
+from mmseg_mvp.checkpoints import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_GPR = {'gpr': None, 'loss_presence': None, 'prompts.global_prompt': False}
@@ -83,8 +85,8 @@ def build(row: str, clip: int, seed: int, work_dir: Path) -> Runner:
     """Build the runner of a row with one CLIP and one seed of the prompts."""
     options = ROWS[row]
     cfg = Config.fromfile(ROOT / 'configs' / ('maskclip' if options is None else 'mvp_seg') / 'toy_zs.py')
-    name = f'{list(ROWS).index(row)}_{clip}_{seed}'
-    cfg.merge_from_dict({'work_dir': str(work_dir / name), 'experiment_name': f'{name}_{time.time()}',
+    target = folder(row, clip, seed, work_dir)
+    cfg.merge_from_dict({'work_dir': str(target), 'experiment_name': f'{target.name}_{time.time()}',
                          'log_level': 'WARNING', 'randomness.seed': seed,
                          'model.clip': dict(model='toy-rn', weights=clip_weights(clip, work_dir)),
                          **{f'model.decode_head.{key}': value for key, value in (options or {}).items()}})
@@ -108,16 +110,44 @@ def run(row: str, clip: int, seed: int, work_dir: Path) -> dict[str, float]:
     return {**runner.test(), 'hIoU_val': float(chosen)}
 
 
-def page_tables(results: list[dict]) -> str:
-    """Return the tables of the page: the first CLIP, hIoU of each CLIP if there are several, and differences."""
+def context_norms(results: list[dict], work_dir: Path) -> str:
+    """Return a table of the norms of the mean context vectors of three prompts after training, least to greatest."""
+    clips = sorted({one['clip'] for one in results})
+    lines = ['| row | ' + ' | '.join(f'CLIP {clip}' for clip in clips) + ' |', '|---' * (len(clips) + 1) + '|']
+    for row in (f'k=3, M=6{fusion}{loss} + GPR' for fusion in FUSIONS for loss in OC_LOSS):
+        cells = []
+        for clip in clips:
+            seeds = [one['seed'] for one in results if one['row'] == row and one['clip'] == clip]
+            norms = [float(norm) for seed in seeds
+                     for norm in learned_contexts(row, clip, seed, work_dir).mean(dim=1).norm(dim=1)]
+            cells.append(f'{min(norms):.2f} to {max(norms):.2f}' if norms else '')
+        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def learned_contexts(row: str, clip: int, seed: int, work_dir: Path) -> Tensor:
+    """Return the context vectors of the segmentation prompts after training, (k, M, width)."""
+    checkpoint, = folder(row, clip, seed, work_dir).glob('iter_*.pth')
+    return read_checkpoint(str(checkpoint))['state_dict']['decode_head.classifier.prompts.seg_contexts']
+
+
+def folder(row: str, clip: int, seed: int, work_dir: Path) -> Path:
+    """Return the folder of a run."""
+    return work_dir / f'{list(ROWS).index(row)}_{clip}_{seed}'
+
+
+def page_tables(results: list[dict], work_dir: Path) -> str:
+    """Return the tables of the page: each CLIP, differences, and norms of context vectors."""
     clips = sorted({one['clip'] for one in results})
     columns = {f'CLIP {clip}': {'clip': clip} for clip in clips} if len(clips) > 1 else {}
     first = [one for one in results if one['clip'] == clips[0]]
     parts = [f'**CLIP {clips[0]}**', tables.summarize(first)]
     if columns:
-        parts += ['**hIoU on `test` by CLIP**', tables.by_group(results, columns)]
+        for split, metric in (('val', 'hIoU_val'), ('test', 'hIoU')):
+            parts += [f'**hIoU on `{split}` by CLIP**', tables.by_group(results, columns, metric)]
     return '\n\n'.join([*parts, '**Differences of hIoU on `test`, run by run**',
-                        tables.differences(results, PAIRS, columns)])
+                        tables.differences(results, PAIRS, columns),
+                        '**Norms of the mean context vectors of three prompts**', context_norms(results, work_dir)])
 
 
 def main() -> None:
@@ -133,7 +163,7 @@ def main() -> None:
     results = tables.collect(jobs, lambda **job: run(**job, work_dir=args.work_dir), args.work_dir / 'results.csv')
     order = list(ROWS)
     results.sort(key=lambda one: (order.index(one['row']), one['clip'], one['seed']))
-    print(tables.write(results, args.docs / 'toy_ablation.md', page_tables(results)))
+    print(tables.write(results, args.docs / 'toy_ablation.md', page_tables(results, args.work_dir)))
 
 
 if __name__ == '__main__':

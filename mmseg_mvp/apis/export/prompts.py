@@ -131,16 +131,9 @@ def _describe_segmentor(model: BaseModel) -> dict:
     """Return the settings that, with those of the prompts, define MVP-SEG with CLIP's own image tower."""
     head, normalisation = model.decode_head, model.data_preprocessor
     return dict(mean=normalisation.mean.flatten().tolist(), std=normalisation.std.flatten().tolist(),
-                dense=_without_folder(model.backbone.dense),
+                dense=model.backbone.dense,
                 gpr_gamma=head.gpr.gamma if head.gpr else None, synonyms=head.classifier.synonyms,
                 align_corners=head.align_corners, fusion=head.classifier.fusion.config())
-
-
-def _without_folder(dense: str | dict) -> str | dict:
-    """Return a dense variant whose weights file, if any, is given by name, as that of the CLIP."""
-    if isinstance(dense, dict) and dense.get('weights'):
-        return dict(dense, weights=os.path.basename(dense['weights']))
-    return dense
 
 
 def _segmentor_config(settings: dict, prompts: dict, classes: str | list, clip: dict) -> dict:

@@ -43,6 +43,8 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(backbone, decode_head, **kwargs)
+        if hasattr(self.backbone, 'dense') and hasattr(self.decode_head, 'classifier'):
+            self.decode_head.classifier.dense = str(self.backbone.dense)
         self._report_window_sizes()
 
     def class_maps(self, inputs: Tensor) -> Tensor:

@@ -33,13 +33,19 @@ def read_record(state: Tensor) -> dict:
                         f'{short(str(error))}): its _extra_state is damaged: copy it or train again.') from error
 
 
-def warn_of_fusion(saved: dict, own: str) -> None:
-    """Log a warning if the prompts of a record were learned with another fusion. Early records have the sum."""
-    learned = saved.get('fusion', 'sum')
-    if learned != own:
-        print_log(f"The checkpoint's prompts were learned with the fusion {short(str(learned))!r}, but the config has "
-                  f'{own!r}: set decode_head.fusion to that of the checkpoint if this is not meant.', 'current',
-                  logging.WARNING)
+def warn_of_settings(saved: dict, own: dict) -> None:
+    """Log a warning for each of the settings ``fusion`` and ``dense`` that the prompts of a record were learned with.
+
+    Early records have the fusion ``'sum'`` and say nothing of ``dense``, the dense variant of the image features. It is
+    None in a model without variants.
+    """
+    for key, title, place, early in (('fusion', 'fusion', 'decode_head.fusion', 'sum'),
+                                     ('dense', 'dense variant', 'backbone.dense', own['dense'])):
+        learned = saved.get(key, early)
+        if own[key] not in (None, learned):
+            print_log(f"The checkpoint's prompts were learned with the {title} {short(str(learned))!r}, but the config "
+                      f'has {own[key]!r}: set {place} to that of the checkpoint if this is not meant.', 'current',
+                      logging.WARNING)
 
 
 def check_same_clip(saved: dict, own: LoadedCLIP) -> None:

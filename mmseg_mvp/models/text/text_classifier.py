@@ -17,7 +17,7 @@ from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
 from .class_order import ClassOrderCheck
 from .gradient_accumulation import AccumulatedEmbeddings
-from .record import check_same_clip, read_record, warn_of_fusion, write_record
+from .record import check_same_clip, read_record, warn_of_settings, write_record
 from .view_fusion import ViewFusion, build_fusion
 
 SYNONYMS = ('max', 'mean')
@@ -46,6 +46,7 @@ class TextClassifier(nn.Module):
         test_vocabulary (dict[str, tuple[str, ...]]): Test names and their wordings.
         sample_vocabularies (list[dict], optional): Vocabulary of each sample of a batch, set by :meth:`using`.
         accumulation (AccumulatedEmbeddings): Embeddings shared by the micro-batches of an optimizer step.
+        dense (str, optional): Dense variant of the features, set by the segmentor and recorded in checkpoints.
         learned_on (list[str]): Training classes of the prompts, replaced by those in a loaded checkpoint. If the
             prompts are learned, a new checkpoint lists these and the current training classes.
 
@@ -67,7 +68,7 @@ class TextClassifier(nn.Module):
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.fusion = build_fusion(fusion, self.prompts.num_views)
         self.embed_dim = self.tower.module.embed_dim
-        self.sample_vocabularies = None
+        self.sample_vocabularies = self.dense = None
         self.accumulation = AccumulatedEmbeddings()
         self._cache = {}
         self.train_vocabulary = self.read_vocabulary(train_classes)
@@ -187,8 +188,10 @@ class TextClassifier(nn.Module):
     def get_extra_state(self) -> Tensor:
         """Return CLIP, training classes and prompt settings as JSON in a byte tensor (N,), which is safe to load."""
         names = dict.fromkeys([*self.learned_on, *(self.train_vocabulary if self.prompts.learnable else ())])
-        fusion = {} if self.fusion.linear else dict(fusion=self.fusion.kind)
-        return write_record(self.clip, list(names), dict(self.prompts.describe(), **fusion))
+        settings = {} if self.fusion.linear else dict(fusion=self.fusion.kind)
+        if self.dense is not None:
+            settings['dense'] = self.dense
+        return write_record(self.clip, list(names), dict(self.prompts.describe(), **settings))
 
     def set_extra_state(self, state: Tensor) -> None:
         """Check that a byte tensor (N,) fits the CLIP and the prompts, and adopt its training classes.
@@ -203,7 +206,7 @@ class TextClassifier(nn.Module):
         if found != prompts:
             raise UserError(f'The checkpoint holds the prompts {short(str(found))}, but the config builds {prompts}: '
                             f'set decode_head.prompts to those of the checkpoint.')
-        warn_of_fusion(saved, 'sum' if self.fusion.linear else self.fusion.kind)
+        warn_of_settings(saved, dict(fusion='sum' if self.fusion.linear else self.fusion.kind, dense=self.dense))
         self.learned_on = saved['train_classes']
 
 

@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from fixtures.logs import record_logs
 from fixtures.proxies import DINO
 from mmengine import ConfigDict
 from mmengine.logging import MMLogger
@@ -242,6 +243,22 @@ def test_checkpoint_is_small_and_loads_through_mmengine(tmp_path, tiny_rn):
     metas = [one.metainfo for one in samples]
     with torch.no_grad():
         assert torch.equal(other.inference(images, metas), model.inference(images, metas))
+
+
+def test_a_checkpoint_of_another_fusion_or_dense_variant_is_said(tiny_rn, monkeypatch):
+    said = record_logs(monkeypatch, 'mmseg_mvp.models.text.record')
+    learned = build(tiny_rn).state_dict()
+    build(tiny_rn).load_state_dict(learned)
+    assert not said
+    cfg = config(tiny_rn)
+    cfg.backbone.dense, cfg.decode_head.fusion = dict(type='kk', neighbourhood=2.), 'logsumexp'
+    other = MODELS.build(cfg)
+    other.load_state_dict(learned)
+    fusion, dense = said
+    assert "learned with the fusion 'sum', but the config has 'logsumexp': set decode_head.fusion" in fusion
+    assert "learned with the dense variant 'maskclip', but the config has" in dense and 'neighbourhood' in dense
+    other.load_state_dict(other.state_dict())
+    assert len(said) == 2
 
 
 def test_checkpoint_of_something_else_is_refused(tmp_path, tiny_rn):
