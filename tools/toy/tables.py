@@ -94,7 +94,7 @@ def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: d
             parts = [[value for one, value in found if one.items() >= group.items()] for group in groups.values()]
             cells = [f'{mean:+.1f}', f'{mean - half:+.1f} to {mean + half:+.1f}',
                      f'{sum(value > 0 for value in values)} of {len(values)}',
-                     *(f'{statistics.mean(part):+.1f}' for part in parts)]
+                     *(f'{statistics.mean(part):+.1f}' if part else '' for part in parts)]
             lines.append(' | '.join([f'| {first}', second, *cells]) + ' |')
     return '\n'.join(lines)
 
@@ -105,7 +105,9 @@ def _rows(results: list[dict]) -> dict[str, list[dict]]:
 
 
 def _spread(values: list[float]) -> str:
-    """Write mean and standard deviation of some figures."""
+    """Write mean and standard deviation of figures; without figures, nothing."""
+    if not values:
+        return ''
     spread = f' ± {statistics.stdev(values):.1f}' if len(values) > 1 else ''
     return f'{statistics.mean(values):.1f}{spread}'
 
