@@ -161,16 +161,20 @@ def _fill(model: VisionTransformer | Eva, name: str, file: WeightsFile) -> None:
         state = sys.modules[type(model).__module__].checkpoint_filter_fn(tensors, model)
     except Exception as error:  # the filter indexes and reshapes without checks
         raise _misfit(name, file.path, ' '.join(str(error).split())[:200]) from error
-    parts = {key.split('.')[0] for key in wanted}
-    faults = [f'{key} is missing' for key in wanted if key not in state]
-    faults += [f'{key} is extra' for key in state if key not in wanted and key.split('.')[0] in parts]
-    faults += [f'{key} has shape {tuple(state[key].shape)} instead of {tuple(value.shape)}'
-               for key, value in wanted.items() if key in state and state[key].shape != value.shape]
-    if faults:
+    if faults := _faults(wanted, state):
         raise _misfit(name, file.path, f'{faults[0]}{f" and {len(faults) - 1} more" if len(faults) > 1 else ""}')
     state = {key: state[key] for key in wanted}
     check_values(wanted, file.path, state)
     model.load_state_dict(state)
+
+
+def _faults(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> list[str]:
+    """Return the differences of weights from a state dict. A classifier or decoder beside the ViT is none."""
+    parts = {key.split('.')[0] for key in wanted}
+    faults = [f'{key} is missing' for key in wanted if key not in state]
+    faults += [f'{key} is extra' for key in state if key not in wanted and key.split('.')[0] in parts]
+    return faults + [f'{key} has shape {tuple(state[key].shape)} instead of {tuple(value.shape)}'
+                     for key, value in wanted.items() if key in state and state[key].shape != value.shape]
 
 
 def _without_prefix(name: str, file: WeightsFile) -> dict[str, Tensor]:
