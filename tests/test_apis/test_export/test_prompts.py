@@ -97,6 +97,7 @@ def test_the_weights_of_a_proxy_are_found_by_name_in_the_working_folder(tiny_vit
     _, model = mvp_seg(tiny_vit, backbone=dict(type='CLIPImageEncoder', dense=dense))
     save_prompts(model, tmp_path / 'p.safetensors')
     assert 'private' not in content(tmp_path / 'p.safetensors')[1]['segmentor']
+    assert 'private' not in model.decode_head.classifier.dense  # of checkpoints
     refused(lambda: from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_vit), "'dino.pth'", 'put the file')
     monkeypatch.chdir(tmp_path / 'here')
     built = from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_vit)
