@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_mvp.clip import fold_batch_norm, load_clip
-from mmseg_mvp.clip.image_tower import ViTTower, dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
+from mmseg_mvp.clip.image_tower import ViTTower
 
 MODELS = {'ViT-B/16': 'ViT-B-16-quickgelu', 'RN50': 'RN50-quickgelu'}
 SMALL = {'ViT-B/32': 'ViT-B-32-quickgelu', 'RN50': 'RN50-quickgelu'}

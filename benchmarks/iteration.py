@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import mmseg_mvp  # noqa: F401  (registers)
-from mmseg_mvp.clip.image_tower import dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.text_tower import encode_in_full
 from mmseg_mvp.models.losses.refined_seg_loss import label_histogram
 from mmseg_mvp.vocabularies import class_names

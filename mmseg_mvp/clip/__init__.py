@@ -5,9 +5,8 @@
 """
 from .config import check_clip
 from .dense_variants import POOL_VARIANTS, VIT_VARIANTS
-from .folding import fold_batch_norm
 from .frozen import Frozen, unwrap
-from .image_tower import embed_images
+from .image_tower import embed_images, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .mmseg_vit import fill_vit, vit_config
 from .proxy_tower import ProxyTower

@@ -14,6 +14,7 @@ Without it, the block gives A(W) alone. The variant ``'proxy'`` takes W from ano
 import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,18 +74,42 @@ POOL_VARIANTS = {
     'qq': DenseVariant(('qq', )),
     'vv': DenseVariant(('vv', )),
 }
-PROXIES = {'proxy': ProxyVariant()}  # for either tower
-_KINDS = {False: ('a ViT with a class token', VIT_VARIANTS), True: ('a ResNet with an attention pool', POOL_VARIANTS)}
+# The attention pool of a timm ViT has a single learned query, so tokens have keys and values alone.
+LATENT_VARIANTS = {name: row for name, row in POOL_VARIANTS.items() if name != 'qq'}
+CELL_VARIANTS = {name: POOL_VARIANTS[name] for name in ('maskclip', 'value')}
 
 
-def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant | ProxyVariant:
+class Kind(NamedTuple):
+    """Kind of an image tower, which decides on its variants.
+
+    Attributes:
+        title (str): Description with article, for messages.
+        variants (dict[str, DenseVariant | ProxyVariant]): Rows by name.
+        letters (str): Vectors that each token has in the last attention, of q, k and v.
+        in_block (bool): True if the last attention is that of a block, with residual, MLP and earlier attention.
+    """
+    title: str
+    variants: dict[str, DenseVariant | ProxyVariant]
+    letters: str = 'qkv'
+    in_block: bool = False
+
+
+_PROXY = {'proxy': ProxyVariant()}  # for all towers with values
+CLASS_TOKEN = Kind('a ViT with a class token', VIT_VARIANTS | _PROXY, in_block=True)
+RESNET_POOL = Kind('a ResNet with an attention pool', POOL_VARIANTS | _PROXY)
+LATENT_POOL = Kind('a ViT with an attention pool', LATENT_VARIANTS | _PROXY, letters='kv')
+AVERAGE_POOL = Kind('an average pool without attention', CELL_VARIANTS, letters='')
+_KINDS = (CLASS_TOKEN, RESNET_POOL, LATENT_POOL, AVERAGE_POOL)
+
+
+def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant | ProxyVariant:
     """Return the row of a name, or compose one.
 
     Args:
         dense (str | Mapping): Name of a row, or a dict with fields of :class:`DenseVariant`, or for the type
             ``'proxy'`` of :class:`ProxyVariant`. Its ``type`` is the name of the row that it changes, by default
             ``'value'``.
-        pool (bool): True selects the variants of attention pools, False those of ViTs.
+        kind (Kind): Kind of the tower.
         name (str): Name of the CLIP, for messages.
 
     Raises:
@@ -94,9 +119,9 @@ def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant | 
         raise UserError(f'The dense variant is {dense!r}, a {type(dense).__name__}: expected a name, or a dict such as '
                         f"dict(type='kk', neighbourhood=5.).")
     if isinstance(dense, str):
-        return _row(dense, pool, name)
+        return _row(dense, kind, name)
     settings = dict(dense)
-    base = _row(settings.pop('type', 'value'), pool, name)
+    base = _row(settings.pop('type', 'value'), kind, name)
     fields = [field.name for field in dataclasses.fields(base)]
     if unknown := [key for key in settings if key not in fields]:
         raise UserError(f'The dense variant {dict(dense)} has the unknown key {unknown[0]!r}: expected type, '
@@ -106,18 +131,16 @@ def find_variant(dense: str | Mapping, pool: bool, name: str) -> DenseVariant | 
         return check_proxy(variant)
     variant = dataclasses.replace(variant, **_sequences(variant))
     _check_numbers(variant)
-    _check_combination(variant, pool, name)
+    _check_combination(variant, kind, name)
     return variant
 
 
-def _row(dense: object, pool: bool, name: str) -> DenseVariant | ProxyVariant:
-    (kind, table), (other, others) = _KINDS[pool], _KINDS[not pool]
-    table = {**table, **PROXIES}
-    if isinstance(dense, str) and dense in table:
-        return table[dense]
-    known = isinstance(dense, str) and dense in others
-    found = f"needs {other}, but CLIP '{name}' has {kind}" if known else 'is unknown'
-    raise UserError(f"The dense variant '{dense}' {found}: expected one of {', '.join(table)}.")
+def _row(dense: object, kind: Kind, name: str) -> DenseVariant | ProxyVariant:
+    if isinstance(dense, str) and dense in kind.variants:
+        return kind.variants[dense]
+    fitting = ' or '.join(one.title for one in _KINDS if isinstance(dense, str) and dense in one.variants)
+    found = f"needs {fitting}, but CLIP '{name}' has {kind.title}" if fitting else 'is unknown'
+    raise UserError(f"The dense variant '{dense}' {found}: expected one of {', '.join(kind.variants)}.")
 
 
 def _sequences(variant: DenseVariant) -> dict[str, tuple]:
@@ -139,11 +162,15 @@ def _check_numbers(variant: DenseVariant) -> None:
         raise UserError(f'dense.residual is {variant.residual!r}: expected True or False.')
 
 
-def _check_combination(variant: DenseVariant, pool: bool, name: str) -> None:
+def _check_combination(variant: DenseVariant, kind: Kind, name: str) -> None:
     """Refuse settings that would have no effect, or that the tower cannot do."""
-    if pool and (variant.residual or variant.middle):
-        raise UserError(f"dense sets {'residual' if variant.residual else 'middle'}, but CLIP '{name}' has an "
-                        f'attention pool without residual, MLP or earlier attention: omit it.')
+    if not kind.in_block and (variant.residual or variant.middle):
+        raise UserError(f"dense sets {'residual' if variant.residual else 'middle'}, but CLIP '{name}' has "
+                        f'{kind.title}, which gives no choice of a residual or of earlier attention: omit it.')
+    if missing := set(''.join(variant.pairs)) - set(kind.letters):
+        raise UserError(f"dense.pairs reads {min(missing)} of each token, but CLIP '{name}' has {kind.title}, which "
+                        f"gives tokens {' and '.join(kind.letters) or 'none of q, k and v'} alone: choose "
+                        f"{'pairs of these' if kind.letters else 'maskclip'}.")
     if not variant.pairs and (variant.neighbourhood is not None or variant.middle or variant.scale != 1):
         raise UserError("dense sets neighbourhood, middle or scale without pairs, but each token reads only its own "
                         "value then: name pairs, such as pairs=['kk'].")

@@ -1,25 +1,22 @@
-"""Dense features from a CLIP image tower, by a variant of its last attention.
+"""Dense features of open_clip's own image towers, by a variant of their last attention.
 
 In MaskCLIP, each token reads its own value: the value and output projections become 1x1 convolutions (Zhou et al.,
 ECCV 2022, arXiv 2112.01071, section 3.2; MVP-SEG, arXiv 2304.06957). :mod:`mmseg_mvp.clip.dense_variants` lists the
 variants.
 """
+import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from mmcv.cnn import fuse_conv_bn
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmseg_mvp.errors import UserError
-
 from .attention import add_mlp, apply_block, attend, finish, projections
-from .dense_variants import POOL_VARIANTS, VIT_VARIANTS, DenseVariant, attend_densely, equal_norms, find_variant
-from .proxy import ProxyVariant, load_proxy
-from .proxy_tower import ProxyTower
+from .dense_variants import POOL_VARIANTS, VIT_VARIANTS, DenseVariant, attend_densely, equal_norms
 
 
 class ResNetTower(nn.Module):
@@ -207,44 +204,20 @@ def _conv1x1(x: Tensor, linear: nn.Linear) -> Tensor:
     return F.conv2d(x, linear.weight[:, :, None, None], linear.bias)
 
 
-def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: str = 'this CLIP',
-                normalisation: Sequence = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
-                ) -> ResNetTower | ViTTower | ProxyTower:
-    """Wrap ``model.visual`` of open_clip for dense features.
+def fold_batch_norm(tower: nn.Module) -> nn.Module:
+    """Fold the BatchNorm layers of a ResNet into its convolutions, for inference only.
 
-    Args:
-        visual (nn.Module): Image tower of open_clip.
-        variant (str | Mapping): Name of a dense variant or a dict, see :func:`find_variant`.
-        name (str): Name of the CLIP, for messages.
-        normalisation (Sequence): Mean and standard deviation of the channels of its images, RGB, 0 to 1.
-
-    Raises:
-        UserError: If the variant does not fit, its proxy can't be loaded, or the architecture is not supported.
+    The result is a copy with channels-last memory that shares the attention pool. Features stay equal up to rounding.
+    Other towers are returned unchanged.
     """
-    row = find_variant(variant, isinstance(visual, ModifiedResNet), name)
-    if isinstance(row, ProxyVariant):
-        return ProxyTower(dense_tower(visual, 'value', name), load_proxy(row, *normalisation), row)
-    if isinstance(visual, ModifiedResNet):
-        return ResNetTower(visual, row)
-    if (isinstance(visual, VisionTransformer) and visual.attn_pool is None and visual.pool_type == 'tok'
-            and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)):
-        _check_middle(row, len(visual.transformer.resblocks), name)
-        return ViTTower(visual, row)
-    raise UserError(f"The image tower of CLIP '{name}' is a {type(visual).__name__}, which can't give dense features: "
-                    f'expected a tower of open_clip that pools by attention (RN50, RN101, RN50x4, RN50x16, RN50x64) or '
-                    f'by a class token (ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-g-14); choose one '
-                    f'of these models.')
+    if not isinstance(tower.visual, ModifiedResNet):
+        return tower
+    pool = tower.visual.attnpool
+    folded = fuse_conv_bn(copy.deepcopy(tower, {id(pool): pool}))
+    return folded.to(memory_format=torch.channels_last)
 
 
-def _check_middle(variant: DenseVariant, blocks: int, name: str) -> None:
-    """Raise UserError if a variant reads the attention of blocks that do not precede the last one."""
-    if any(index >= blocks - 1 for index in variant.middle):
-        raise UserError(f"The dense variant reads the attention of the blocks {list(variant.middle)}, but CLIP "
-                        f"'{name}' has only the blocks 0 to {blocks - 2} before its last one: set dense.middle to some "
-                        f'of them.')
-
-
-def embed_images(tower: ResNetTower | ViTTower | ProxyTower, images: Tensor) -> Tensor:
+def embed_images(tower: nn.Module, images: Tensor) -> Tensor:
     """Compute CLIP's own embeddings (B, D) of normalised images (B, 3, H, W), resized to the square of its training."""
     visual = tower.visual
     return visual(F.interpolate(images, size=visual.image_size, mode='bicubic', antialias=True))

@@ -15,11 +15,10 @@ from mmseg_mvp.errors import UserError
 
 from .building import SHIPPED, build, find_config
 from .config import check_clip, check_normalisation
+from .dense_tower import DenseTower, dense_tower
 from .identity import fingerprint, weights_hash
-from .image_tower import ResNetTower, ViTTower, dense_tower
 from .layouts import arrange
 from .misfit import check_fit
-from .proxy_tower import ProxyTower
 from .published import Facts, of_config, of_tag
 from .weights_file import WeightsFile, read_weights
 
@@ -50,8 +49,8 @@ class LoadedCLIP:
     def __deepcopy__(self, memo: dict) -> 'LoadedCLIP':
         return self
 
-    def dense_tower(self, variant: str | Mapping = 'maskclip') -> ResNetTower | ViTTower | ProxyTower:
-        """Return the image tower for dense features, see :func:`mmseg_mvp.clip.image_tower.dense_tower`."""
+    def dense_tower(self, variant: str | Mapping = 'maskclip') -> DenseTower:
+        """Return the image tower for dense features, see :func:`mmseg_mvp.clip.dense_tower.dense_tower`."""
         return dense_tower(self.model.visual, variant, self.name, (self.mean, self.std))
 
     def normalisation(self) -> dict[str, list[float]]:

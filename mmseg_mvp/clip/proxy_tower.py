@@ -7,7 +7,7 @@ For the unit features f of the proxy's patches, in each image::
     F = project(W v)                                    v: values of CLIP, resized to the grid of the proxy
 
 Each patch keeps its own value at least: where all patches are alike, m is near 1 and the threshold exceeds all S. W is
-the same for all heads. Its rows sum to 1, so it may follow the linear ``out_proj`` of CLIP's attention.
+the same for all heads. Its rows sum to 1, so it may follow a linear projection of v, such as ``out_proj``.
 """
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ class ProxyTower(nn.Module):
     The features lie on the proxy's grid. Images are resized for the proxy if its patch is no divisor of CLIP's stride.
 
     Args:
-        tower (nn.Module): ``ResNetTower`` or ``ViTTower`` of the variant ``'value'``.
+        tower (nn.Module): Dense tower of the variant ``'value'``: its ``attended`` gives v, its ``project`` takes W v.
         proxy (Proxy): Model of the similarities. It is held frozen, without parameters or state of this module.
         variant (ProxyVariant): Threshold and sharpness.
 

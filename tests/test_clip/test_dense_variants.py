@@ -1,57 +1,40 @@
 """Dense variants against their formulas, written out with all N x N scores in float64."""
-import math
-
 import pytest
 import torch
-from fixtures.dense import Shapes, idle_and_listed, relative
 from fixtures.lanes import FUSED_BIAS
+from fixtures.naive_attention import (
+    NAIVE_WEIGHTS,
+    WITH_RESIDUAL,
+    Shapes,
+    gaussian,
+    idle_and_listed,
+    relative,
+    soft,
+)
 from fixtures.refusals import refused
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.dense_variants import (
+    CLASS_TOKEN,
     POOL_VARIANTS,
+    RESNET_POOL,
     VIT_VARIANTS,
     DenseVariant,
     attend_densely,
     find_variant,
     neighbour_bias,
 )
-from mmseg_mvp.clip.image_tower import dense_tower
 
 SIZES = [(64, 64), (160, 224), (16, 112)]  # a square, the axes told apart, one row of patches
-NAIVE_WEIGHTS = {
-    'maskclip': lambda q, k, v, gauss, middle: torch.eye(q.shape[2], dtype=q.dtype),
-    'value': lambda q, k, v, gauss, middle: torch.eye(q.shape[2], dtype=q.dtype),
-    'sclip': lambda q, k, v, gauss, middle: soft(q, q) + soft(k, k),
-    'clearclip': lambda q, k, v, gauss, middle: soft(q, q),
-    'kk': lambda q, k, v, gauss, middle: soft(k, k),
-    'naclip': lambda q, k, v, gauss, middle: soft(k, k, gauss),
-    'segearth': lambda q, k, v, gauss, middle: soft(q, q) + soft(k, k) + soft(v, v),
-    'resclip': lambda q, k, v, gauss, middle: 2 * (0.6 * soft(k, k, gauss) + 0.4 * sum(middle) / 4)}
-WITH_RESIDUAL = {'maskclip', 'sclip'}
-
-
-def soft(a, b, gauss=0.):
-    """Weights (B, heads, N, N) of queries and keys (B, heads, N, d)."""
-    return (a @ b.transpose(2, 3) * a.shape[-1]**-0.5 + gauss).softmax(-1)
 
 
 def heads_of(block, x):
     """Queries, keys and values (B, heads, N, d) of a block with two heads."""
     x = block.ln_1(x) @ block.attn.in_proj_weight.T + block.attn.in_proj_bias
     return [part.reshape(*part.shape[:2], 2, -1).transpose(1, 2) for part in x.chunk(3, dim=-1)]
-
-
-def gaussian(rows, columns, std, class_tokens):
-    """NACLIP's G by a double loop over patches."""
-    gauss = torch.zeros(class_tokens + rows * columns, class_tokens + rows * columns, dtype=torch.float64)
-    for one in range(rows * columns):
-        for other in range(rows * columns):
-            distance = (one // columns - other // columns)**2 + (one % columns - other % columns)**2
-            gauss[class_tokens + one, class_tokens + other] = math.exp(-distance / (2. * std**2))
-    return gauss
 
 
 def naive_vit(tower, images, name):
@@ -247,7 +230,7 @@ class TestComposed:
         (dict(type='naclip', neighbourhood=3), DenseVariant(('kk', ), neighbourhood=3)),
         (dict(type='sclip', residual=False), DenseVariant(('qq', 'kk'))), (dict(), VIT_VARIANTS['value'])], ids=str)
     def test_a_dict_changes_a_row(self, dense, expected):
-        assert find_variant(dense, False, 'x') == expected
+        assert find_variant(dense, CLASS_TOKEN, 'x') == expected
 
     def test_a_variant_says_its_name_or_its_fields(self):
         assert str(VIT_VARIANTS['naclip']) == "'naclip'"
@@ -255,7 +238,7 @@ class TestComposed:
 
     @pytest.mark.parametrize('dense, reason', [
         ('best', "variant 'best' is unknown: expected one of maskclip, value, sclip, clearclip, kk, naclip, segearth"),
-        ('vv', "variant 'vv' needs a ResNet with an attention pool, but CLIP 'x' has a ViT with a class token"),
+        ('vv', "variant 'vv' needs a ResNet with an attention pool or a ViT with an attention pool, but CLIP 'x'"),
         (dict(type='best'), "'best' is unknown"), (dict(type=['kk']), "'['kk']' is unknown"),
         (3, 'dense variant is 3, a int: expected a name'), (None, 'dense variant is None'),
         (dict(pair=['kk']), "unknown key 'pair': expected type, pairs, neighbourhood"),
@@ -270,16 +253,16 @@ class TestComposed:
         (dict(type='kk', middle_share=.5), 'or neither'), (dict(neighbourhood=5.), 'without pairs'),
         (dict(scale=2.), 'without pairs'), (dict(type='maskclip', neighbourhood=5.), 'without pairs')], ids=str)
     def test_mistakes_get_one_sentence(self, dense, reason):
-        refused(lambda: find_variant(dense, False, 'x'), reason)
+        refused(lambda: find_variant(dense, CLASS_TOKEN, 'x'), reason)
 
     @pytest.mark.parametrize('dense, reason', [
         ('best', "'best' is unknown: expected one of maskclip, value, kk, qq, vv"),
         *[(name, f"'{name}' needs a ViT with a class token, but CLIP 'x' has a ResNet")
           for name in VIT_VARIANTS if name not in POOL_VARIANTS],
-        (dict(type='kk', residual=True), "sets residual, but CLIP 'x' has an attention pool"),
+        (dict(type='kk', residual=True), "sets residual, but CLIP 'x' has a ResNet with an attention pool"),
         (dict(type='kk', middle=[1], middle_share=.5), 'sets middle, but')], ids=str)
     def test_a_pool_refuses_the_formulas_of_vits(self, dense, reason):
-        refused(lambda: find_variant(dense, True, 'x'), reason)
+        refused(lambda: find_variant(dense, RESNET_POOL, 'x'), reason)
 
     @pytest.mark.parametrize('middle', [[5], [7, 40]])
     def test_blocks_that_do_not_precede_the_last_are_refused(self, middle):

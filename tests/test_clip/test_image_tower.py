@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mmseg_mvp.clip import Frozen, fold_batch_norm, load_clip
-from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower, dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
+from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower
 from mmseg_mvp.errors import UserError
 
 
@@ -94,11 +95,11 @@ def test_stride_of_the_standard_resnet_is_32_and_of_the_vit_its_patch(resnet, vi
 def test_towers_that_have_no_dense_features_are_refused(vit):
     with pytest.raises(UserError, match='RN50.*ViT-B-16'):
         dense_tower(nn.Linear(1, 1), name='odd')
+    with pytest.raises(UserError, match="dense variant 'best' is unknown: expected one of maskclip, value"):
+        dense_tower(vit, 'best')
     vit.pool_type = 'avg'
     with pytest.raises(UserError, match="'odd'.*can't give dense features"):
         dense_tower(vit, name='odd')
-    with pytest.raises(UserError, match="dense variant 'best' is unknown: expected one of maskclip, value"):
-        dense_tower(vit, 'best')
 
 
 @pytest.mark.parametrize('dtype, tolerance', [(torch.float32, 1e-4), (torch.float64, 1e-10)])

@@ -7,7 +7,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from mmseg_mvp.clip import fill_vit, load_clip, vit_config
-from mmseg_mvp.clip.image_tower import dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.errors import UserError
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from mmseg_mvp.clip.dense_variants import find_variant
+from mmseg_mvp.clip.dense_variants import AVERAGE_POOL, CLASS_TOKEN, LATENT_POOL, RESNET_POOL, find_variant
 from mmseg_mvp.clip.proxy import Proxy, ProxyVariant, load_proxy
 
 CLIP = OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -150,7 +150,7 @@ class TestRefused:
         refused(lambda: load_proxy(ProxyVariant(), *CLIP), "'vit_base_patch8_224.dino' can't be loaded from timm "
                 '(Could not reach the hub): check the name and the network')
 
-    @pytest.mark.parametrize('pool', [False, True])
+    @pytest.mark.parametrize('kind', [CLASS_TOKEN, RESNET_POOL, LATENT_POOL], ids=lambda kind: kind.title)
     @pytest.mark.parametrize('settings, words', [
         (dict(model=3), 'dense.model is 3, a int: expected text'),
         (dict(weights=True), 'dense.weights is True, a bool: expected text; give the path of a file, or omit it'),
@@ -159,8 +159,12 @@ class TestRefused:
         (dict(sharpness=0), 'dense.sharpness is 0'), (dict(sharpness=True), 'dense.sharpness is True'),
         (dict(pairs=['kk']), "unknown key 'pairs': expected type, model, pretrained, weights, threshold, sharpness"),
         (dict(scale=2.), "unknown key 'scale'")], ids=lambda value: str(value)[:40])
-    def test_settings(self, settings, words, pool):
-        refused(lambda: find_variant(dict(type='proxy', **settings), pool, 'x'), words)
+    def test_settings(self, settings, words, kind):
+        refused(lambda: find_variant(dict(type='proxy', **settings), kind, 'x'), words)
 
     def test_its_keys_belong_to_no_other_variant(self):
-        refused(lambda: find_variant(dict(type='kk', threshold=1.), False, 'x'), "unknown key 'threshold'")
+        refused(lambda: find_variant(dict(type='kk', threshold=1.), CLASS_TOKEN, 'x'), "unknown key 'threshold'")
+
+    def test_cells_without_values_are_not_mixed(self):
+        refused(lambda: find_variant('proxy', AVERAGE_POOL, 'x'), "'proxy' needs a ViT with a class token or a ResNet",
+                "but CLIP 'x' has an average pool without attention")

@@ -4,7 +4,7 @@ import copy
 import pytest
 import timm
 import torch
-from fixtures.dense import Shapes, idle_and_listed, relative
+from fixtures.naive_attention import Shapes, idle_and_listed, relative
 from fixtures.proxies import DINO, DINOV2
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmseg_mvp.clip import Frozen, fold_batch_norm, proxy_tower
-from mmseg_mvp.clip.image_tower import dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.proxy import Proxy, ProxyVariant
 from mmseg_mvp.clip.proxy_tower import ProxyTower, attend_by_similarity
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mmseg_mvp.clip.building import SHIPPED, build_from_config
 from mmseg_mvp.clip.compact_table import compact_state, expand_token_table, keep_tokens
-from mmseg_mvp.clip.image_tower import dense_tower
+from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.training import encode_cells, encode_text, pool_cells, project_cells
 
 

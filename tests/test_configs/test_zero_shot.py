@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS, MODELS
 
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp import app
-from mmseg_mvp.clip.dense_variants import POOL_VARIANTS, VIT_VARIANTS, find_variant
+from mmseg_mvp.clip.dense_variants import CLASS_TOKEN, POOL_VARIANTS, RESNET_POOL, VIT_VARIANTS, find_variant
 from mmseg_mvp.clip.proxy import ProxyVariant
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
@@ -41,7 +41,7 @@ def test_every_dense_variant_has_a_config_over_maskclips():
     for path in sorted((CONFIGS / 'dense').glob('voc_zs_*.py')):
         cfg = Config.fromfile(path)
         pool = cfg.model.clip.model.startswith('RN')
-        row = find_variant(cfg.model.backbone.dense, pool, path.stem)
+        row = find_variant(cfg.model.backbone.dense, RESNET_POOL if pool else CLASS_TOKEN, path.stem)
         found[path.stem.removeprefix('voc_zs_')] = row
         base = Config.fromfile(CONFIGS / 'maskclip' / ('voc_zs.py' if pool else 'voc_zs_vit-b16.py'))
         base.model.backbone.dense = cfg.model.backbone.dense

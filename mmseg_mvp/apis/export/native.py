@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from mmseg_mvp.clip import fill_vit, unwrap, vit_config
-from mmseg_mvp.clip.image_tower import ViTTower
+from mmseg_mvp.clip.image_tower import ResNetTower, ViTTower
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
@@ -133,7 +133,8 @@ def _backbone(cfg: Config, model: BaseModel) -> tuple[dict, Callable[[nn.Module]
         return _host_config(cfg.model.backbone, backbone), lambda native: native.load_state_dict(weights), None
     tower = unwrap(backbone.tower)
     if not isinstance(tower, ViTTower) or not isinstance(model.decode_head, MultiPromptTextHead):
-        found = 'is CLIP\'s own ResNet' if not isinstance(tower, ViTTower) else 'ends in CLIP\'s projection'
+        found = ("ends in CLIP's projection" if isinstance(tower, ViTTower) else "is CLIP's own ResNet"
+                 if isinstance(tower, ResNetTower) else 'comes from timm')
         raise UserError(f'The image tower {found}, but mmseg has no such backbone: export it as ONNX (the mmseg format '
                         f'takes CLIP\'s ViTs with MultiPromptTextHead, and backbones of mmseg)')
     return vit_config(tower), lambda native: fill_vit(native, tower), tower.projection.T
