@@ -6,6 +6,7 @@ import timm
 import torch
 from fixtures.naive_attention import Shapes, idle_and_listed, relative
 from fixtures.proxies import DINO, DINOV2
+from fixtures.timm_builders import small_tower
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
@@ -100,36 +101,55 @@ def naive_weights(tokens, threshold=1.2, sharpness=3.):
     return scores.masked_fill(scores < 0, float('-inf')).softmax(1)
 
 
+def naive_mix(value, model, image, stride, factor, **settings):
+    """W v, (D, h, w), of the values (rows, columns, D) of an image, whose grid is coarser by a factor."""
+    rows, columns = grid = [side // stride for side in image.shape[1:]]
+    value = torch.einsum('ir,jc,rcd->ijd', lerp(value.shape[0], factor), lerp(value.shape[1], factor), value)
+    weights = naive_weights(naive_tokens(model, image, *grid), **settings)
+    return (weights @ value[:rows, :columns].flatten(0, 1)).unflatten(0, grid)
+
+
+def padded(image, stride):
+    return F.pad(image, (0, -image.shape[2] % stride, 0, -image.shape[1] % stride))[None]
+
+
 def naive_vit(visual, model, image, stride, **settings):
     """Dense features (D, h, w) of one image."""
-    grid = [side // stride for side in image.shape[1:]]
-    padded = F.pad(image, (0, -image.shape[2] % 16, 0, -image.shape[1] % 16))[None]
-    x = visual.conv1(padded)
-    rows, columns = x.shape[2:]
-    tower = dense_tower(visual, 'value')
+    x = visual.conv1(padded(image, 16))
+    grid = x.shape[2:]
     x = torch.cat([visual.class_embedding.expand(1, 1, -1), x.flatten(2).transpose(1, 2)], 1)
-    x = visual.ln_pre(x + tower._positions((rows, columns)))
+    x = visual.ln_pre(x + dense_tower(visual, 'value')._positions(grid))
     *blocks, last = visual.transformer.resblocks
     for block in blocks:
         x = block(x)
     value = last.ln_1(x)[0, 1:] @ last.attn.in_proj_weight[64:].T + last.attn.in_proj_bias[64:]  # (h*w, width)
-    value = torch.einsum('ir,jc,rcd->ijd', lerp(rows, 16 // stride), lerp(columns, 16 // stride),
-                         value.reshape(rows, columns, -1))[:grid[0], :grid[1]].flatten(0, 1)
-    weights = naive_weights(naive_tokens(model, image, *grid), **settings)
-    heads = torch.cat([weights @ value[:, :16], weights @ value[:, 16:]], dim=1)
-    y = last.ls_1(last.attn.out_proj(heads))
-    return (visual.ln_post(y) @ visual.proj).T.reshape(-1, *grid)
+    heads = [naive_mix(part.unflatten(0, grid), model, image, stride, 16 // stride, **settings)
+             for part in value.chunk(2, dim=1)]
+    y = last.ls_1(last.attn.out_proj(torch.cat(heads, dim=2)))
+    return (visual.ln_post(y) @ visual.proj).permute(2, 0, 1)
 
 
 def naive_pool(visual, model, image, stride):
-    grid = [side // stride for side in image.shape[1:]]
-    padded = F.pad(image, (0, -image.shape[2] % 32, 0, -image.shape[1] % 32))[None]
-    cells = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(padded)))))[0]  # (C, h, w)
-    value = visual.attnpool.v_proj(cells.permute(1, 2, 0))
-    value = torch.einsum('ir,jc,rcd->ijd', *(lerp(side, 32 // stride) for side in cells.shape[1:]), value)
-    value = value[:grid[0], :grid[1]].flatten(0, 1)
-    mixed = naive_weights(naive_tokens(model, image, *grid)) @ value
-    return visual.attnpool.c_proj(mixed).T.reshape(-1, *grid)
+    x = visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(padded(image, 32))))))[0]  # (C, h, w)
+    value = visual.attnpool.v_proj(x.permute(1, 2, 0))
+    return visual.attnpool.c_proj(naive_mix(value, model, image, stride, 32 // stride)).permute(2, 0, 1)
+
+
+def naive_timm(visual, model, image, stride):
+    """Dense features (D, h, w) of a tower of timm that was built for images of any size."""
+    trunk, seen, last = visual.trunk, {}, visual.trunk.blocks[-1]
+    handle = last.register_forward_pre_hook(lambda module, args: seen.update(x=args[0]))
+    tokens = trunk.forward_features(padded(image, 16))
+    handle.remove()
+    pool, before, grid = trunk.attn_pool, trunk.num_prefix_tokens, [-(-side // 16) for side in image.shape[1:]]
+    value = pool.kv(tokens).chunk(2, dim=2)[1] if pool else last.attn.v_proj(last.norm1(seen['x']))
+    mixed = naive_mix(value[0, before:].unflatten(0, grid), model, image, stride, 16 // stride)
+    if pool:
+        y = pool.proj(mixed)
+        y = y + pool.mlp(pool.norm(y))
+    else:
+        y = trunk.fc_norm(trunk.norm(last.attn.proj(last.attn.norm(mixed))))
+    return visual.head(trunk.head(y)).permute(2, 0, 1)
 
 
 class TestViTs:
@@ -188,6 +208,24 @@ class TestAttentionPools:
         assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
         assert folded.proxy.module is tower.proxy.module
         assert relative(folded(images)[0], tower(images)[0]) < 1e-10
+
+
+class TestTowersOfTimm:
+
+    @pytest.mark.parametrize('size', [(160, 224), (24, 72)], ids=str)
+    @pytest.mark.parametrize('name', ['EVA02-B-16', 'ViT-B-16-SigLIP', 'PE-Core-B-16'])
+    def test_equal_the_naive_form_in_float64(self, proxies, name, size):
+        tower, theirs = tower_of(small_tower(name), proxies['dino']), small_tower(name, dynamic_img_size=True)
+        images = torch.randn(2, 3, *size, dtype=torch.float64)
+        found, = tower(images)
+        assert tower.stride == 8 and found.shape == (2, tower.embed_dim, size[0] // 8, size[1] // 8)
+        expected = torch.stack([naive_timm(theirs, proxies['dino'], image, 8) for image in images])
+        assert relative(found, expected) < 1e-7  # timm keeps the frequencies of rotations in float32
+
+    @pytest.mark.parametrize('name', ['EVA02-B-16', 'PE-Core-B-16'])
+    def test_idle_parameters_are_those_without_a_gradient(self, proxies, name):
+        idle, listed = idle_and_listed(tower_of(small_tower(name), proxies['dino']), 64, 96)
+        assert idle == listed and idle
 
 
 class TestEachImageAlone:
