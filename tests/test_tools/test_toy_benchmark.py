@@ -163,12 +163,12 @@ def test_a_head_with_coverage_logs_its_loss_of_the_maps_in_use(cached, tmp_path)
 def test_norms_are_those_of_the_mean_context_vectors_in_the_checkpoints(tmp_path):
     ablation, results = load_tool('toy/ablation.py'), []
     for seed in (0, 1):
-        contexts = torch.zeros(3, 6, 4)
-        contexts[:, :3, 0] = torch.tensor([1., 2., 3.])[:, None] + seed  # half of the vectors, so the means are halved
+        contexts = torch.zeros(4, 6, 4)  # the first is the global prompt
+        contexts[:, :3, 0] = torch.tensor([9., 1., 2., 3.])[:, None] + seed  # half of the vectors, so the means are halved
         row = 'k=3, M=6, sum, OCLoss + GPR'
         target = tmp_path / f'{list(ablation.ROWS).index(row)}_1_{seed}'
         target.mkdir()
-        torch.save({'state_dict': {'decode_head.classifier.prompts.seg_contexts': contexts}}, target / 'iter_450.pth')
+        torch.save({'state_dict': {'decode_head.classifier.prompts.contexts': contexts}}, target / 'iter_450.pth')
         results.append(dict(row=row, clip=1, seed=seed))
     lines = ablation.context_norms(results, tmp_path).splitlines()
     assert lines[0] == '| row | CLIP 1 |' and '| k=3, M=6, sum, OCLoss + GPR | 0.50 to 2.00 |' in lines

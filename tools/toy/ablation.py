@@ -126,9 +126,10 @@ def context_norms(results: list[dict], work_dir: Path) -> str:
 
 
 def learned_contexts(row: str, clip: int, seed: int, work_dir: Path) -> Tensor:
-    """Return the context vectors of the segmentation prompts after training, (k, M, width)."""
+    """Return the context vectors of the segmentation prompts of a row with GPR after training, (k, M, width)."""
     checkpoint, = folder(row, clip, seed, work_dir).glob('iter_*.pth')
-    return read_checkpoint(str(checkpoint))['state_dict']['decode_head.classifier.prompts.seg_contexts']
+    contexts = read_checkpoint(str(checkpoint))['state_dict']['decode_head.classifier.prompts.contexts']
+    return contexts[1:]  # behind the global prompt
 
 
 def folder(row: str, clip: int, seed: int, work_dir: Path) -> Path:
