@@ -9,9 +9,10 @@ from .frozen import Frozen, unwrap
 from .image_tower import embed_images, fold_batch_norm
 from .loading import LoadedCLIP, load_clip
 from .mmseg_vit import fill_vit, vit_config
+from .proxy_tower import ProxyTower
 from .templates import resolve_templates
 from .text_tower import TextTower, encode_prompts, encode_sentences
 
-__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'TextTower', 'check_clip', 'embed_images',
-           'encode_prompts', 'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip', 'resolve_templates',
-           'unwrap', 'vit_config']
+__all__ = ['POOL_VARIANTS', 'VIT_VARIANTS', 'Frozen', 'LoadedCLIP', 'ProxyTower', 'TextTower', 'check_clip',
+           'embed_images', 'encode_prompts', 'encode_sentences', 'fill_vit', 'fold_batch_norm', 'load_clip',
+           'resolve_templates', 'unwrap', 'vit_config']

@@ -1,6 +1,7 @@
 """Choice of the dense tower for an image tower of open_clip."""
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
@@ -10,21 +11,26 @@ from mmseg_mvp.errors import UserError
 
 from .dense_variants import CLASS_TOKEN, RESNET_POOL, DenseVariant, Kind, find_variant
 from .image_tower import ResNetTower, ViTTower
+from .proxy import ProxyVariant, load_proxy
+from .proxy_tower import ProxyTower
 from .timm_towers import TimmCellTower, TimmViTTower, timm_tower
 
-DenseTower = ResNetTower | ViTTower | TimmViTTower | TimmCellTower
+DenseTower = ResNetTower | ViTTower | TimmViTTower | TimmCellTower | ProxyTower
 
 
-def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: str = 'this CLIP') -> DenseTower:
+def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: str = 'this CLIP',
+                normalisation: Sequence = (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)) -> DenseTower:
     """Wrap ``model.visual`` of open_clip for dense features.
 
     Args:
         visual (nn.Module): Image tower of open_clip.
         variant (str | Mapping): Name of a dense variant or a dict, see :func:`find_variant`.
         name (str): Name of the CLIP, for messages.
+        normalisation (Sequence): Mean and standard deviation of the channels of its images, RGB, 0 to 1.
 
     Raises:
-        UserError: If the variant is unknown or does not fit the tower, or the architecture is not supported.
+        UserError: If the variant is unknown or does not fit the tower, its proxy can't be loaded, or the architecture
+            is not supported.
     """
     found = _find(visual)
     if found is None:
@@ -35,6 +41,8 @@ def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: st
                         f'average of a convolutional map (convnext_base); choose one of these models.')
     tower, kind = found
     row = find_variant(variant, kind, name)
+    if isinstance(row, ProxyVariant):
+        return ProxyTower(dense_tower(visual, 'value', name), load_proxy(row, *normalisation), row)
     _check_middle(row, visual, name)
     return tower(visual, row)
 

@@ -8,7 +8,8 @@ Weights W of the last attention, for the queries q, keys k and values v of a hea
     G = exp(-(distance in patches)^2 / (2 neighbourhood^2)) between patches, 0 for the class token; or 0
 
 A(W) is out_proj of the heads' W v. With ``residual``, the block ends as CLIP's: y = x + A(W), y + mlp(ln_2(y)).
-Without it, the block gives A(W) alone.
+Without it, the block gives A(W) alone. The variant ``'proxy'`` takes W from another model, see
+:mod:`mmseg_mvp.clip.proxy_tower`.
 """
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
 
 from .attention import attend
+from .proxy import ProxyVariant, check_proxy
 
 PAIRS = tuple(map(''.join, product('qkv', repeat=2)))
 
@@ -82,33 +84,35 @@ class Kind(NamedTuple):
 
     Attributes:
         title (str): Description with article, for messages.
-        variants (dict[str, DenseVariant]): Rows by name.
+        variants (dict[str, DenseVariant | ProxyVariant]): Rows by name.
         letters (str): Vectors that each token has in the last attention, of q, k and v.
         in_block (bool): True if the last attention is that of a block, with residual, MLP and earlier attention.
         best (str): Name that ``'auto'`` stands for.
     """
     title: str
-    variants: dict[str, DenseVariant]
+    variants: dict[str, DenseVariant | ProxyVariant]
     letters: str = 'qkv'
     in_block: bool = False
     best: str = 'maskclip'
 
 
+_PROXY = {'proxy': ProxyVariant()}  # for all towers with values
 # Of the published variants without further networks, NACLIP has the best mean of eight data sets (docs/model_zoo.md).
 # No figures are published for the other kinds.
-CLASS_TOKEN = Kind('a ViT with a class token', VIT_VARIANTS, in_block=True, best='naclip')
-RESNET_POOL = Kind('a ResNet with an attention pool', POOL_VARIANTS)
-LATENT_POOL = Kind('a ViT with an attention pool', LATENT_VARIANTS, letters='kv')
+CLASS_TOKEN = Kind('a ViT with a class token', VIT_VARIANTS | _PROXY, in_block=True, best='naclip')
+RESNET_POOL = Kind('a ResNet with an attention pool', POOL_VARIANTS | _PROXY)
+LATENT_POOL = Kind('a ViT with an attention pool', LATENT_VARIANTS | _PROXY, letters='kv')
 AVERAGE_POOL = Kind('an average pool without attention', CELL_VARIANTS, letters='')
 _KINDS = (CLASS_TOKEN, RESNET_POOL, LATENT_POOL, AVERAGE_POOL)
 
 
-def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant:
+def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant | ProxyVariant:
     """Return the row of a name, or compose one.
 
     Args:
         dense (str | Mapping): Name of a row, ``'auto'`` for the best one of the kind, or a dict with fields of
-            :class:`DenseVariant`. Its ``type`` is the name of the row that it changes, by default ``'value'``.
+            :class:`DenseVariant`, or for the type ``'proxy'`` of :class:`ProxyVariant`. Its ``type`` is the name of
+            the row that it changes, by default ``'value'``.
         kind (Kind): Kind of the tower.
         name (str): Name of the CLIP, for messages.
 
@@ -122,18 +126,20 @@ def find_variant(dense: str | Mapping, kind: Kind, name: str) -> DenseVariant:
         return kind.variants[kind.best] if dense == 'auto' else _row(dense, kind, name)
     settings = dict(dense)
     base = _row(settings.pop('type', 'value'), kind, name)
-    fields = [field.name for field in dataclasses.fields(DenseVariant)]
+    fields = [field.name for field in dataclasses.fields(base)]
     if unknown := [key for key in settings if key not in fields]:
         raise UserError(f'The dense variant {dict(dense)} has the unknown key {unknown[0]!r}: expected type, '
                         f'{", ".join(fields)}.')
     variant = dataclasses.replace(base, **settings)
+    if isinstance(variant, ProxyVariant):
+        return check_proxy(variant)
     variant = dataclasses.replace(variant, **_sequences(variant))
     _check_numbers(variant)
     _check_combination(variant, kind, name)
     return variant
 
 
-def _row(dense: object, kind: Kind, name: str) -> DenseVariant:
+def _row(dense: object, kind: Kind, name: str) -> DenseVariant | ProxyVariant:
     if isinstance(dense, str) and dense in kind.variants:
         return kind.variants[dense]
     fitting = ' or '.join(one.title for one in _KINDS if isinstance(dense, str) and dense in one.variants)

@@ -63,14 +63,22 @@ class ResNetTower(nn.Module):
             tuple[Tensor, ...]: Outputs of the layers ``out_indices`` (0 to 3), (B, C_i, h_i, w_i), then dense features
             (B, D, H/stride, W/stride).
         """
+        *outputs, attended = self.attended(images, out_indices)
+        return *outputs, self.project(attended)
+
+    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Extract as :meth:`forward`, but with the mixed values (B, C, h, w) in place of the dense features."""
         x = self.visual.stem(images)  # (B, C, H/4, W/4)
         outputs = []
         for index, layer in enumerate(self._layers()):
             x = layer(x)
             if index in out_indices:
                 outputs.append(x)
-        x = _conv1x1(x, self.visual.attnpool.v_proj) if not self.variant.pairs else self._attend(x)  # (B, C, h, w)
-        return *outputs, _conv1x1(x, self.visual.attnpool.c_proj)
+        return *outputs, self._attend(x) if self.variant.pairs else _conv1x1(x, self.visual.attnpool.v_proj)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Project mixed values (B, C, h, w) to the joint embedding, (B, D, h, w)."""
+        return _conv1x1(attended, self.visual.attnpool.c_proj)
 
     def _attend(self, x: Tensor) -> Tensor:
         """Apply the variant's attention to cells (B, C, h, w): mixed values (B, C, h, w)."""
@@ -126,6 +134,11 @@ class ViTTower(nn.Module):
             tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), then dense
             features (B, D, H/stride, W/stride).
         """
+        *outputs, attended = self.attended(images, out_indices)
+        return *outputs, self.project(attended)
+
+    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Extract as :meth:`forward`, but with y, (B, width, h, w), in place of the dense features."""
         x = self.visual.conv1(images)  # (B, width, h, w)
         grid = x.shape[2:]
         x = self._embed(x.flatten(2).transpose(1, 2), grid)  # (B, 1 + h*w, width)
@@ -140,9 +153,12 @@ class ViTTower(nn.Module):
                 x = self._block(block, x)
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
-        dense = self._dense_block(block, last_input, grid, middle)
-        dense = self.visual.ln_post(dense) @ self.visual.proj  # (B, 1 + h*w, D)
-        return *outputs, self._to_map(dense, grid)
+        return *outputs, self._to_map(self._dense_block(block, last_input, grid, middle), grid)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Project y, (B, width, h, w), to the joint embedding, (B, D, h, w)."""
+        tokens = self.visual.ln_post(attended.flatten(2).transpose(1, 2)) @ self.visual.proj  # (B, h*w, D)
+        return tokens.transpose(1, 2).reshape(attended.shape[0], -1, *attended.shape[2:])
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
         """Return True if the block's output is used. The last block's output is needed only on request."""
@@ -194,7 +210,7 @@ def fold_batch_norm(tower: nn.Module) -> nn.Module:
     The result is a copy with channels-last memory that shares the attention pool. Features stay equal up to rounding.
     Other towers are returned unchanged.
     """
-    if not isinstance(tower, ResNetTower):
+    if not isinstance(tower.visual, ModifiedResNet):
         return tower
     pool = tower.visual.attnpool
     folded = fuse_conv_bn(copy.deepcopy(tower, {id(pool): pool}))

@@ -51,7 +51,7 @@ class LoadedCLIP:
 
     def dense_tower(self, variant: str | Mapping = 'maskclip') -> DenseTower:
         """Return the image tower for dense features, see :func:`mmseg_mvp.clip.dense_tower.dense_tower`."""
-        return dense_tower(self.model.visual, variant, self.name)
+        return dense_tower(self.model.visual, variant, self.name, (self.mean, self.std))
 
     def normalisation(self) -> dict[str, list[float]]:
         """Return mean and standard deviation of pixels, RGB, 0 to 255, as mmseg's ``SegDataPreProcessor`` takes."""

@@ -32,11 +32,20 @@ def check_fit(clip: nn.Module, model: str, path: str, arranged: Arranged) -> Non
         else:
             advice = 'no model of open_clip fits; set clip.model to the config of the model that wrote the file'
         raise UserError(f"The weights file '{path}' does not fit CLIP '{model}': {'; '.join(faults)}; {advice}.")
-    _check_values(wanted, path, arranged.state)
+    check_values(wanted, path, arranged.state)
 
 
-def _check_values(wanted: dict[str, Tensor], path: str, state: dict[str, Tensor]) -> None:
-    """Refuse tensors without values, integers in place of weights (quantized models), NaN and infinite weights."""
+def check_values(wanted: dict[str, Tensor], path: str, state: dict[str, Tensor]) -> None:
+    """Refuse tensors without values, integers in place of weights (quantized models), NaN and infinite weights.
+
+    Args:
+        wanted (dict[str, Tensor]): State dict of the model.
+        path (str): Path of the file, for the message.
+        state (dict[str, Tensor]): Weights by the names of the model.
+
+    Raises:
+        UserError: If there is such a tensor.
+    """
     for name, value in state.items():
         if value.is_meta or value.layout != torch.strided:
             raise UserError(f"The weights file '{path}' holds {name} {'without values' if value.is_meta else 'sparse'}"

@@ -56,8 +56,8 @@ def _rotate(attention: nn.Module, part: Tensor, rope: Tensor) -> Tensor:
 
 
 def attended(block: nn.Module, mixed: Tensor) -> Tensor:
-    """Project mixed values (B, N, heads, d) to what the block adds to its input, (B, N, width)."""
-    out = block.attn.proj(block.attn.norm(mixed.flatten(-2)))
+    """Project mixed values (B, N, heads * d) to what the block adds to its input, (B, N, width)."""
+    out = block.attn.proj(block.attn.norm(mixed))
     return block.norm1(out) if isinstance(block, EvaBlockPostNorm) else _scale(block, out, 1)
 
 

@@ -60,6 +60,21 @@ class TimmViTTower(nn.Module):
             tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), then dense
             features (B, D, H/stride, W/stride).
         """
+        outputs, mixed, last_input, grid = self._run(images, out_indices)
+        return *outputs, self._to_map(self._finish(mixed, last_input), grid)
+
+    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+        """Extract as :meth:`forward`, but with the mixed values (B, C, h, w) in place of the dense features."""
+        outputs, mixed, _, grid = self._run(images, out_indices)
+        return *outputs, self._to_map(mixed, grid)
+
+    def project(self, attended: Tensor) -> Tensor:
+        """Take mixed values (B, C, h, w) of a variant without residual to the joint embedding, (B, D, h, w)."""
+        tokens = self._finish(attended.flatten(2).transpose(1, 2), None)
+        return tokens.transpose(1, 2).reshape(attended.shape[0], -1, *attended.shape[2:])
+
+    def _run(self, images: Tensor, out_indices: Sequence[int]) -> tuple[list[Tensor], Tensor, Tensor, Sequence[int]]:
+        """Return the outputs, the mixed values (B, N, C), the last block's input (B, N, width) and the grid (h, w)."""
         trunk = self.visual.trunk
         x = trunk.patch_embed(images)  # (B, h, w, width)
         grid = x.shape[1:3]
@@ -75,24 +90,28 @@ class TimmViTTower(nn.Module):
                 x = apply_block(block, x, rope)
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
-        dense = self._dense(last_input, x, rope, grid, middle)
-        return *outputs, self._to_map(self._project(dense), grid)
+        return outputs, self._mix(last_input, x, rope, grid, middle), last_input, grid
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
         """Return True if the block's output is used. The last block's output is needed only on request."""
         return index < len(self.channels) - 1 or index in out_indices
 
-    def _dense(self, last_input: Tensor, last_output: Tensor, rope: Tensor | None, grid: Sequence[int],
-               middle: list[tuple[Tensor, Tensor]]) -> Tensor:
-        """Compute the tokens (B, N, width) to project, from the input or the output of the last block."""
+    def _mix(self, last_input: Tensor, last_output: Tensor, rope: Tensor | None, grid: Sequence[int],
+             middle: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Compute the mixed values (B, N, C) from the input or the output of the last block."""
         trunk, variant = self.visual.trunk, self.variant
         block = trunk.blocks[-1]
         parts = {letter: projection(block, last_input, letter, rope) for letter in {'v', *''.join(variant.pairs)}}
         mixed = parts['v']
         if variant.pairs:
             mixed = attend_densely(variant, parts, mixed, grid, trunk.num_prefix_tokens, middle)
-        added = attended(block, mixed)
-        return trunk.norm(add_mlp(block, last_input + added) if variant.residual else added)
+        return mixed.flatten(-2)
+
+    def _finish(self, mixed: Tensor, last_input: Tensor | None) -> Tensor:
+        """Take mixed values (B, N, C) to the joint embedding (B, N, D)."""
+        trunk = self.visual.trunk
+        block, added = trunk.blocks[-1], attended(trunk.blocks[-1], mixed)
+        return self._project(trunk.norm(add_mlp(block, last_input + added) if self.variant.residual else added))
 
     def _project(self, tokens: Tensor) -> Tensor:
         """Project pooled tokens (..., width) to the joint embedding (..., D)."""
@@ -121,8 +140,8 @@ class TimmPoolTower(TimmViTTower):
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
         return True
 
-    def _dense(self, last_input: Tensor, last_output: Tensor, rope: Tensor | None, grid: Sequence[int],
-               middle: list[tuple[Tensor, Tensor]]) -> Tensor:
+    def _mix(self, last_input: Tensor, last_output: Tensor, rope: Tensor | None, grid: Sequence[int],
+             middle: list[tuple[Tensor, Tensor]]) -> Tensor:
         trunk = self.visual.trunk
         pool = trunk.attn_pool
         key, value = pool.kv(trunk.norm(last_output)).unflatten(-1, (2, pool.num_heads, -1)).unbind(-3)
@@ -130,8 +149,12 @@ class TimmPoolTower(TimmViTTower):
         if self.variant.pairs:
             equal = dict(k=equal_norms(pool.k_norm(key)), v=equal_norms(value))
             mixed = attend_densely(self.variant, equal, value, grid, trunk.num_prefix_tokens)
-        pooled = pool.proj(mixed.flatten(-2))
-        return pooled if pool.mlp is None else pooled + pool.mlp(pool.norm(pooled))
+        return mixed.flatten(-2)
+
+    def _finish(self, mixed: Tensor, last_input: Tensor | None) -> Tensor:
+        pool = self.visual.trunk.attn_pool
+        pooled = pool.proj(mixed)
+        return self._project(pooled if pool.mlp is None else pooled + pool.mlp(pool.norm(pooled)))
 
 
 class TimmCellTower(nn.Module):

@@ -2,13 +2,19 @@
 import pytest
 import torch
 from fixtures.lanes import FUSED_BIAS
-from fixtures.naive_attention import NAIVE_WEIGHTS, WITH_RESIDUAL, gaussian, idle_and_listed, relative, soft
+from fixtures.naive_attention import (
+    NAIVE_WEIGHTS,
+    WITH_RESIDUAL,
+    Shapes,
+    gaussian,
+    idle_and_listed,
+    relative,
+    soft,
+)
 from fixtures.refusals import refused
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 
 from mmseg_mvp.clip.dense_tower import dense_tower
 from mmseg_mvp.clip.dense_variants import (
@@ -72,19 +78,6 @@ def resnet():
         if name.endswith('bn3.weight') or name.startswith('attnpool'):
             nn.init.normal_(parameter, std=0.5)
     return visual.double().eval().requires_grad_(False)
-
-
-class Shapes(TorchDispatchMode):
-    """Records the shapes of all tensors that torch's operators return."""
-
-    def __init__(self):
-        super().__init__()
-        self.shapes = set()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        self.shapes |= {tuple(one.shape) for one in tree_flatten(result)[0] if isinstance(one, torch.Tensor)}
-        return result
 
 
 class TestVariantsOfViTs:

@@ -104,7 +104,8 @@ class TestAttentionPools:
     @pytest.mark.parametrize('dense, reason', [
         ('qq', "needs a ResNet with an attention pool, but CLIP 'x' has a ViT"),
         ('clearclip', 'needs a ViT with a class token, but CLIP'),
-        ('naclip', 'one of maskclip, value, kk, vv.'), ('best', 'unknown: expected one of maskclip, value, kk, vv'),
+        ('naclip', 'one of maskclip, value, kk, vv, proxy.'),
+        ('best', 'unknown: expected one of maskclip, value, kk, vv, proxy'),
         (dict(pairs=['qk']), "dense.pairs reads q of each token, but CLIP 'x' has a ViT with an attention pool, which"),
         (dict(type='kk', residual=True), "sets residual, but CLIP 'x' has a ViT with an attention pool")], ids=str)
     def test_formulas_of_other_towers_are_refused(self, towers, dense, reason):

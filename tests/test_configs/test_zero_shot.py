@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS, MODELS
 import mmseg_mvp  # noqa: F401
 from mmseg_mvp import app
 from mmseg_mvp.clip.dense_variants import CLASS_TOKEN, POOL_VARIANTS, RESNET_POOL, VIT_VARIANTS, find_variant
+from mmseg_mvp.clip.proxy import ProxyVariant
 from mmseg_mvp.vocabularies import UNSEEN, class_names
 
 METHODS = ('dense', 'maskclip', 'mixing', 'mvp_seg')
@@ -47,6 +48,7 @@ def test_every_dense_variant_has_a_config_over_maskclips():
         assert cfg.to_dict() == base.to_dict()  # nothing else differs
     assert found.pop('resclip') == replace(VIT_VARIANTS['resclip'], middle_share=0.6)
     assert found.pop('rn50_kk') == POOL_VARIANTS['kk']
+    assert found.pop('proxy') == ProxyVariant()  # of the paper
     assert found == {name: row for name, row in VIT_VARIANTS.items() if name not in ('maskclip', 'resclip')}
 
 

@@ -9,7 +9,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmseg_mvp import __version__
+from mmseg_mvp.clip import ProxyTower, unwrap
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.text import TextClassifier, TextHead, find_text_head
 
 # Smallest share of pixels with equal labels in the exported and the original model; allows for rounding errors.
@@ -68,6 +70,18 @@ def check_unrefined(model: BaseModel) -> None:
         if is_set:
             raise UserError(f'The model changes its logits after the network (test_cfg.{name}), but an exported file '
                             f'can\'t: export with model.test_cfg.{name}=None; the label maps are then those without it')
+
+
+def check_no_proxy(model: BaseModel) -> None:
+    """Refuse features that a second network mixes: its position table is resized by an operation that ONNX lacks.
+
+    Raises:
+        UserError: If ``backbone.dense`` is of the type ``'proxy'``.
+    """
+    if isinstance(model.backbone, CLIPImageEncoder) and isinstance(unwrap(model.backbone.tower), ProxyTower):
+        raise UserError('The image features are mixed by a second network (model.backbone.dense of the type '
+                        "'proxy'), which an exported file can't hold: run this model in PyTorch, or export it with "
+                        "another variant, such as model.backbone.dense='clearclip'.")
 
 
 def origin(classifier: TextClassifier) -> dict[str, str]:

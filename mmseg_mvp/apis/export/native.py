@@ -20,6 +20,7 @@ from mmseg_mvp.visualization.palette import distinct_colours
 
 from .common import (
     AGREEMENT,
+    check_no_proxy,
     check_one_row_a_class,
     check_unrefined,
     dynamic_shapes,
@@ -78,6 +79,7 @@ def to_native(cfg: Config, model: BaseModel) -> tuple[Config, BaseModel]:
         UserError: If mmseg has no equivalent components.
     """
     check_unrefined(model)
+    check_no_proxy(model)
     check_one_row_a_class(model, 'a 1x1 convolution')
     if not text_classifier(model).fusion.linear:
         raise UserError("The fusion 'logsumexp' needs the scores of each prompt, but a 1x1 convolution holds one "

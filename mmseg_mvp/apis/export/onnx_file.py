@@ -15,6 +15,7 @@ from mmseg_mvp.utils.files import atomic_write, check_new_file
 from .common import (
     AGREEMENT,
     as_json,
+    check_no_proxy,
     check_one_row_a_class,
     check_unrefined,
     dynamic_shapes,
@@ -76,6 +77,7 @@ def export_onnx(model: BaseModel, path: str | Path, opset: int = 17, scores: boo
     check_onnx(opset)
     check_new_file(path, '.onnx')
     check_unrefined(model)
+    check_no_proxy(model)
     if open_vocabulary:
         check_one_row_a_class(model, 'an open vocabulary')
     exported = TraceableSegmentor(model, scores).eval()

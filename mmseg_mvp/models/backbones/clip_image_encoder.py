@@ -1,6 +1,7 @@
 """CLIP's image tower as an mmseg backbone."""
 import copy
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -36,6 +37,7 @@ class CLIPImageEncoder(BaseModule):
         init_cfg (dict, optional): As in mmengine; CLIP's weights are loaded at construction.
 
     Attributes:
+        dense (str | dict): Dense variant, to be recorded: the weights file of a proxy is named without its folder.
         stride (int): Pixels per dense feature along each side.
         embed_dim (int): Channels D of the dense features.
         normalisation (dict[str, list[float]]): ``mean`` and ``std`` of pixels, RGB, 0 to 255, that the CLIP expects.
@@ -57,7 +59,7 @@ class CLIPImageEncoder(BaseModule):
         if wrong:
             raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "
                             f'0 to {len(tower.channels) - 1}.')
-        self.dense = dict(dense) if isinstance(dense, dict) else dense
+        self.dense = _without_folder(dense)
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.autocast = autocast
@@ -110,6 +112,12 @@ class CLIPImageEncoder(BaseModule):
         with autocast:
             features = self._extract(images)
         return tuple(feature.to(images.dtype) for feature in features)
+
+
+def _without_folder(dense: str | dict) -> str | dict:
+    if isinstance(dense, str):
+        return dense
+    return dict(dense, weights=os.path.basename(dense['weights'])) if dense.get('weights') else dict(dense)
 
 
 def _own(tower: torch.nn.Module, out_indices: Sequence[int]) -> torch.nn.Module:

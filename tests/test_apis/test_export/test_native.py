@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures.exports import CLIP_NORM, RESNET, build, lseg, maps, mvp_seg, noise, text_model
+from fixtures.proxies import DINO
 from fixtures.text_models import ALL, HEADS
 from mmengine.config import Config
 
@@ -169,6 +170,8 @@ class TestRefused:
         (lambda rn, vit: mvp_seg(vit, gpr=None, fusion='logsumexp'), "The fusion 'logsumexp' needs the scores of each"),
         (lambda rn, vit: mvp_seg(vit, gpr=None, backbone=dict(type='CLIPImageEncoder', dense='naclip')),
          "the dense variant 'naclip', not 'maskclip': export it as ONNX"),
+        (lambda rn, vit: mvp_seg(vit, gpr=None, backbone=dict(type='CLIPImageEncoder', dense=dict(
+            type='proxy', model=DINO, pretrained=False))), 'mixed by a second network'),
         (lambda rn, vit: mvp_seg(rn, gpr=None), "CLIP's own ResNet, but mmseg has no such backbone"),
         (lambda rn, vit: text_model(rn, regularization=dict(type='SpatialRegularization')), 'SpatialRegularization'),
         (lambda rn, vit: text_model(rn, test_classes=['cat, kitten', 'dog']), r"\['cat'\] have several wordings"),

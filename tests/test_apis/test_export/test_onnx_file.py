@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 import torch
 from fixtures.exports import CLIP_NORM, build, lseg, maps, mvp_seg, noise, text_model, toy_images
+from fixtures.proxies import DINO
 from fixtures.text_models import ALL, head_config
 from mmseg.registry import MODELS
 from torch import nn
@@ -181,6 +182,13 @@ class TestRefused:
         monkeypatch.setattr(torch.onnx, 'export', fail)
         with pytest.raises(UserError, match=r"can't be exported at opset 17 \(no such operator\)"):
             export_onnx(mvp_seg(tiny_rn)[1], tmp_path / 'model.onnx')
+        assert not list(tmp_path.iterdir())
+
+    def test_a_proxy(self, tiny_clip, tmp_path):
+        dense = dict(type='proxy', model=DINO, pretrained=False)
+        with pytest.raises(UserError, match="mixed by a second network .* another variant, such as .*'clearclip'"):
+            export_onnx(mvp_seg(tiny_clip, backbone=dict(type='CLIPImageEncoder', dense=dense))[1],
+                        tmp_path / 'model.onnx')
         assert not list(tmp_path.iterdir())
 
     def test_a_file_that_is_there(self, tiny_rn, tmp_path):

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+import timm
 import torch
 from fixtures.exports import build, maps, mvp_seg, noise, text_model
 from fixtures.logs import record_logs
+from fixtures.proxies import DINO
 from fixtures.refusals import refused
 from fixtures.text_models import FROZEN, SEEN
 from safetensors import safe_open
@@ -71,7 +73,8 @@ def test_a_model_built_from_the_file(settings, tiny_clip, tmp_path, monkeypatch)
     assert torch.allclose(maps(built, images)[1], maps(model, images)[1], atol=1e-6)
 
 
-@pytest.mark.parametrize('dense', ['kk', dict(pairs=['kk', 'vv'], neighbourhood=2.)], ids=str)
+@pytest.mark.parametrize('dense', ['kk', dict(pairs=['kk', 'vv'], neighbourhood=2.),
+                                   dict(type='proxy', model=DINO, pretrained=False, threshold=1.)], ids=str)
 def test_the_dense_variant_goes_with_the_prompts(dense, tiny_clip, tmp_path):
     _, model = mvp_seg(tiny_clip, backbone=dict(type='CLIPImageEncoder', dense=dense))
     save_prompts(model, tmp_path / 'p.safetensors')
@@ -82,6 +85,24 @@ def test_the_dense_variant_goes_with_the_prompts(dense, tiny_clip, tmp_path):
     _, plain = mvp_seg(tiny_clip)
     plain.set_classes(NAMES)
     assert not torch.allclose(found, maps(plain, noise(1, 48, 70))[1], atol=1e-4)
+
+
+def test_the_weights_of_a_proxy_are_found_by_name_in_the_working_folder(tiny_vit, tmp_path, monkeypatch):
+    (tmp_path / 'private').mkdir()
+    (tmp_path / 'here').mkdir()
+    proxy = timm.create_model(DINO, num_classes=0, dynamic_img_size=True)
+    for folder in ('private', 'here'):
+        torch.save(proxy.state_dict(), tmp_path / folder / 'dino.pth')
+    dense = dict(type='proxy', model=DINO, weights=str(tmp_path / 'private' / 'dino.pth'))
+    _, model = mvp_seg(tiny_vit, backbone=dict(type='CLIPImageEncoder', dense=dense))
+    save_prompts(model, tmp_path / 'p.safetensors')
+    assert 'private' not in content(tmp_path / 'p.safetensors')[1]['segmentor']
+    assert 'private' not in model.decode_head.classifier.dense  # of checkpoints
+    refused(lambda: from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_vit), "'dino.pth'", 'put the file')
+    monkeypatch.chdir(tmp_path / 'here')
+    built = from_pretrained(tmp_path / 'p.safetensors', NAMES, clip=tiny_vit)
+    model.set_classes(NAMES)
+    assert torch.allclose(*(maps(one, noise(1, 48, 70))[1] for one in (built, model)), atol=1e-6)
 
 
 def test_the_toy_needs_no_clip_named(tmp_path):

@@ -4,6 +4,7 @@ import logging
 import pytest
 import torch
 from fixtures.lanes import CPU_FLOAT16
+from fixtures.proxies import DINO
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS
 from torch import nn
@@ -11,6 +12,8 @@ from torch import nn
 from mmseg_mvp.clip import POOL_VARIANTS, VIT_VARIANTS, load_clip
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
+
+PROXY = dict(type='proxy', model=DINO, pretrained=False)
 
 
 def encoder(clip: dict, **kwargs) -> nn.Module:
@@ -95,7 +98,7 @@ def test_an_unknown_precision_is_refused(tiny_vit):
 def variants(clip: dict) -> list:
     """Every variant of the CLIP; tiny_vit has two blocks before the last, so its resclip reads these."""
     names = POOL_VARIANTS if clip['model'].endswith('rn.json') else VIT_VARIANTS
-    return [dict(type=name, middle=[0, 1]) if name == 'resclip' else name for name in names]
+    return [*(dict(type=name, middle=[0, 1]) if name == 'resclip' else name for name in names), PROXY]
 
 
 @pytest.mark.parametrize('out_indices', [(), (1, ), (2, )], ids=str)
@@ -113,6 +116,32 @@ def test_every_variant_runs_under_autocast(tiny_clip):
         found, = encoder(tiny_clip, dense=dense, autocast='bfloat16').eval()(images)
         assert found.dtype == torch.float32 and found.shape == exact.shape
         assert 0 < (found - exact).abs().max() < 0.05 * exact.abs().max(), dense
+
+
+@pytest.mark.parametrize('frozen', [True, False])
+def test_a_proxy_is_neither_trained_nor_saved(tiny_clip, frozen):
+    model, plain = (encoder(tiny_clip, dense=dense, frozen=frozen) for dense in (PROXY, 'value'))
+    shapes = [[one.shape for one in (*found.parameters(), *found.state_dict().values())] for found in (model, plain)]
+    assert shapes[0] == shapes[1] and bool(shapes[0]) != frozen
+    model.train().double()
+    proxy = (model.tower.module if frozen else model.tower).proxy.module
+    assert not proxy.training and {one.dtype for one in proxy.parameters()} == {torch.float64}
+    assert not any(one.requires_grad for one in proxy.parameters())
+    assert model(torch.randn(1, 3, 64, 64).double())[0].dtype == torch.float64
+
+
+def test_a_proxy_takes_images_of_any_size(tiny_clip):
+    model, images = encoder(tiny_clip, dense=PROXY), torch.randn(2, 3, 50, 91)
+    found, = model(images)
+    assert model.stride == 8 and found.shape == (2, 32, 7, 12)
+    assert torch.allclose(found, torch.cat([model(image[None])[0] for image in images]), atol=1e-5)
+    assert torch.allclose(found, model(torch.nn.functional.pad(images, (0, 5, 0, 6)))[0], atol=1e-5)
+
+
+def test_a_proxy_changes_no_embedding_of_the_whole_image(tiny_clip):
+    images = torch.randn(2, 3, 64, 96)
+    found, expected = (encoder(tiny_clip, dense=dense).image_embedding(images) for dense in (PROXY, 'value'))
+    assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_an_unknown_variant_and_one_of_another_tower_are_refused(tiny_rn, tiny_vit):

@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from fixtures.logs import record_logs
+from fixtures.proxies import DINO
 from mmengine import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
@@ -50,7 +51,8 @@ def batch(height=64, width=64, count=2):
 
 @pytest.mark.parametrize('kind, dense', [
     *[('tiny_vit', name) for name in VIT_VARIANTS if name != 'resclip'],
-    ('tiny_vit', dict(type='resclip', middle=[0, 1])), *[('tiny_rn', name) for name in POOL_VARIANTS]], ids=str)
+    ('tiny_vit', dict(type='resclip', middle=[0, 1])), *[('tiny_rn', name) for name in POOL_VARIANTS],
+    *[(kind, dict(type='proxy', model=DINO, pretrained=False)) for kind in ('tiny_vit', 'tiny_rn')]], ids=str)
 def test_every_dense_variant_trains_prompts_and_infers_by_windows(kind, dense, request):
     settings = config(request.getfixturevalue(kind), mode='slide', crop_size=(64, 64), stride=(32, 32))
     settings.backbone.dense = dense
