@@ -164,7 +164,8 @@ def test_norms_are_those_of_the_mean_context_vectors_in_the_checkpoints(tmp_path
     ablation, results = load_tool('toy/ablation.py'), []
     for seed in (0, 1):
         contexts = torch.zeros(4, 6, 4)  # the first is the global prompt
-        contexts[:, :3, 0] = torch.tensor([9., 1., 2., 3.])[:, None] + seed  # half of the vectors, so the means are halved
+        # Half of the vectors are 0, so the means are halved.
+        contexts[:, :3, 0] = torch.tensor([9., 1., 2., 3.])[:, None] + seed
         row = 'k=3, M=6, sum, OCLoss + GPR'
         target = tmp_path / f'{list(ablation.ROWS).index(row)}_1_{seed}'
         target.mkdir()
