@@ -24,8 +24,8 @@ class CLIPImageEncoder(BaseModule):
 
     Args:
         clip (dict): Arguments of :func:`mmseg_mvp.clip.load_clip`.
-        dense (str | dict): Variant of the last attention: a name, such as ``'maskclip'``, ``'naclip'`` or ``'auto'``, or
-            a dict that composes one, such as ``dict(type='kk', neighbourhood=5.)``; see
+        dense (str | dict): Variant of the last attention: a name, such as ``'maskclip'``, ``'naclip'`` or ``'auto'``,
+            or a dict that composes one, such as ``dict(type='kk', neighbourhood=5.)``; see
             :mod:`mmseg_mvp.clip.dense_variants`.
         out_indices (Sequence[int]): Layers (ResNet, 0 to 3) or blocks (ViT) to return as well, for heads with several
             inputs.
