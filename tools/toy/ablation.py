@@ -1,8 +1,8 @@
 """The ablation of MVP-SEG on the toy world: python tools/toy/ablation.py; writes docs/toy_ablation.md and .csv.
 
 Each run learns prompts with the settings of configs/mvp_seg/toy_zs.py and tests them on the splits `val` and `test`,
-under each toy CLIP and each seed of the prompts. CLIP 0 is the shipped one; others are trained first, in a quarter of
-an hour each. After a stop, the same command continues. After a change of the code, name a new --work-dir.
+under each toy CLIP and each seed of the prompts. CLIP 0 is the shipped one; others are trained first, in some
+20 minutes each. After a stop, the same command continues. After a change of the code, name a new --work-dir.
 """
 import argparse
 import subprocess

@@ -2,7 +2,7 @@
 
     python tools/toy/train_clip.py --overwrite
 
-writes the weights of the package in a quarter of an hour on one free core. It has three losses. The first is CLIP's
+writes the weights of the package in some 20 minutes on one core. It has three losses. The first is CLIP's
 contrastive loss between images and captions of whole scenes; an image may have several true captions. After
 --dense-from steps, the second is added: the same loss with captions of objects, with a soft maximum over cells as the
 score of an image. It aligns cells with names. After --focus-from steps, the maximum is sharper, and every second batch
