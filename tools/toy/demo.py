@@ -1,8 +1,8 @@
 """The main job: MaskCLIP against MVP-SEG on the toy world, with pictures: python tools/toy/demo.py [--work-dir DIR].
 
 Tests CLIP's templates (MaskCLIP). Trains MVP-SEG's prompts on the seen classes and tests them: one prompt with as many
-context vectors as three, three with the fusion and the OCLoss of the paper, and three that cooperate. The images of the toy world are small and synthetic. The figures
-show that the program works, not its quality on real images.
+context vectors as three, three with the fusion and the OCLoss of the paper, and three that cooperate. The images of the
+toy world are small and synthetic. The figures show that the program works, not its quality on real images.
 """
 import argparse
 import json

@@ -47,8 +47,8 @@ MODELS_OF = {
         type='OpenVocabEncoderDecoder', backbone=MIT, data_preprocessor=dict(CLIP_NORM, bgr_to_rgb=False),
         decode_head=head_config(rn, 'TextSegformerHead', in_channels=[8, 16, 32, 64]), test_cfg=dict(mode='whole')))}
 FEW = {'model.decode_head.train_classes': ALL}
-SLOW = ('mvp_seg_vit_resclip', 'mvp_seg_vit_sclip', 'mvp_seg_rn_kk', 'lseg_vit_bottleneck', 'lseg_resnet',
-        'deeplabv3plus', 'segformer')
+SLOW = ('mvp_seg_learned_sharpness', 'lseg_clip_rn', 'maskclip_toy', 'mvp_seg_vit_resclip', 'mvp_seg_vit_sclip',
+        'mvp_seg_rn_kk', 'lseg_vit_bottleneck', 'lseg_resnet', 'deeplabv3plus', 'segformer')
 
 
 def run(path, images, **inputs):

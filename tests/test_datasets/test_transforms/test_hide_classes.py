@@ -60,7 +60,7 @@ def naive(mask_path, classes, unseen, reduce_zero_label):
     return [[label(value) for value in row] for row in np.array(Image.open(mask_path)).tolist()]
 
 
-@pytest.mark.parametrize('reduce_zero_label', [True, False])
+@pytest.mark.parametrize('reduce_zero_label', [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('label_set', SETS)
 def test_every_pixel_is_what_a_loop_makes_of_it(label_set, reduce_zero_label, tmp_path):
     dataset = write_dataset(label_set, tmp_path, reduce_zero_label, [*loading(label_set), hide(label_set)])
@@ -89,7 +89,8 @@ def seeded(item_of, index=0):
     return item_of(index)
 
 
-@pytest.mark.parametrize('label_set', SETS)
+@pytest.mark.parametrize('label_set', [pytest.param(name, marks=[] if name == next(iter(SETS)) else pytest.mark.slow)
+                                       for name in SETS])
 def test_the_whole_pipeline_keeps_labels_and_hidden_truth(label_set, tmp_path):
     """For equal random numbers, only labels of unseen classes change; images and crops are equal."""
     steps = [dict(step) for step in Config.fromfile(CONFIGS / f'{label_set}_transductive.py').train_pipeline]
