@@ -46,8 +46,8 @@ class OpenVocabInferencer:
 
     Args:
         model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint of ``tools/train.py``,
-            which contains its config. None without ``weights`` selects a model without training: NACLIP for a ViT,
-            MaskCLIP for other CLIPs.
+            which contains its config. None without ``weights`` selects a model without training: NACLIP for a ViT
+            with a class token, MaskCLIP for other CLIPs.
         weights (str, optional): A checkpoint for the config. Without ``model``, the checkpoint's own config is used.
         device (str, optional): Device such as ``'cpu'`` or ``'cuda:1'``. None selects the best device available.
         clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`; they replace those of the

@@ -3,6 +3,8 @@
 open_clip's block calls ``nn.MultiheadAttention``, which stores all attention scores when gradients are off and hides
 the keys and values. torch's fused attention avoids both.
 """
+from collections.abc import Callable
+
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor
 from torch.nn import functional as F
@@ -37,3 +39,10 @@ def finish(block: ResidualAttentionBlock, x: Tensor, attended: Tensor) -> Tensor
 def add_mlp(block: ResidualAttentionBlock, x: Tensor) -> Tensor:
     """Apply the MLP with its residual connection to tokens (..., width)."""
     return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def on_tokens(function: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
+    """Apply a function of tokens, (B, h*w, C) to (B, h*w, D), to maps (B, C, h, w): (B, D, h, w)."""
+    tokens = function(maps.flatten(2).transpose(1, 2))
+    # reshape instead of unflatten, because the ONNX export would freeze the traced size.
+    return tokens.transpose(1, 2).reshape(maps.shape[0], -1, *maps.shape[2:])

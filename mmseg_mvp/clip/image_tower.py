@@ -15,7 +15,7 @@ from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import add_mlp, apply_block, attend, finish, projections
+from .attention import add_mlp, apply_block, attend, finish, on_tokens, projections
 from .dense_variants import POOL_VARIANTS, VIT_VARIANTS, DenseVariant, attend_densely, equal_norms
 
 
@@ -157,8 +157,7 @@ class ViTTower(nn.Module):
 
     def project(self, attended: Tensor) -> Tensor:
         """Project y, (B, width, h, w), to the joint embedding, (B, D, h, w)."""
-        tokens = self.visual.ln_post(attended.flatten(2).transpose(1, 2)) @ self.visual.proj  # (B, h*w, D)
-        return tokens.transpose(1, 2).reshape(attended.shape[0], -1, *attended.shape[2:])
+        return on_tokens(lambda tokens: self.visual.ln_post(tokens) @ self.visual.proj, attended)
 
     def _needed(self, index: int, out_indices: Sequence[int]) -> bool:
         """Return True if the block's output is used. The last block's output is needed only on request."""

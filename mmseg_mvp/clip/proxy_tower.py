@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .attention import on_tokens
 from .frozen import Frozen
 from .proxy import Proxy, ProxyVariant
 
@@ -67,8 +68,9 @@ class ProxyTower(nn.Module):
         *outputs, values = self.tower.attended(F.pad(images, (0, pad_w, 0, pad_h)), out_indices)
         values = F.interpolate(values, scale_factor=self.tower.stride // self.stride, mode='bilinear',
                                align_corners=False)[..., :grid[0], :grid[1]]  # (B, width, h, w)
-        mixed = attend_by_similarity(self.proxy(images, grid), values.flatten(2).transpose(1, 2), self.variant)
-        return *outputs, self.tower.project(mixed.transpose(1, 2).reshape(values.shape))
+        features = self.proxy(images, grid)  # (B, h*w, C)
+        mixed = on_tokens(lambda tokens: attend_by_similarity(features, tokens, self.variant), values)
+        return *outputs, self.tower.project(mixed)
 
 
 def attend_by_similarity(features: Tensor, values: Tensor, variant: ProxyVariant) -> Tensor:

@@ -15,6 +15,7 @@ from timm.models.fastvit import FastVit
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from .attention import on_tokens
 from .dense_variants import AVERAGE_POOL, CLASS_TOKEN, LATENT_POOL, DenseVariant, Kind, attend_densely, equal_norms
 from .timm_blocks import add_mlp, apply_block, attended, idle_parameters, is_known, projection
 
@@ -70,8 +71,7 @@ class TimmViTTower(nn.Module):
 
     def project(self, attended: Tensor) -> Tensor:
         """Take mixed values (B, C, h, w) of a variant without residual to the joint embedding, (B, D, h, w)."""
-        tokens = self._finish(attended.flatten(2).transpose(1, 2), None)
-        return tokens.transpose(1, 2).reshape(attended.shape[0], -1, *attended.shape[2:])
+        return on_tokens(lambda tokens: self._finish(tokens, None), attended)
 
     def _run(self, images: Tensor, out_indices: Sequence[int]) -> tuple[list[Tensor], Tensor, Tensor, Sequence[int]]:
         """Return the outputs, the mixed values (B, N, C), the last block's input (B, N, width) and the grid (h, w)."""

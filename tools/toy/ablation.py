@@ -4,15 +4,13 @@ Each run learns prompts with the settings of configs/mvp_seg/toy_zs.py and tests
 under each toy CLIP and each seed of the prompts. CLIP 0 is the shipped one; others are trained first, in some
 20 minutes each. After a stop, the same command continues. After a change of the code, name a new --work-dir.
 """
-import argparse
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cached
+import runs
 import tables
-from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -83,14 +81,10 @@ def clip_weights(seed: int, folder: Path) -> str:
 
 def build(row: str, clip: int, seed: int, work_dir: Path) -> Runner:
     """Build the runner of a row with one CLIP and one seed of the prompts."""
-    options = ROWS[row]
-    cfg = Config.fromfile(ROOT / 'configs' / ('maskclip' if options is None else 'mvp_seg') / 'toy_zs.py')
-    target = folder(row, clip, seed, work_dir)
-    cfg.merge_from_dict({'work_dir': str(target), 'experiment_name': f'{target.name}_{time.time()}',
-                         'log_level': 'WARNING', 'randomness.seed': seed,
-                         'model.clip': dict(model='toy-rn', weights=clip_weights(clip, work_dir)),
-                         **{f'model.decode_head.{key}': value for key, value in (options or {}).items()}})
-    runner = cached.build_runner(cfg)
+    options = {f'model.decode_head.{key}': value for key, value in (ROWS[row] or {}).items()}
+    options['model.clip'] = dict(model='toy-rn', weights=clip_weights(clip, work_dir))
+    method = 'maskclip' if ROWS[row] is None else 'mvp_seg'
+    runner = cached.build_runner(runs.read_config(f'{method}/toy_zs', folder(row, clip, seed, work_dir), seed, options))
     if 'view dropout' in row:
         classifier = runner.model.decode_head.classifier
         classifier.fusion = cached.DroppedViews(classifier.fusion.views, 'logsumexp')
@@ -113,7 +107,7 @@ def run(row: str, clip: int, seed: int, work_dir: Path) -> dict[str, float]:
 def context_norms(results: list[dict], work_dir: Path) -> str:
     """Return a table of the norms of the mean context vectors of three prompts after training, least to greatest."""
     clips = sorted({one['clip'] for one in results})
-    lines = ['| row | ' + ' | '.join(f'CLIP {clip}' for clip in clips) + ' |', '|---' * (len(clips) + 1) + '|']
+    table = []
     for row in (f'k=3, M=6{fusion}{loss} + GPR' for fusion in FUSIONS for loss in OC_LOSS):
         cells = []
         for clip in clips:
@@ -121,8 +115,8 @@ def context_norms(results: list[dict], work_dir: Path) -> str:
             norms = [float(norm) for seed in seeds
                      for norm in learned_contexts(row, clip, seed, work_dir).mean(dim=1).norm(dim=1)]
             cells.append(f'{min(norms):.2f} to {max(norms):.2f}' if norms else '')
-        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+        table.append([row, *cells])
+    return tables.markdown(['row', *(f'CLIP {clip}' for clip in clips)], table)
 
 
 def learned_contexts(row: str, clip: int, seed: int, work_dir: Path) -> Tensor:
@@ -152,11 +146,8 @@ def page_tables(results: list[dict], work_dir: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = runs.arguments('toy_ablation', __doc__)
     parser.add_argument('--clips', type=int, nargs='+', default=[0, 1, 2], help='seeds of the toy CLIPs')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the prompts')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_ablation'), help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the tables')
     args = parser.parse_args()
     # Templates are not trained, so all seeds of the prompts give the same figures.
     jobs = [dict(row=row, clip=clip, seed=seed) for clip in args.clips for seed in args.seeds for row in ROWS

@@ -4,20 +4,17 @@ The rows are the ablation of spatial regularization (LSeg, arXiv 2201.03546), bl
 Each is trained on the seen classes and tested on the test split, with the settings of its toy_zs.py in configs/. The
 figures show the effect of the method's parts in the toy world only, not on real images.
 """
-import argparse
 import csv
-import time
 from pathlib import Path
 
 import lseg_plot
 import lseg_statistics
+import runs
 import tables
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_mvp import app
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPTH_0 = 'LSeg without regularization (depth 0)'
 # Row: config, block type and depth.
 ROWS = {
@@ -31,9 +28,7 @@ ROWS = {
 def run(row: str, seed: int, work_dir: Path, statistics: list[dict]) -> dict[str, float]:
     """Train and test one row with one seed; return its metrics in percent and extend ``statistics``."""
     config, block, depth = ROWS[row]
-    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
-    cfg.merge_from_dict({'work_dir': str(work_dir / f'{list(ROWS).index(row)}_{seed}'), 'log_level': 'WARNING',
-                         'randomness.seed': seed, 'experiment_name': f'{list(ROWS).index(row)}_{seed}_{time.time()}'})
+    cfg = runs.read_config(config, work_dir / f'{list(ROWS).index(row)}_{seed}', seed, {})
     if block is not None:
         cfg.model.decode_head.regularization = dict(type='SpatialRegularization', block=block, depth=depth)
     runner = Runner.from_cfg(cfg)
@@ -58,11 +53,7 @@ def write(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='LSeg and its spatial regularization on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_lseg'), help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table and the plot')
-    args = parser.parse_args()
+    args = runs.arguments('toy_lseg', __doc__).parse_args()
     statistics = []
     jobs = [dict(row=row, seed=seed) for row in ROWS for seed in args.seeds]
     results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir, statistics))

@@ -3,7 +3,7 @@ import csv
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from scipy import stats
@@ -56,20 +56,22 @@ def _write_csv(results: list[dict], path: Path) -> None:
 def summarize(results: list[dict]) -> str:
     """Return a Markdown table with mean and standard deviation over the runs of each row."""
     metrics = {key: title for key, title in METRICS.items() if key in results[0]}
-    lines = ['| row | ' + ' | '.join(metrics.values()) + ' | runs |', '|---' * (len(metrics) + 2) + '|']
-    for row, runs in _rows(results).items():
-        cells = ' | '.join(_spread([one[key] for one in runs]) for key in metrics)
-        lines.append(f'| {row} | {cells} | {len(runs)} |')
-    return '\n'.join(lines)
+    return markdown(['row', *metrics.values(), 'runs'],
+                    ([row, *(_spread([one[key] for one in runs]) for key in metrics), str(len(runs))]
+                     for row, runs in _rows(results).items()))
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of a header and rows of cells."""
+    first, *others = (f'| {" | ".join(cells)} |' for cells in [header, *rows])
+    return '\n'.join([first, '|---' * len(header) + '|', *others])
 
 
 def by_group(results: list[dict], groups: dict[str, dict], metric: str = 'hIoU') -> str:
     """Return a Markdown table of a metric with one column per group of runs, such as ``{'CLIP 0': {'clip': 0}}``."""
-    lines = ['| row | ' + ' | '.join(groups) + ' |', '|---' * (len(groups) + 1) + '|']
-    for row, runs in _rows(results).items():
-        cells = (_spread([one[metric] for one in runs if one.items() >= group.items()]) for group in groups.values())
-        lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+    return markdown(['row', *groups],
+                    ([row, *(_spread([one[metric] for one in runs if one.items() >= group.items()])
+                             for group in groups.values())] for row, runs in _rows(results).items()))
 
 
 def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: dict[str, dict]) -> str:
@@ -77,9 +79,7 @@ def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: d
 
     Runs of equal CLIP and seed are subtracted. A row that has one run per CLIP is subtracted from each seed.
     """
-    lines = [' | '.join(['| row', 'minus', 'hIoU', '95 % interval', 'above 0', *groups]) + ' |',
-             '|---' * (len(groups) + 5) + '|']
-    rows = _rows(results)
+    table, rows = [], _rows(results)
     for first, second in pairs:
         others = {(one['clip'], one['seed']): one['hIoU'] for one in rows.get(second, [])}
         if len({seed for _, seed in others}) == 1:
@@ -95,8 +95,8 @@ def differences(results: list[dict], pairs: Sequence[tuple[str, str]], groups: d
             cells = [f'{mean:+.1f}', f'{mean - half:+.1f} to {mean + half:+.1f}',
                      f'{sum(value > 0 for value in values)} of {len(values)}',
                      *(f'{statistics.mean(part):+.1f}' if part else '' for part in parts)]
-            lines.append(' | '.join([f'| {first}', second, *cells]) + ' |')
-    return '\n'.join(lines)
+            table.append([first, second, *cells])
+    return markdown(['row', 'minus', 'hIoU', '95 % interval', 'above 0', *groups], table)
 
 
 def _rows(results: list[dict]) -> dict[str, list[dict]]:

@@ -4,13 +4,11 @@ For each seed, a teacher trains its prompts on the seen classes. Students with t
 configs/mvp_seg_plus/toy_zs.py then train with it. All are tested on the test split. The figures show the effect of the
 method's parts in the toy world only, not on real images.
 """
-import argparse
-import time
 from pathlib import Path
 
+import runs
 import tables
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from torch import Tensor
@@ -19,7 +17,6 @@ from mmseg_mvp import app
 from mmseg_mvp.labels import IGNORE, hidden_truth, is_hidden
 from mmseg_mvp.models import KnowledgeTransfer
 
-ROOT = Path(__file__).resolve().parents[2]
 PLUS = 'mvp_seg_plus/toy_zs'
 # Row: config, overrides, and True for a student with a trained teacher.
 ROWS = {
@@ -59,16 +56,14 @@ def folder(row: str, seed: int, work_dir: Path) -> Path:
 def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
     """Train and test one row with one seed; return its metrics in percent. Run the teacher's row first."""
     config, options, has_teacher = ROWS[row]
-    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
-    cfg.merge_from_dict({'work_dir': str(folder(row, seed, work_dir)), 'log_level': 'WARNING', 'randomness.seed': seed,
-                         'experiment_name': f'{NAMES.index(row)}_{seed}_{time.time()}'})
+    options = dict(options)
+    earlier = options.pop('checkpoint', None)  # of the phase 2 row, trained before
+    cfg = runs.read_config(config, folder(row, seed, work_dir), seed, options)
     if has_teacher:
         cfg.model.teacher_checkpoint = str(folder(NAMES[0], seed, work_dir) / 'iter_450.pth')
         cfg.default_hooks.checkpoint.update(interval=30, max_keep_ckpts=-1)
-    options = dict(options)
-    if earlier := options.pop('checkpoint', None):  # checkpoint of the phase 2 row, trained before
+    if earlier:
         cfg.load_from = str(folder(NAMES[2], seed, work_dir) / earlier)
-    cfg.merge_from_dict(options)
     runner = Runner.from_cfg(cfg)
     if cfg.train_dataloader is not None and not earlier:
         runner.train()
@@ -76,11 +71,7 @@ def run(row: str, seed: int, work_dir: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='MVP-SEG+ on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_transfer'), help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the table')
-    args = parser.parse_args()
+    args = runs.arguments('toy_transfer', __doc__).parse_args()
     # The row of phase 1 tests a checkpoint of the full run, so it is last. MaskCLIP needs one seed only.
     order = sorted(ROWS, key=lambda row: 'checkpoint' in ROWS[row][1])
     jobs = [dict(row=row, seed=seed) for row in order for seed in args.seeds

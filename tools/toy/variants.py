@@ -3,15 +3,14 @@
 Each variant of the attention pool is tested with CLIP's sentences, and with prompts of MVP-SEG that are learned on it.
 All are tested without and with refined borders (PAMR). After a stop, the same command continues.
 """
-import argparse
 import itertools
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import cached
 import numpy as np
+import runs
 import tables
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -26,7 +25,6 @@ from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.visualization.legend import draw_legend, resize, stack
 from mmseg_mvp.visualization.side_by_side import classes_present, colourise, hatching, panel_row
 
-ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = {'maskclip': 'maskclip', 'kk': 'kk', 'qq': 'qq', 'vv': 'vv', 'kk + G': dict(type='kk', neighbourhood=2.)}
 SENTENCES = "CLIP's sentences"
 METHODS = {  # config and options
@@ -46,11 +44,8 @@ def trained(row: str, seed: int, work_dir: Path) -> Runner:
     """Return the runner of a row after training, if its method learns."""
     variant, method = ROWS[row]
     config, options = METHODS[method]
-    name = f'{list(ROWS).index(row)}_{seed}'
-    cfg = Config.fromfile(ROOT / 'configs' / f'{config}.py')
-    cfg.merge_from_dict({'work_dir': str(work_dir / name), 'experiment_name': f'{name}_{time.time()}',
-                         'log_level': 'WARNING', 'randomness.seed': seed,
-                         'model.backbone.dense': VARIANTS[variant], **options})
+    cfg = runs.read_config(config, work_dir / f'{list(ROWS).index(row)}_{seed}', seed,
+                           {'model.backbone.dense': VARIANTS[variant], **options})
     runner = cached.build_runner(cfg)
     if cfg.train_dataloader is not None:
         runner.train()
@@ -75,7 +70,7 @@ def draw_strip() -> np.ndarray:
     """Draw the first test pictures with three objects: image, truth, and predictions with CLIP's sentences."""
     models = {}
     for variant in STRIP:
-        cfg = Config.fromfile(ROOT / 'configs/maskclip/toy_zs.py')
+        cfg = Config.fromfile(runs.ROOT / 'configs/maskclip/toy_zs.py')
         cfg.model.backbone.dense = VARIANTS[variant]
         models[variant] = OpenVocabInferencer(cfg, device='cpu')
         models[f'{variant}, PAMR'] = OpenVocabInferencer(cfg, device='cpu', refine=PAMR)
@@ -108,11 +103,7 @@ def panels(scene: Scene, found: dict[str, np.ndarray], palette: Sequence[Sequenc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='dense variants and refinement on the toy world')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the prompts')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/toy_variants'), help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for the tables and the picture')
-    args = parser.parse_args()
+    args = runs.arguments('toy_variants', __doc__).parse_args()
     jobs = [dict(row=row, seed=seed, refined=refined) for row, (_, method) in ROWS.items() for seed in args.seeds
             for refined in (0, 1) if method != SENTENCES or seed == args.seeds[0]]
     results = tables.collect(jobs, lambda **job: run(**job, work_dir=args.work_dir), args.work_dir / 'results.csv')

@@ -43,7 +43,7 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(backbone, decode_head, **kwargs)
-        if hasattr(self.backbone, 'dense') and hasattr(self.decode_head, 'classifier'):
+        if isinstance(self.backbone, CLIPImageEncoder):
             self.decode_head.classifier.dense = str(self.backbone.dense)
         self._report_window_sizes()
 
