@@ -107,7 +107,7 @@ class LabelCheckHook(Hook):
         """Describe the values in the mask files of the first batches, with a remedy."""
         found, files = set(), [path for path in self.files if path][:SHOWN]
         for path in files:
-            with suppress(UserError):  # a mask that another loader accepts
+            with suppress(UserError, OSError):  # a mask that another loader accepts, or that has no file
                 found.update(np.unique(decode_mask(fileio.get(path), f'Mask {path!r}').values).tolist())
         if not found:
             return f': {CHECK_LABELS}'

@@ -91,6 +91,13 @@ def test_masks_of_0_and_255_with_several_classes_are_told(start, tmp_path):
     assert "of the class 'a', one of 3" in line and 'values 0, 255)' in line and 'store the foreground as 1' in line
 
 
+def test_a_single_class_in_drawn_masks_is_told_without_files(start):
+    runner, _, see = start(max_iters=1)
+    see([[0, 255]], seg_map_path='drawn.png')  # the toy world names files that do not exist
+    line, = runner.lines
+    assert "of the class 'a', one of 3" in line and 'drawn.png' not in line
+
+
 def test_two_classes_and_a_class_list_of_one_are_no_finding(start):
     runner, hook, see = start(max_iters=1)
     see([[0, 1, 2]])

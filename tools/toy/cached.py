@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.models.text.view_fusion import ViewFusion
 
-_samples = {}  # (split, size, classes, index) -> packed sample
+_samples = {}  # (split, size, classes, scene) -> packed sample
 _features = {}  # (CLIP and backbone, digest of the image) -> features (D, h, w)
 
 
@@ -25,7 +25,8 @@ class CachedScenes(ToySceneDataset):
     """``ToySceneDataset`` that keeps its packed samples for all runs of the process."""
 
     def __getitem__(self, index: int) -> dict:
-        key = self.split, self.size, tuple(self.metainfo['classes']), index
+        scene = self.get_data_info(index)['index']  # not the position, in a subset
+        key = self.split, self.size, tuple(self.metainfo['classes']), scene
         if key not in _samples:
             _samples[key] = super().__getitem__(index)
         return copy.deepcopy(_samples[key])  # a run writes its predictions into the sample
