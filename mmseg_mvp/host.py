@@ -1,6 +1,10 @@
 """Supported mmseg stacks: check of the installed versions, and their differences."""
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
+from typing import Any, TextIO
 
 from packaging.specifiers import SpecifierSet
 
@@ -81,3 +85,28 @@ def swaps_channels(data_preprocessor: object) -> bool:
     """Return True if mmseg's `SegDataPreProcessor` swaps BGR and RGB. The attribute name differs between stacks."""
     name = 'channel_conversion' if hasattr(data_preprocessor, 'channel_conversion') else '_channel_conversion'
     return getattr(data_preprocessor, name)
+
+
+class _WithoutNotices:
+    """Text stream that passes everything on, except the notices of mmseg about an optional package."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream, self._dropped = stream, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, unless it is a notice or the end of the line of one."""
+        self._dropped, after_notice = text == 'Could not import OneDL', self._dropped
+        if self._stream and not (self._dropped or after_notice and text == '\n'):  # Windows may have no stdout
+            self._stream.write(text)
+        return len(text)
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Hide what mmseg and mmcv print about optional packages when they are imported first."""
+    with redirect_stdout(_WithoutNotices(sys.stdout)), warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
+        yield

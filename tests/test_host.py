@@ -1,11 +1,12 @@
 """The host check against spelled-out sets of installed distributions."""
 import subprocess
 import sys
+import warnings
 
 import pytest
 from mmseg.models import SegDataPreProcessor
 
-from mmseg_mvp.host import HostError, check_host, swaps_channels
+from mmseg_mvp.host import HostError, check_host, quiet_imports, swaps_channels
 
 FORK = {'torch': '2.15.0', 'open_clip_torch': '3.3.0', 'onedl-mmcv': '2.3.6', 'onedl-mmengine': '0.10.12',
         'onedl-mmsegmentation': '1.4.2'}
@@ -91,3 +92,31 @@ def test_sentence_survives_custom_imports(tmp_path):
     done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("mmseg_mvp.host.HostError: MMSeg-MVP can't start: open_clip_torch is 2.9.0, but")
+
+
+def test_notices_about_optional_packages_are_hidden_and_nothing_else(capsys):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter('always')
+        with quiet_imports():
+            print('before')
+            print('Could not import OneDL')
+            print('Could not import OneDL')
+            print('')
+            print('after', 'it')
+            warnings.warn('Fail to import ``MultiScaleDeformableAttention`` from ``mmcv.ops``', stacklevel=1)
+            warnings.warn('another', stacklevel=1)
+    assert capsys.readouterr().out == 'before\n\nafter it\n'
+    assert [str(one.message) for one in told] == ['another']
+
+
+def test_without_a_stdout_nothing_is_written(monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', None)
+    with quiet_imports():
+        print('lost')
+    assert sys.stdout is None
+
+
+@pytest.mark.slow
+def test_an_import_prints_nothing():
+    done = subprocess.run([sys.executable, '-c', 'import mmseg_mvp'], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
