@@ -8,7 +8,8 @@ from pathlib import Path
 
 from scipy import stats
 
-METRICS = {'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU', 'mIoU': 'mIoU', 'hIoU_val': 'hIoU, val', 'mIoU_val': 'mIoU, val'}
+METRICS = {'mIoU_S': 'mIoU(S)', 'mIoU_U': 'mIoU(U)', 'hIoU': 'hIoU', 'mIoU': 'mIoU', 'hIoU_val': 'hIoU, val',
+           'mIoU_val': 'mIoU, val'}
 START, END = '<!-- table: written by tools/toy -->', '<!-- end of table -->'
 
 
