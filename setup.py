@@ -33,8 +33,9 @@ class BuildWithMim(build_py):
             shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
 
 
-EXTRAS = {name: requirements(name) for name in ('export', 'host', 'optional', 'tests', 'web')}
-EXTRAS['tests'] += EXTRAS['export'] + EXTRAS['web']  # no test is skipped
+TESTED = ('annotations', 'export', 'tokenizers', 'web')  # extras of the tests, so that none is skipped
+EXTRAS = {name: requirements(name) for name in (*TESTED, 'host', 'optional', 'tests')}
+EXTRAS['tests'] += [one for name in TESTED for one in EXTRAS[name]]
 
 setup(
     name='mmseg-mvp',

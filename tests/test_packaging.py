@@ -59,7 +59,7 @@ def test_modules_and_data_travel(wheel):
     packed = {name.removeprefix('mmseg_mvp/') for name in wheel.namelist()
               if name.startswith('mmseg_mvp/') and '/.mim/' not in name}
     assert packed == expected
-    assert {'vocabularies/voc20.txt', 'clip/shipped/toy-rn.safetensors'} <= packed
+    assert {'vocabularies/voc20.txt', 'clip/shipped/toy-rn.safetensors', 'clip/shipped/toy-vit.safetensors'} <= packed
     assert not any(name.startswith(('tests/', 'tools/', 'configs/')) for name in wheel.namelist())
 
 
@@ -77,7 +77,8 @@ def test_runtime_needs_no_mmseg_stack(wheel):
 def test_pinned_versions_fit_the_ranges(pins, stack):
     """The pins of a lane hold every direct requirement to a version that is allowed."""
     pinned = {canonicalize_name(one.name): next(iter(one.specifier)) for one in requirements(pins)}
-    for one in (one for name in ('runtime', stack, 'export', 'web', 'tests') for one in requirements(name)):
+    names = ('runtime', stack, 'annotations', 'export', 'tokenizers', 'web', 'tests')
+    for one in (one for name in names for one in requirements(name)):
         pin = pinned[canonicalize_name(one.name)]
         assert pin.operator == '==' and one.specifier.contains(pin.version), one
 

@@ -10,6 +10,7 @@ import sys
 
 try:
     from mmseg_mvp import apis, app
+    from mmseg_mvp.apis.example_embedding import kept_embeddings, read_classes
     from mmseg_mvp.apis.export import check_onnx, difference
     from mmseg_mvp.apis.export.common import as_json
     from mmseg_mvp.checkpoints import checkpoints_as_data
@@ -39,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--classes', metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a file of class names (text, '
                              'JSON, YAML, CSV), or a label set such as ade20k (default: the config\'s test classes)')
+    app.add_example_arguments(parser)
     parser.add_argument('--no-gpr', action='store_true', help='export without Global Prompt Refining')
     parser.add_argument('--opset', type=int, default=17, help='onnx: operator set version (default: %(default)s)')
     parser.add_argument('--scores', action='store_true', help='onnx: also return the logits')
@@ -56,13 +58,16 @@ def check_flags(args: argparse.Namespace) -> None:
     """Check the flags before the model is built.
 
     Raises:
-        UserError: If a flag of --format onnx is set for another format, or its value is invalid.
+        UserError: If a flag of --format onnx is set for another format, its value is invalid, or --format prompts has
+            --examples.
     """
     given = [name for name in ('scores', 'open_vocabulary', 'shape') if getattr(args, name)]
     if args.format == 'onnx':
         check_onnx(args.opset)
     elif given:
         raise UserError(f'--{given[0].replace("_", "-")} belongs to --format onnx, not to {args.format}; omit it')
+    if args.examples and args.format == 'prompts':
+        raise UserError('--examples belongs to exports of classes, but prompts are for any classes: omit it')
     if args.shape and min(args.shape) < 1:
         raise UserError(f'--shape {" ".join(map(str, args.shape))}: batch, height and width must be at least 1')
 
@@ -81,14 +86,23 @@ def build(cfg, args: argparse.Namespace):
     elif learned := [name for name, parameter in model.named_parameters() if parameter.requires_grad]:
         print(f'No checkpoint was given, so {len(learned)} parameters are exported with their initial, untrained '
               f'values, such as {learned[0]}.', file=sys.stderr)
-    if args.classes:
+    if args.classes or args.examples:
         if not isinstance(model, OpenVocabEncoderDecoder):
             raise UserError(f'{type(model).__name__} takes no other classes: set model.type to '
                             f'OpenVocabEncoderDecoder or CLIPEncoderDecoder, or omit --classes')
-        model.set_classes(args.classes)
+        set_classes(model, args)
     if args.no_gpr:
         remove_gpr(model)
     return model
+
+
+def set_classes(model, args: argparse.Namespace) -> None:
+    """Replace the classes by those of --classes and --examples."""
+    if args.examples:
+        classes = app.read_class_arguments(args)
+        model.set_classes(*read_classes(model, classes, args.example_weight, kept_embeddings))
+    else:
+        model.set_classes(args.classes)
 
 
 def remove_gpr(model) -> None:

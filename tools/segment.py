@@ -23,11 +23,16 @@ from mmseg_mvp.apis.images import list_images
 from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.app.video import SUFFIXES as VIDEOS
 from mmseg_mvp.app.video import segment_video
+from mmseg_mvp.datasets.annotations.coco_file import check_coco, write_coco
 from mmseg_mvp.labels import IGNORE
+from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.utils.files import atomic_write
-from mmseg_mvp.vocabularies import class_entries, load_vocabulary
+from mmseg_mvp.vocabularies import class_entries
 
 CLASS_LIST = 'seg_classes.txt'  # class names by label, in the folder of the results
+COCO_FILE = 'annotations.json'
+# Files of each --format, by kind; None is the picture.
+KINDS = {None: ['seg'], 'png': ['mask'], 'labelme': ['labelme'], 'coco': ['mask']}
 
 
 class Outcome(NamedTuple):
@@ -46,14 +51,21 @@ class Outcome(NamedTuple):
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Segment an image, the images of a folder or a video by names')
     parser.add_argument('source', metavar='IMAGE|FOLDER|VIDEO')
-    parser.add_argument('--classes', required=True, metavar='NAMES',
+    parser.add_argument('--classes', metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a file of class names (text, '
                              'JSON, YAML, CSV), or a label set such as ade20k')
+    app.add_example_arguments(parser)
     app.add_model_arguments(parser)
     parser.add_argument('--out-dir', default='segmented', metavar='DIR',
                         help='folder of the results (default: %(default)s)')
     parser.add_argument('--masks', action='store_true',
                         help='also label maps, as PNG with a palette (16 bits without one beyond 255 classes)')
+    parser.add_argument('--format', choices=[kind for kind in KINDS if kind],
+                        help='annotations instead of pictures: label maps (png), a JSON file per image that labelme '
+                             f'opens (labelme), or label maps and one file {COCO_FILE} (coco)')
+    parser.add_argument('--tolerance', type=float, default=1, metavar='PIXELS',
+                        help='largest distance of polygons of labelme and COCO from the border of a region; 0 keeps '
+                             'all pixels (default: %(default)s)')
     parser.add_argument('--views', action='store_true', help='also the map of each prompt, and GPR\'s presence scores')
     parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
     parser.add_argument('--refine', action='store_const', const='pamr',
@@ -68,15 +80,17 @@ def find_files(args: argparse.Namespace) -> list[Path]:
     """List the given file, or the images of the given folder.
 
     Raises:
-        UserError: If the source is missing or has no image, the output folder is the folder of the images, or --masks
-            or --views is set for a video.
+        UserError: If the source is missing or has no image, the output folder is the folder of the images, or --masks,
+            --views or --format is set for a video.
     """
     source = Path(args.source)
     if not os.path.exists(source):  # Path.exists raises if a name is too long
         raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
-    if is_video(source) and (args.masks or args.views):
-        raise UserError('--masks and --views are for images: omit them for a video, or extract its frames')
-    if source.is_dir() and source.resolve() == Path(args.out_dir).resolve():
+    check_number('--tolerance', args.tolerance, least=0)
+    if is_video(source) and (args.masks or args.views or args.format):
+        raise UserError('--masks, --views and --format are for images: omit them for a video, or extract its frames')
+    beside = args.format == 'labelme' and not (args.masks or args.views)  # as labelme itself saves
+    if source.is_dir() and source.resolve() == Path(args.out_dir).resolve() and not beside:
         raise UserError(f'--out-dir {args.out_dir} is the folder of the images: give another folder')
     return list_images(source) if source.is_dir() else [source]
 
@@ -86,24 +100,35 @@ def is_video(path: Path) -> bool:
 
 
 def plan(files: list[Path], args: argparse.Namespace) -> dict[Path, dict[str, Path]]:
-    """Map each file to its result paths by kind, ``seg`` last; files with equal stems keep their suffixes."""
+    """Map each file to its result paths by kind; files with equal stems keep their suffixes."""
     taken = Counter(name for path in files for name in (path.stem, path.name))
-    kinds = ['mask'] * args.masks + ['views'] * args.views + ['seg']
+    kinds = list(dict.fromkeys(['mask'] * args.masks + ['views'] * args.views + KINDS[args.format]))
     jobs = {}
     for path in files:
         stem = path.stem if taken[path.stem] == 1 else path.name
         ending = '.mp4' if is_video(path) else '.png'
-        jobs[path] = {kind: Path(args.out_dir, f'{stem}_{kind}{ending}') for kind in kinds}
+        names = {kind: f'{stem}.json' if kind == 'labelme' else f'{stem}_{kind}{ending}' for kind in kinds}
+        jobs[path] = {kind: Path(args.out_dir, name) for kind, name in names.items()}
     return jobs
 
 
-def open_folder(args: argparse.Namespace, vocabulary: dict, first: bool) -> None:
+def class_list(classes: dict, args: argparse.Namespace) -> str:
+    """Return the text of the list of classes, one a line, with a comment for those that have examples."""
+    lines = []
+    for name, value in classes.items():
+        words = tuple(part for part in value if isinstance(part, str))
+        entry, = class_entries({name: words or (name, )})
+        lines.append(entry + f'  # {"with" if words else "by"} examples in {args.examples}' * (len(words) < len(value)))
+    return '\n'.join(lines) + '\n'
+
+
+def open_folder(args: argparse.Namespace, classes: dict, first: bool) -> None:
     """Check that the folder has no results for other classes; the first process writes the list of classes.
 
     Raises:
         UserError: If the folder can't be written to, or has results for other classes.
     """
-    path, text = Path(args.out_dir, CLASS_LIST), '\n'.join(class_entries(vocabulary)) + '\n'
+    path, text = Path(args.out_dir, CLASS_LIST), class_list(classes, args)
     others = path.is_file() and path.read_text('utf-8') != text
     if others and not args.overwrite and len(os.listdir(args.out_dir)) > 1:
         raise UserError(f'--out-dir {args.out_dir} holds results for other classes (those of {CLASS_LIST}): name '
@@ -128,32 +153,43 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
     return seg
 
 
-def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], vocabulary: dict,
+def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], classes: dict,
                  args: argparse.Namespace) -> None:
     """Write the missing results of a file, or all with --overwrite."""
     if is_video(path):
-        segment_video(seg, path, targets['seg'], vocabulary, args.threshold, overwrite=True)
+        segment_video(seg, path, targets['seg'], classes, args.threshold, overwrite=True)
         return
-    out = seg(path, vocabulary, args.threshold)
-    writers = dict(mask=partial(out.save_mask, overwrite=True), seg=partial(out.save, overwrite=True),
+    out = seg(path, classes, args.threshold)
+    writers = dict(labelme=lambda target: out.save_labelme(target, args.tolerance, overwrite=True),
+                   mask=partial(out.save_mask, overwrite=True), seg=partial(out.save, overwrite=True),
                    views=lambda target: save_picture(out.draw_views(), target, overwrite=True))
     for kind, target in targets.items():
         if args.overwrite or not target.exists():
             writers[kind](target)
 
 
-def run(jobs: dict[Path, dict[str, Path]], vocabulary: dict, args: argparse.Namespace, rank: int, size: int) -> Outcome:
+def run(jobs: dict[Path, dict[str, Path]], classes: dict, args: argparse.Namespace, rank: int, size: int) -> Outcome:
     """Segment one process's share of the files; skip complete files unless --overwrite is set."""
     share = list(jobs)[rank::size]
     todo = [path for path in share if args.overwrite or not all(target.exists() for target in jobs[path].values())]
     seg = build(args) if todo else None
+    if todo and args.examples:
+        classes = {**classes, **seg.embed_examples(classes)}
     unreadable = []
     for path in track_iter_progress(todo) if rank == 0 and len(todo) > 1 else todo:
         try:
-            segment_file(seg, path, jobs[path], vocabulary, args)
+            segment_file(seg, path, jobs[path], classes, args)
         except UnreadableImage as error:
             unreadable.append(str(error))
     return Outcome(len(todo) - len(unreadable), len(share) - len(todo), unreadable)
+
+
+def write_annotations(jobs: dict[Path, dict[str, Path]], vocabulary: dict, args: argparse.Namespace) -> None:
+    """Write the COCO file from the label maps, unless it exists and is kept."""
+    path = Path(args.out_dir, COCO_FILE)
+    masks = {photo: targets['mask'] for photo, targets in jobs.items() if targets['mask'].exists()}
+    if masks and (args.overwrite or not path.exists()):
+        write_coco(masks, list(vocabulary), path, args.tolerance, args.overwrite)
 
 
 def report(outcomes: list[Outcome], args: argparse.Namespace, num_classes: int) -> None:
@@ -170,12 +206,16 @@ def report(outcomes: list[Outcome], args: argparse.Namespace, num_classes: int) 
 def main() -> None:
     args = parse_args()
     rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
-    vocabulary = load_vocabulary(args.classes)
+    classes = app.read_class_arguments(args)
     jobs = plan(find_files(args), args)
-    open_folder(args, vocabulary, first=rank == 0)
-    outcomes = app.gather(run(jobs, vocabulary, args, rank, size))
+    if args.format == 'coco':
+        check_coco(Path(args.out_dir, COCO_FILE), list(jobs), args.overwrite)
+    open_folder(args, classes, first=rank == 0)
+    outcomes = app.gather(run(jobs, classes, args, rank, size))
+    if rank == 0 and args.format == 'coco':
+        write_annotations(jobs, classes, args)
     if rank == 0 or len(outcomes) < size:
-        report(outcomes, args, len(vocabulary))
+        report(outcomes, args, len(classes))
     if any(one.unreadable for one in outcomes):
         raise SystemExit(1)
 

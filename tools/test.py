@@ -23,6 +23,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show', action='store_true', help='show each picture in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='new folder for pictures: image, ground truth, prediction')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--record', metavar='FILE', help='new JSON file for metrics, the table of classes, time, peak '
+                        'memory and the CLIP')
     parser.add_argument('--tta', action='store_true', help='test time augmentation, by the config\'s tta_pipeline')
     return parser.parse_args()
 
@@ -67,6 +69,9 @@ def test(args: argparse.Namespace) -> None:
         write_predictions(cfg, args.out)
     if args.out and args.show_dir:
         app.check_apart(args.out, args.show_dir)
+    if args.record:
+        app.check_new_file(args.record, '.json')
+        cfg.setdefault('default_hooks', {})['record'] = dict(type='TestRecordHook', file=args.record)
     if args.tta:
         app.use_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.

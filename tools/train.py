@@ -1,4 +1,4 @@
-"""Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--amp] [--cfg-options KEY=VALUE ...]."""
+"""Train a model: python tools/train.py CONFIG [--work-dir DIR] [--resume] [--feature-bank DIR] [--cfg-options ...]."""
 import argparse
 import sys
 
@@ -22,6 +22,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--resume', nargs='?', const='auto', metavar='CHECKPOINT',
                         help='resume from a checkpoint; without a value, from the latest in the work dir, if any')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
+    parser.add_argument('--feature-bank', metavar='DIR',
+                        help='folder that keeps the features of the training images, which a frozen CLIP computes once')
     return parser.parse_args()
 
 
@@ -76,6 +78,7 @@ def train(args: argparse.Namespace) -> None:
     cfg = app.load_config(args)
     if cfg.get('train_dataloader') is None:
         raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
+    app.set_feature_bank(cfg, args.feature_bank)
     if args.amp:
         enable_amp(cfg)
     checkpoint = args.resume or cfg.get('resume') and (cfg.get('load_from') or 'auto')
@@ -84,6 +87,7 @@ def train(args: argparse.Namespace) -> None:
     for note in notes:
         runner.logger.warning(note)
     runner.register_hook(CheckpointFitHook(whole=bool(cfg.get('resume'))))
+    app.use_feature_bank(runner)
     runner.train()
     app.disconnect()
 

@@ -11,6 +11,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.depth import UnreadableImage, picture_of
 from mmseg_mvp.utils.pixels import (
     MAX_PIXELS,
+    SUFFIXES,
     allow_pixels,
     check_size,
     from_opencv,
@@ -27,8 +28,6 @@ __all__ = ['MAX_PIXELS', 'ImageSource', 'UnreadableImage', 'allow_pixels', 'is_o
            'list_images', 'read_image']
 
 ImageSource = str | PathLike | np.ndarray | Image.Image
-
-SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
 def list_images(folder: str | PathLike) -> list[Path]:

@@ -1,6 +1,5 @@
 """Inferencer that segments images by any class names."""
-import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import groupby, islice
 from os import PathLike
@@ -11,26 +10,25 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import print_log
-from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from mmseg.registry import MODELS
 from PIL import Image
 from torch.nn import functional as F
 
-from mmseg_mvp.checkpoints import checked_fit, read_checkpoint, trusted_checkpoints
+from mmseg_mvp.checkpoints import trusted_checkpoints
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.models.segmentors import CLIPEncoderDecoder
-from mmseg_mvp.models.text import TextClassifier, find_text_head
+from mmseg_mvp.models.text import TextClassifier
+from mmseg_mvp.models.text.example_rows import EXAMPLE_WEIGHT, ExampleRows
 from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
+from .example_classes import ExampleClasses
+from .example_embedding import embed_examples, read_classes
 from .images import MAX_PIXELS, ImageSource, UnreadableImage, allow_pixels, is_one_image, iterate_images, read_image
-from .model_config import find_config, inference_pipeline, usable_device
+from .model_config import build_model, find_config, inference_pipeline, usable_device
 from .segmentation import Segmentation
 
 
@@ -57,6 +55,7 @@ class OpenVocabInferencer:
             data.
         refine (str | dict, optional): Refinement of the borders, ``'pamr'`` or a dict as in ``test_cfg.refine``, see
             :class:`mmseg_mvp.models.modules.pamr.PAMR`. None takes that of the config.
+        example_weight (float): Weight of the examples of classes that have words, too, 0 to 1.
 
     Attributes:
         model (BaseModel): Segmentor in eval mode.
@@ -71,15 +70,16 @@ class OpenVocabInferencer:
 
     def __init__(self, model: str | Path | Config | dict | None = None, weights: str | None = None,
                  device: str | None = None, clip: dict | None = None, max_pixels: int = MAX_PIXELS,
-                 trust_checkpoint: bool = False, refine: str | dict | None = None) -> None:
+                 trust_checkpoint: bool = False, refine: str | dict | None = None,
+                 example_weight: float = EXAMPLE_WEIGHT) -> None:
         init_default_scope('mmseg')
         allow_pixels(max_pixels)
-        self.max_pixels = max_pixels
+        self.max_pixels, self.example_weight = max_pixels, example_weight
         device = usable_device(device)
         refinement = build_refinement(refine)
         with trusted_checkpoints(trust_checkpoint):
             self.cfg, weights = find_config(model, weights, clip)
-            self.model = _build(self.cfg, weights).to(device).eval()
+            self.model = build_model(self.cfg, weights).to(device).eval()
         if refinement is not None:
             self.model.refinement = refinement
         self.pipeline = inference_pipeline(self.cfg)
@@ -100,7 +100,8 @@ class OpenVocabInferencer:
                 :func:`mmseg_mvp.apis.images.read_image`.
             classes (str | Path | list | dict, optional): ``'red house, tree, sky'`` (classes separated by commas), a
                 list (one class per entry, its synonyms after commas), a file of class names, or the name of a
-                label set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`. None selects ``self.classes``.
+                label set, see :func:`mmseg_mvp.vocabularies.load_vocabulary`. A dict may give pictures instead of
+                words or beside them, see :class:`mmseg_mvp.apis.examples.Example`. None selects ``self.classes``.
             threshold (float, optional): Probability, 0..1. Pixels whose class is less probable become unknown.
                 Alternatively, add a class named 'other' for pixels that fit no other class.
             batch_size (int): Largest number of images per forward pass. Only consecutive images of the same size
@@ -135,30 +136,32 @@ class OpenVocabInferencer:
         if threshold is not None:
             check_number('threshold (--threshold), a probability between 0 and 1,', threshold, least=0, most=1)
         check_number('batch_size', batch_size, least=1, whole=True)
-        vocabulary = self.classes if classes is None else load_vocabulary(classes)
-        if vocabulary is None:
+        classes = self.classes if classes is None else classes
+        if classes is None:
             raise UserError('No classes were given, and a model without a config has no default: give classes, such '
                             'as classes=\'cat, dog, other\'.')
+        vocabulary, examples = read_classes(self.model, classes, self.example_weight, self.embed_examples)
         for batch in self._batches(iterate_images(inputs), batch_size):
-            self._use(vocabulary)
+            self._use(vocabulary, examples)
             with torch.no_grad():
                 samples = self.model.test_step(batch)
             for sample in samples:
-                explain = partial(self._explain, sample.metainfo['image'], vocabulary)
+                explain = partial(self._explain, sample.metainfo['image'], vocabulary, examples)
                 yield Segmentation(sample, list(vocabulary), explain, threshold)
 
-    def _use(self, vocabulary: Vocabulary) -> None:
+    def _use(self, vocabulary: Vocabulary, examples: ExampleRows | None) -> None:
         """Set the classes of the model if they differ; the classifier caches the embeddings of earlier classes."""
-        if list(self._classifier.test_vocabulary.items()) != list(vocabulary.items()):
-            self.model.set_classes(vocabulary)
+        current = self._classifier
+        if list(current.test_vocabulary.items()) != list(vocabulary.items()) or current.examples is not examples:
+            self.model.set_classes(vocabulary, examples)
 
     def _batches(self, images: Iterable[ImageSource], batch_size: int) -> Iterator[dict]:
         """Read images and form batches for ``model.test_step`` of consecutive images of the same size."""
-        for _, alike in groupby(map(self._pack, images), lambda data: data['inputs'].shape):
+        for _, alike in groupby(map(self.pack, images), lambda data: data['inputs'].shape):
             while batch := list(islice(alike, batch_size)):
                 yield pseudo_collate(batch)
 
-    def _pack(self, source: ImageSource) -> dict:
+    def pack(self, source: ImageSource) -> dict:
         """Read an image and apply the pipeline; the data sample also stores the pixels as read (RGB) and the path."""
         image = read_image(source, self.max_pixels)
         height, width = image.shape[:2]
@@ -192,7 +195,7 @@ class OpenVocabInferencer:
         if not isinstance(self.model, CLIPEncoderDecoder):
             raise UserError(f'{type(self.model).__name__} with {type(self.model.decode_head).__name__} has no features '
                             f"of CLIP's image tower: use MaskCLIP or MVP-SEG, such as configs/maskclip/voc_zs.py.")
-        data = self.model.data_preprocessor(pseudo_collate([self._pack(image)]), False)
+        data = self.model.data_preprocessor(pseudo_collate([self.pack(image)]), False)
         return self.model.dense_features(data['inputs'])[0]
 
     @torch.no_grad()
@@ -216,34 +219,24 @@ class OpenVocabInferencer:
             groups = rows.split(classifier.row_counts)  # N of (S_c, D)
         return F.normalize(torch.stack([group.mean(dim=0) for group in groups]), dim=1)
 
+    def embed_examples(self, classes: Mapping) -> ExampleClasses:
+        """Compute the embeddings of classes with examples once, for several calls or to save them.
+
+        Classes of words alone are omitted. A UserError is raised if an example is not valid, or there are none.
+        """
+        return embed_examples(self, classes)
+
     @property
     def can_explain(self) -> bool:
         """True if the model can return one map per prompt."""
         return isinstance(self.model, CLIPEncoderDecoder)
 
     @torch.no_grad()
-    def _explain(self, image: np.ndarray, vocabulary: Vocabulary) -> Explanation | None:
+    def _explain(self, image: np.ndarray, vocabulary: Vocabulary,
+                 examples: ExampleRows | None) -> Explanation | None:
         """Compute the map of each prompt for an RGB image (H, W, 3); None if :attr:`can_explain` is False."""
         if not self.can_explain:
             return None
-        self._use(vocabulary)
-        data = pseudo_collate([self._pack(Image.fromarray(image))])
+        self._use(vocabulary, examples)
+        data = pseudo_collate([self.pack(Image.fromarray(image))])
         return self.model.explain(**self.model.data_preprocessor(data, False))[0]
-
-
-def _build(cfg: Config, weights: str | None) -> BaseModel:
-    """Build a segmentor and load its checkpoint. Raise UserError if it does not classify by text."""
-    cfg.model.pop('pretrained', None)
-    model = MODELS.build(cfg.model)
-    model.cfg = cfg
-    if find_text_head(model) is None:
-        raise UserError(f'{type(model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not classify '
-                        f'by text, so it takes no names: use a config of this project, or a text head in '
-                        f'OpenVocabEncoderDecoder.')
-    if weights is not None:
-        with checked_fit(model, weights):
-            _load_checkpoint_to_model(model, read_checkpoint(weights))
-    elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
-        print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} have their '
-                  f'initial, untrained values.', 'current', level=logging.WARNING)
-    return model

@@ -1,4 +1,5 @@
 """Search for a model's config, given a config, a checkpoint or only a CLIP."""
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,15 @@ from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
-from mmseg.registry import TRANSFORMS
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+from mmseg.registry import MODELS, TRANSFORMS
 
-from mmseg_mvp.checkpoints import check_checkpoint, read_checkpoint
-from mmseg_mvp.clip import check_clip
+from mmseg_mvp.checkpoints import check_checkpoint, checked_fit, read_checkpoint
+from mmseg_mvp.clip import TOYS, check_clip
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.text import find_text_head
 from mmseg_mvp.utils.config import read_config, type_name
 from mmseg_mvp.utils.without_cuda import replace_sync_bn
 
@@ -80,9 +85,9 @@ def training_free(clip: dict) -> Config:
         clip (dict): ``model`` and ``weights`` of the CLIP.
 
     Returns:
-        Config: The shipped config with this CLIP. The toy CLIP has its own config, for small pictures.
+        Config: The shipped config with this CLIP. The toy CLIPs have their own config, for small pictures.
     """
-    name = 'toy_zs' if clip['model'] == 'toy-rn' else 'voc_zs_vit-b16'
+    name = 'toy_zs' if clip['model'] in TOYS else 'voc_zs_vit-b16'
     cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/maskclip/{name}.py')
     cfg.model.clip = clip
     cfg.model.backbone.dense = 'auto'
@@ -151,3 +156,21 @@ def usable_device(device: str | None) -> str:
         raise UserError(f'Device \'{device}\' is not available here ({str(error).partition(chr(10))[0]}): omit it, or '
                         f'use \'cpu\'.') from error
     return device
+
+
+def build_model(cfg: Config, weights: str | None) -> BaseModel:
+    """Build a segmentor and load its checkpoint. Raise UserError if it does not classify by text."""
+    cfg.model.pop('pretrained', None)
+    model = MODELS.build(cfg.model)
+    model.cfg = cfg
+    if find_text_head(model) is None:
+        raise UserError(f'{type(model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not classify '
+                        f'by text, so it takes no names: use a config of this project, or a text head in '
+                        f'OpenVocabEncoderDecoder.')
+    if weights is not None:
+        with checked_fit(model, weights):
+            _load_checkpoint_to_model(model, read_checkpoint(weights))
+    elif learned := [name for name, value in model.named_parameters() if value.requires_grad]:
+        print_log(f'No checkpoint was given, so {", ".join(learned[:5])}{", ..." * (len(learned) > 5)} have their '
+                  f'initial, untrained values.', 'current', level=logging.WARNING)
+    return model

@@ -1,4 +1,6 @@
-"""Result of segmenting one image: label map, scores and pictures."""
+"""Result of segmenting one image: label map, scores, pictures and annotations."""
+import json
+import os
 from collections.abc import Callable
 from functools import cached_property, reduce
 from itertools import islice
@@ -8,15 +10,17 @@ import numpy as np
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from mmseg_mvp.datasets.annotations.writing import coco_annotations, labelme_record
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.utils.explanation import Explanation
+from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
 from mmseg_mvp.visualization.explanation import draw_explanation
 from mmseg_mvp.visualization.legend import stack
 
-PICTURES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+PICTURES = '.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'
 UNKNOWN_COLOUR = (128, 128, 128)
 SHOWN_VIEWS = 8  # classes whose views are drawn
 
@@ -77,7 +81,10 @@ class Segmentation:
         return distinct_colours(len(self.classes))
 
     def score(self, name: str) -> np.ndarray:
-        """Return the probability of a class at each pixel (softmax over all classes), (H, W) float32.
+        """Return the probability of a class at each pixel, (H, W) float32.
+
+        It is the softmax over all classes, or with ``test_cfg.word_softmax`` the highest of the class's words in the
+        softmax over all words.
 
         Raises:
             UserError: If no class has this name.
@@ -86,7 +93,7 @@ class Segmentation:
 
     def scores(self) -> np.ndarray:
         """Return the probabilities of all classes, (N, H, W) float32. With many classes, :meth:`score` saves memory."""
-        return self._logits.resize().softmax(dim=0).numpy()
+        return self._logits.probabilities().numpy()
 
     @cached_property
     def explanation(self) -> Explanation | None:
@@ -163,17 +170,63 @@ class Segmentation:
         if len(self.classes) > 2**16 - 1:
             raise UserError(f'A PNG mask holds at most 65535 classes, but there are {len(self.classes)}: save '
                             f'label_map with numpy.save.')
-        if self.unknown > IGNORE:
-            mask = Image.fromarray(self.label_map.astype(np.uint16))
-        else:
-            mask = Image.fromarray(self.label_map.astype(np.uint8))
+        mask = Image.fromarray(self.label_map.astype(np.uint8 if self.unknown == IGNORE else np.uint16))
+        if self.unknown == IGNORE:
             mask.putpalette(self._palette().tobytes())
         _write(mask, path, overwrite, ('.png',))
 
+    def to_labelme(self, image_path: str | Path, tolerance: float = 1) -> dict:
+        """Return the content of a labelme file: one polygon per connected region, holes kept.
+
+        Args:
+            image_path (str | Path): Path of the image from the folder of the file.
+            tolerance (float): Largest distance of a border pixel from its polygon, in pixels. 0 keeps all pixels.
+
+        Raises:
+            UserError: If the tolerance is negative or not finite.
+        """
+        check_number('tolerance (--tolerance)', tolerance, least=0)
+        return labelme_record(self.label_map, self.classes, Path(image_path).as_posix(), tolerance)
+
+    def to_coco(self, tolerance: float = 1) -> list[dict]:
+        """Return COCO annotations without ``id`` and ``image_id``: one per connected region, holes kept.
+
+        The category of ``classes[i]`` is i + 1. Regions with holes are compressed masks.
+
+        Args:
+            tolerance (float): As in :meth:`to_labelme`.
+
+        Raises:
+            UserError: If the tolerance is negative or not finite, or a region has holes and pycocotools is missing.
+        """
+        check_number('tolerance (--tolerance)', tolerance, least=0)
+        return coco_annotations(self.label_map, len(self.classes), tolerance)
+
+    def save_labelme(self, path: str | Path, tolerance: float = 1, overwrite: bool = False) -> None:
+        """Write a labelme file that refers to the image file. labelme opens it, or finds it beside the image.
+
+        Args:
+            path (str | Path): Path with the suffix ``.json``. Missing folders are created.
+            tolerance (float): As in :meth:`to_labelme`.
+            overwrite (bool): True replaces an existing file.
+
+        Raises:
+            UserError: If the image is not a file, or the file exists and ``overwrite`` is False, can't be written, or
+                has another suffix.
+        """
+        if self.path is None:
+            raise UserError('The image is not a file, and a labelme file refers to one: segment the path of an image.')
+        path = Path(path)
+        if path.suffix.lower() != '.json':
+            raise UserError(f'{path} does not end in .json: give a name that labelme reads.')
+        record = self.to_labelme(os.path.relpath(self.path, path.parent), tolerance)
+        with atomic_write(path, overwrite) as temporary:
+            temporary.write_text(json.dumps(record, ensure_ascii=False, indent=2), 'utf-8')
+
     def _palette(self) -> np.ndarray:
-        """Return the RGB colours of the 256 mask values, (256, 3) uint8; values without a class are black."""
-        palette = np.zeros((256, 3), np.uint8)
-        palette[:len(self.classes)], palette[self.unknown] = self.colours, UNKNOWN_COLOUR
+        """Return the RGB colours of the 256 mask values, (256, 3) uint8."""
+        palette = np.pad(self.colours, ((0, 256 - len(self.classes)), (0, 0)))  # values without a class are black
+        palette[self.unknown] = UNKNOWN_COLOUR
         return palette
 
 

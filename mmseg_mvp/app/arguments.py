@@ -2,16 +2,20 @@
 import os
 import re
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
 
 from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis.example_folder import join_classes, read_examples
 from mmseg_mvp.apis.images import MAX_PIXELS
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.text.example_rows import EXAMPLE_WEIGHT
 from mmseg_mvp.utils.config import merge_options, read_config
 from mmseg_mvp.utils.former_config import check_former_keys
+from mmseg_mvp.vocabularies import load_vocabulary
 
 
 class OptionsAction(DictAction):
@@ -69,6 +73,13 @@ def add_limit_argument(parser: ArgumentParser) -> None:
                         help=f'refuse larger images (default: {MAX_PIXELS}, or max_pixels of LoadCheckedImage)')
 
 
+def add_conversion_arguments(parser: ArgumentParser, splits: Sequence[str]) -> None:
+    """Add the arguments of the commands that convert annotations. The first split is the default."""
+    parser.add_argument('--splits', nargs='+', choices=splits, default=list(splits[:1]),
+                        help=f'parts of the data set; by default {splits[0]}, on which the benchmarks test')
+    parser.add_argument('--nproc', type=int, default=min(os.cpu_count() or 1, 8), help='number of processes')
+
+
 def put_max_pixels(part: Any, max_pixels: int | None) -> None:
     """Set ``max_pixels`` of every ``LoadCheckedImage`` in a part of a config, in place. None changes nothing."""
     if max_pixels is None:
@@ -110,6 +121,28 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     add_limit_argument(parser)
 
 
+def add_example_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of examples, which :func:`read_class_arguments` reads with ``--classes``."""
+    parser.add_argument('--examples', metavar='FOLDER|FILE',
+                        help='classes by pictures: a folder with a subfolder per class, whose pictures may have masks '
+                             '(widget/a.jpg with widget/a.png or widget/a_mask.png), or a file of ExampleClasses.save')
+    parser.add_argument('--example-weight', type=float, metavar='W', default=EXAMPLE_WEIGHT,
+                        help='weight of the examples of classes that have words, too, 0 to 1 (default: %(default)s)')
+
+
+def read_class_arguments(args: Namespace) -> dict[str, list]:
+    """Read the classes of ``--classes`` and ``--examples``: each name with its words and examples.
+
+    Raises:
+        UserError: If both are missing, or one is not valid.
+    """
+    if not args.classes and not args.examples:
+        raise UserError('Classes are missing: give names by --classes, such as "cat, dog, other", or pictures by '
+                        '--examples.')
+    vocabulary = {} if args.classes is None else load_vocabulary(args.classes)
+    return join_classes(vocabulary, read_examples(args.examples) if args.examples else {})
+
+
 def build_inferencer(args: Namespace, device: str | None, refine: str | None = None) -> OpenVocabInferencer:
     """Build the model of a command line on a device; None selects the best device available.
 
@@ -118,9 +151,19 @@ def build_inferencer(args: Namespace, device: str | None, refine: str | None = N
     Raises:
         UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
     """
-    name, _, weights = (args.clip or '').partition(':')
-    if args.clip and not (name and weights):
-        raise UserError(f'--clip {args.clip} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
-    clip = dict(model=name, weights=weights) if args.clip else None
+    clip = clip_of(args.clip) if args.clip else None
     limit = MAX_PIXELS if args.max_pixels is None else args.max_pixels
-    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint, refine)
+    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint, refine,
+                               getattr(args, 'example_weight', EXAMPLE_WEIGHT))
+
+
+def clip_of(text: str) -> dict[str, str]:
+    """Return ``model`` and ``weights`` of a CLIP written as MODEL:WEIGHTS.
+
+    Raises:
+        UserError: If one of them is missing.
+    """
+    name, _, weights = text.partition(':')
+    if not (name and weights):
+        raise UserError(f'--clip {text} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')
+    return dict(model=name, weights=weights)

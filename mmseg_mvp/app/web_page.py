@@ -1,7 +1,5 @@
 """Web page of ``tools/app.py``: segment an uploaded image by class names. It needs the extra ``web``."""
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,8 +15,10 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.vocabularies.parsing import separate
 
+from .web_examples import NO_EXAMPLES, Shown, ShownExamples, add_example_panel
+from .web_uploads import Visits, told, uploaded_path, without_folders
+
 MAX_TEXT = 100_000  # characters in the text of class names
-SHOWN_SECONDS = 20  # display time of an error message
 CLEANING = (60, 3600)  # seconds: interval of the clean-up, and age at which it deletes remaining files
 
 # Gradio ships the bold weight of this font. Its default weight, semibold, lacks the Latin alphabet.
@@ -28,33 +28,6 @@ TABLE_STYLE = ('table, tr, th, td { border: 0 } td:nth-child(2) { overflow-wrap:
 HEADING = """# Segment by names
 Upload an image and name the classes. Add a class such as "other" for the rest of the image.
 The image is deleted when this page is closed."""
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Convert a UserError to a message on the page; escape the text, since Gradio renders it as HTML."""
-    try:
-        yield
-    except UserError as error:
-        raise gr.Error(escape(str(error)), duration=SHOWN_SECONDS, print_exception=False) from error
-
-
-def uploaded_path(file: dict) -> Path:
-    """Return the path of an uploaded file; refuse all other paths.
-
-    Args:
-        file (dict): Gradio's description of a file.
-
-    Returns:
-        Path: File in Gradio's upload folder.
-
-    Raises:
-        UserError: If the path is not an existing file in this folder, such as another file of the server, or a URL.
-    """
-    path = Path(str(file.get('path'))).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
-        raise UserError('The image is not among the uploads: upload it again.')
-    return path
 
 
 def class_names(text: str) -> list[str]:
@@ -82,23 +55,6 @@ class Page(gr.Blocks):
             traverse(inputs, uploaded_path, is_file_obj_with_meta)
 
 
-class Visits:
-    """Files of each visit (one page in one browser). They are deleted when the visit ends."""
-
-    def __init__(self) -> None:
-        self._files = defaultdict(set)
-
-    def note(self, request: gr.Request, *paths: Path) -> None:
-        """Add files to a visit."""
-        self._files[request.session_hash].update(paths)
-
-    def end(self, request: gr.Request) -> None:
-        """Delete the files of a visit, except files that belong to another visit as well."""
-        gone = self._files.pop(request.session_hash, set())
-        for path in gone.difference(*list(self._files.values())):
-            path.unlink(missing_ok=True)
-
-
 class Answers:
     """Event handlers of the page.
 
@@ -108,6 +64,7 @@ class Answers:
 
     def __init__(self, seg: OpenVocabInferencer) -> None:
         self.seg, self.visits = seg, Visits()
+        self.examples = ShownExamples(seg.max_pixels, self.visits)
         self.refinement = seg.model.refinement or build_refinement('pamr')
 
     def upload(self, file: dict, request: gr.Request) -> None:
@@ -115,7 +72,8 @@ class Answers:
         with told():
             self.visits.note(request, uploaded_path(file))
 
-    def segment(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request) -> tuple:
+    def segment(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request,
+                examples: Shown = NO_EXAMPLES) -> tuple:
         """Handle the button: segment the uploaded image.
 
         Args:
@@ -124,6 +82,7 @@ class Answers:
             with_views (bool): True also draws the map of each prompt.
             refined (bool): True refines the borders.
             request (gr.Request): Request that identifies the visit.
+            examples (Shown): Examples of the visit.
 
         Returns:
             tuple: New values of the picture, the mask, the table and the picture of the views.
@@ -136,21 +95,21 @@ class Answers:
                 raise UserError('There is no image yet: upload one.')
             path = uploaded_path(file)
             self.seg.model.refinement = self.refinement if refined else None
-            try:
-                out = self.seg(path, classes=class_names(str(names)))
-            except UserError as error:  # the visitor knows only the file name
-                raise UserError(str(error).replace(str(path), path.name)) from error
+            with without_folders(path, *(one.image for one in examples.values())):
+                classes = self.examples.with_names(class_names(str(names)), examples)
+                out = self.seg(path, classes=classes)
             with_views = bool(with_views) and self.seg.can_explain
             files = save_results(out, path.stem, with_views)
         self.visits.note(request, path, *files.values())
         return (str(files['seg']), gr.update(value=str(files['mask']), interactive=True), describe_mask(out),
                 gr.update(value=str(files['views']), visible=True) if with_views else gr.update(visible=False))
 
-    def toggle(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request) -> tuple:
+    def toggle(self, file: dict | None, names: str, with_views: bool, refined: bool, request: gr.Request,
+               examples: Shown = NO_EXAMPLES) -> tuple:
         """Handle a checkbox: segment again, or only hide the views if the image or names are missing."""
-        if file is None or not str(names).strip():
+        if file is None or not (str(names).strip() or examples):
             return gr.skip(), gr.skip(), gr.skip(), gr.update(visible=False)
-        return self.segment(file, names, with_views, refined, request)
+        return self.segment(file, names, with_views, refined, request, examples)
 
 
 def save_results(out: Segmentation, stem: str, with_views: bool) -> dict[str, Path]:
@@ -195,6 +154,7 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
             with gr.Column():
                 image = gr.Image(label='Image', sources=['upload', 'clipboard'], buttons=[], height=320)
                 names = gr.Textbox(label='Classes, separated by commas', placeholder='red house, tree, boat, other')
+                examples = add_example_panel(answers.examples)
                 views = gr.Checkbox(label='Show the map of each prompt', visible=seg.can_explain)
                 refined = gr.Checkbox(label='Move borders to those of the image (PAMR, slower)',
                                       value=seg.model.refinement is not None)
@@ -208,7 +168,7 @@ def build_page(seg: OpenVocabInferencer) -> gr.Blocks:
                         show_progress_on=picture)
         for event, answer in ((button.click, answers.segment), (names.submit, answers.segment),
                               (views.change, answers.toggle), (refined.change, answers.toggle)):
-            event(answer, [image, names, views, refined], [picture, mask, table, seen], **settings)
+            event(answer, [image, names, views, refined, examples], [picture, mask, table, seen], **settings)
         image.upload(answers.upload, image, None, preprocess=False, api_visibility='private')
         page.unload(answers.visits.end)
     return page

@@ -19,7 +19,8 @@ def projections(block: ResidualAttentionBlock, x: Tensor) -> tuple[Tensor, Tenso
     """Return queries, keys and values (..., heads, d) of the input (..., width) of a block."""
     attention = block.attn
     x = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    return x.unflatten(-1, (3, attention.num_heads, -1)).unbind(-3)
+    # reshape instead of unflatten, because the ONNX export would freeze the traced size.
+    return x.reshape(*x.shape[:-1], 3, attention.num_heads, attention.head_dim).unbind(-3)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool = False, bias: Tensor | None = None) -> Tensor:

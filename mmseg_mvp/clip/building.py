@@ -13,21 +13,21 @@ from torch import nn
 from mmseg_mvp.errors import UserError
 
 SHIPPED = Path(__file__).parent / 'shipped'
+TOYS = 'toy-rn', 'toy-vit'
 _STEM_STRIDE = 4
-_OWN_TOKENS = ('hf_tokenizer_name', 'tokenizer_kwargs')  # of a text tower
 
 
 def find_config(model: str) -> dict:
-    """Return the config of an open_clip name, of the shipped toy, or of a JSON file, see :func:`read_config`.
+    """Return the config of an open_clip name, of a shipped toy, or of a JSON file, see :func:`read_config`.
 
     Raises:
-        UserError: If the model is unknown, the file is missing, or the text tower has a tokenizer of its own.
+        UserError: If the model is unknown, the file is missing, or the text tower is a Hugging Face model.
     """
     shipped = SHIPPED / f'{model}.json'
     if os.path.isfile(shipped):  # Path.is_file raises an error if the name is too long
         return read_config(shipped)
     if not model.lower().endswith('.json'):
-        return _published_config(model)
+        return _check_text(model, _published_config(model))
     path = os.path.expanduser(model)
     if not os.path.isfile(path):
         raise UserError(f"The CLIP model config '{model}' does not exist: set clip.model to an open_clip name or "
@@ -37,9 +37,7 @@ def find_config(model: str) -> dict:
         _check_entries(config)
     except (ValueError, TypeError, OSError) as error:
         raise _unusable(model, error) from error
-    if any((config.get('text_cfg') or {}).get(key) for key in _OWN_TOKENS):
-        raise _own_tokenizer(model)
-    return config
+    return _check_text(model, _with_tokenizer_beside(config, path))
 
 
 def read_config(path: str | Path) -> dict:
@@ -61,6 +59,10 @@ def _check_entries(config: dict) -> None:
     for key, kind in kinds.items():
         if config.get(key) is not None and not isinstance(config[key], kind):
             raise TypeError(f'{key} is {config[key]!r}, not a {kind.__name__}')
+    for key, kind in dict(hf_tokenizer_name=str, tokenizer_kwargs=dict).items():
+        value = (config.get('text_cfg') or {}).get(key)
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f'text_cfg.{key} is {value!r}, not a {kind.__name__}')
     ours = config.get('mmseg_mvp') or {}
     strides = ours.get('vision_strides', [1, 2, 2, 2])
     if ours.keys() - {'vision_strides'} or len(strides) != 4 or not all(stride in (1, 2) for stride in strides):
@@ -105,22 +107,26 @@ def _published_config(model: str) -> dict:
     if model not in open_clip.list_models():
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0.4)
         raise UserError(f"There is no CLIP model '{model}': expected an open_clip name (similar: {', '.join(near)}), "
-                        f"'toy-rn', or the path of a JSON model config.")
-    if not has_clip_tokens(model):
-        raise _own_tokenizer(model)
+                        f"{', '.join(map(repr, TOYS))}, or the path of a JSON model config.")
     return open_clip.get_model_config(model)
 
 
-def _own_tokenizer(model: str) -> UserError:
-    return UserError(f"The text tower of CLIP '{model}' uses a tokenizer of its own: expected CLIP's byte pair "
-                     f'encoding; choose an open_clip model with a causal text tower, such as RN50, ViT-B-16 or '
-                     f'ViT-L-14 (OpenAI, LAION, DataComp, MetaCLIP, DFN).')
+def _check_text(model: str, config: dict) -> dict:
+    """Return a config whose text tower is open_clip's own; others load the weights of another repository."""
+    if (config.get('text_cfg') or {}).get('hf_model_name'):
+        raise UserError(f"The text tower of CLIP '{model}' is a Hugging Face model, without a table of word vectors "
+                        f'that prompts could use: expected a text tower of open_clip; choose another CLIP, such as '
+                        f'ViT-B-16, ViT-B-16-SigLIP2 or ViT-H-14-worldwide.')
+    return config
 
 
-def has_clip_tokens(model: str) -> bool:
-    """Return True if an open_clip model reads CLIP's byte pair encoding."""
-    text = open_clip.get_model_config(model)['text_cfg']
-    return not text.get('hf_tokenizer_name') and 'siglip' not in model.lower()
+def _with_tokenizer_beside(config: dict, path: str) -> dict:
+    """Replace the name of a tokenizer folder beside a config file by its path."""
+    name = (config.get('text_cfg') or {}).get('hf_tokenizer_name')
+    beside = os.path.join(os.path.dirname(path), str(name))
+    if name and os.path.isdir(beside):
+        config['text_cfg'] = dict(config['text_cfg'], hf_tokenizer_name=beside)
+    return config
 
 
 def _set_strides(tower: nn.Module, strides: list[int]) -> None:

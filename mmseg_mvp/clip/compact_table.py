@@ -1,4 +1,4 @@
-"""Short token table of the shipped toy CLIP: only the rows of the words that it was trained on."""
+"""Short token table of the shipped toy CLIPs: only the rows of the words that they were trained on."""
 import torch
 from torch import nn
 

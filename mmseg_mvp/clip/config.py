@@ -4,27 +4,28 @@ from pathlib import Path
 
 from mmseg_mvp.errors import UserError
 
-_KEYS = {'model', 'weights', 'mean', 'std'}
+_KEYS = {'model', 'weights', 'mean', 'std', 'tokenizer'}
 
 
 def check_clip(clip: dict) -> dict:
     """Check the ``clip`` entry of a config, convert paths to strings and lists to tuples.
 
-    The entry is ``dict(model=..., weights=..., mean=..., std=...)``, see :func:`mmseg_mvp.clip.load_clip`.
+    The entry is ``dict(model=..., weights=..., mean=..., std=..., tokenizer=...)``, the arguments of
+    :func:`mmseg_mvp.clip.load_clip`.
 
     Raises:
         UserError: If ``model`` is missing, a key is unknown, or a value has the wrong type.
     """
     if not isinstance(clip, dict) or not {'model'} <= clip.keys() <= _KEYS:
         raise UserError(f"The entry clip of the config is {clip!r}: expected dict(model='ViT-B-16-quickgelu', "
-                        f"weights='openai'), where weights, mean and std are optional; correct the entry.")
+                        f"weights='openai'), where weights, mean, std and tokenizer are optional; correct the entry.")
     checked = dict(clip)
     for key, value in clip.items():
         if key in ('mean', 'std'):
             checked[key] = value if value is None else check_normalisation(f'clip.{key}', value, key == 'std')
         elif isinstance(value, Path):
             checked[key] = str(value)
-        elif not isinstance(value, str) and (key, value) != ('weights', None):
+        elif not isinstance(value, str) and (key == 'model' or value is not None):
             raise UserError(f'clip.{key} is {value!r}, a {type(value).__name__}: expected text; give a name or the '
                             f'path of a file.')
     return checked

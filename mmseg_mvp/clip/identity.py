@@ -20,17 +20,20 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint(module: nn.Module, weights: str, mean: Sequence[float], std: Sequence[float]) -> str:
-    """Return the first 16 hexadecimal digits of the SHA-256 of weights, architecture and normalisation.
+def fingerprint(module: nn.Module, weights: str, mean: Sequence[float], std: Sequence[float],
+                tokenizer: str = '') -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of weights, architecture, normalisation and tokenizer.
 
     Args:
         module (nn.Module): CLIP model.
         weights (str): Its :func:`weights_hash`.
         mean (Sequence[float]): Mean of each channel, 0 to 1.
         std (Sequence[float]): Standard deviation of each channel, 0 to 1.
+        tokenizer (str): Identity of the tokenizer; empty for CLIP's byte pair encoding.
     """
     normalisation = ' '.join(f'{value:.4f}' for value in (*mean, *std))
-    return hashlib.sha256('\n'.join([weights, normalisation, *_architecture(module)]).encode()).hexdigest()[:16]
+    lines = [weights, normalisation, *_architecture(module), *([tokenizer] if tokenizer else [])]
+    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
 
 
 def _architecture(module: nn.Module) -> list[str]:

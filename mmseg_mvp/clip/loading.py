@@ -19,7 +19,8 @@ from .dense_tower import DenseTower, dense_tower
 from .identity import fingerprint, weights_hash
 from .layouts import arrange
 from .misfit import check_fit
-from .published import Facts, of_config, of_tag
+from .published import Facts, of_all_tags, of_config, of_tag
+from .tokenizers import Tokenizer, build_tokenizer
 from .weights_file import WeightsFile, read_weights
 
 
@@ -31,9 +32,10 @@ class LoadedCLIP:
         model (nn.Module): open_clip model in float32 and eval mode, without gradients.
         name (str): open_clip model name or path of the config file.
         weights (str): Pretrained tag, path of the weights file, or ``'random'``.
-        fingerprint (str): First 16 hexadecimal digits of the SHA-256 of weights, architecture and normalisation.
+        fingerprint (str): First 16 hexadecimal digits of the SHA-256 of weights, architecture, normalisation
+            and a tokenizer other than CLIP's.
         weights_hash (str): The same of the weights alone.
-        tokenizer (open_clip.SimpleTokenizer): CLIP's byte pair encoding.
+        tokenizer (Tokenizer): CLIP's byte pair encoding, or the tokenizer of a Hugging Face repository.
         mean (tuple[float, ...]): Mean of each channel of the images, RGB, 0 to 1.
         std (tuple[float, ...]): Standard deviation of each channel, RGB, 0 to 1.
     """
@@ -42,7 +44,7 @@ class LoadedCLIP:
     weights: str
     fingerprint: str
     weights_hash: str
-    tokenizer: open_clip.SimpleTokenizer
+    tokenizer: Tokenizer
     mean: tuple[float, ...] = OPENAI_DATASET_MEAN
     std: tuple[float, ...] = OPENAI_DATASET_STD
 
@@ -64,7 +66,7 @@ class LoadedCLIP:
 
 
 def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | None = None,
-              std: tuple[float, ...] | None = None) -> LoadedCLIP:
+              std: tuple[float, ...] | None = None, tokenizer: str | None = None) -> LoadedCLIP:
     """Load a CLIP. Later calls with the same arguments return the same object while its files are unchanged.
 
     A CLIP is its weights, architecture, activation and normalisation. The last two are taken from where they are known:
@@ -72,15 +74,17 @@ def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | 
     and open_clip beside the file. A known activation replaces that of the model name, and the log says so.
 
     Args:
-        model (str): open_clip model name (``'RN50-quickgelu'``), ``'toy-rn'`` for the shipped toy, or path of a JSON
-            model config.
-        weights (str, optional): Pretrained tag of open_clip (``'openai'``), ``'toy'`` for the toy, or path of a file:
+        model (str): open_clip model name (``'RN50-quickgelu'``), ``'toy-rn'`` or ``'toy-vit'`` for a shipped toy, or
+            path of a JSON model config.
+        weights (str, optional): Pretrained tag of open_clip (``'openai'``), ``'toy'`` for a toy, or path of a file:
             safetensors, ``torch.save`` or TorchScript, with weights in the names of open_clip, OpenAI or Hugging Face,
             under any prefix, see :mod:`mmseg_mvp.clip.layouts`. None takes random weights from a fixed seed and logs a
             warning.
         mean (tuple[float, ...], optional): Mean of each channel of the images, RGB, 0 to 1. None takes the known value,
-            else OpenAI's.
+            else OpenAI's. For a model with a tokenizer of its own, the value that all its tags share is known.
         std (tuple[float, ...], optional): Standard deviation of each channel, as ``mean``.
+        tokenizer (str, optional): Folder of tokenizer files, or Hugging Face repository, for a model with a tokenizer
+            of its own, such as SigLIP. None takes the repository in the model config.
 
     Returns:
         LoadedCLIP: Model, tokenizer, normalisation and fingerprint.
@@ -88,7 +92,7 @@ def load_clip(model: str, weights: str | None = None, mean: tuple[float, ...] | 
     Raises:
         UserError: If the model or weights are unknown, missing or unreadable, or do not match each other.
     """
-    clip = check_clip(dict(model=model, weights=weights, mean=mean, std=std))
+    clip = check_clip(dict(model=model, weights=weights, mean=mean, std=std, tokenizer=tokenizer))
     return _load(**clip, files=(_file_state(clip['model']), _file_state(clip['weights'])))
 
 
@@ -102,17 +106,20 @@ def _file_state(name: str | None) -> tuple[str, int, int] | None:
 
 @lru_cache(maxsize=2)
 def _load(model: str, weights: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None,
-          files: tuple) -> LoadedCLIP:
+          tokenizer: str | None, files: tuple) -> LoadedCLIP:
     """Load as :func:`load_clip`; ``files`` belongs to the key of the cache alone."""
     config = find_config(model)
+    text = config.get('text_cfg') or {}
+    tokens = build_tokenizer(model, text, tokenizer)
     asked = Facts(None, mean, std, 'clip')
     if weights is None:
-        file, facts = None, [asked, of_config(config)]
+        file, facts = None, [asked]
         print_log(f"CLIP '{model}' has random weights, so its predictions are meaningless: set clip.weights to a "
                   f"pretrained tag or a file.", 'current', level=30)
     else:
         file, known = _find_weights(model, weights)
-        facts = [asked, *known, of_config(config)]
+        facts = [asked, *known]
+    facts += [of_config(config), *([of_all_tags(model)] if text.get('hf_tokenizer_name') else [])]
     config = _with_activation(model, config, facts)
     mean, std = _normalisation(facts)
     with torch.random.fork_rng(devices=[]):
@@ -124,8 +131,8 @@ def _load(model: str, weights: str | None, mean: tuple[float, ...] | None, std: 
                   f'{"; ".join(steps)}', 'current')
     clip = clip.float().eval().requires_grad_(False)
     hashed = weights_hash(clip)
-    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip, hashed, mean, std), hashed,
-                      open_clip.SimpleTokenizer(context_length=clip.context_length), mean, std)
+    return LoadedCLIP(clip, model, weights or 'random', fingerprint(clip, hashed, mean, std, tokens.identity), hashed,
+                      tokens, mean, std)
 
 
 def _find_weights(model: str, weights: str) -> tuple[WeightsFile, list[Facts]]:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mmseg_mvp.errors import UserError
 
-from .building import has_clip_tokens
 from .layouts import Arranged, is_weight
 
 
@@ -65,9 +64,10 @@ def fitting_models(plain: dict[str, Tensor]) -> list[str]:
     found = _sizes_of_weights(plain)
     if found is None:
         return []
-    configs = {model: open_clip.get_model_config(model) for model in open_clip.list_models() if has_clip_tokens(model)}
+    configs = {model: open_clip.get_model_config(model) for model in open_clip.list_models()}
     return [model for model, config in configs.items() if 'timm_model_name' not in config['vision_cfg']
-            and 'multimodal_cfg' not in config and _sizes_of_config(config) == found]
+            and 'hf_model_name' not in config['text_cfg'] and 'multimodal_cfg' not in config
+            and _sizes_of_config(config) == found]
 
 
 def _sizes_of_weights(plain: dict[str, Tensor]) -> tuple | None:

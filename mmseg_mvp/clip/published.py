@@ -41,6 +41,14 @@ def of_tag(model: str, tag: str) -> Facts:
     return _from_table(get_pretrained_cfg(model, tag), f"open_clip's table for '{model}:{tag}'")
 
 
+def of_all_tags(model: str) -> Facts:
+    """Return the normalisation that all pretrained tags of a model share; unknown if there is none."""
+    tags = [of_tag(model, tag) for tag in open_clip.list_pretrained_tags_by_model(model)]
+    if len({(facts.mean, facts.std) for facts in tags}) != 1:
+        return Facts()
+    return Facts(None, tags[0].mean, tags[0].std, f"open_clip's table for all tags of '{model}'")
+
+
 def of_config(config: dict) -> Facts:
     """Return the normalisation in the ``preprocess_cfg`` of a model config."""
     return _from_preprocessing(config.get('preprocess_cfg') or {}, 'The model config')

@@ -7,8 +7,9 @@ The sentences of a prompt are ``[start, v_1 .. v_M | name . end | padding]``. Th
 - The last block is needed for the end token only.
 
 Name tokens attend to the keys of their prompt and to their own keys, with one softmax over both score blocks. Names of
-similar length form a batch, which limits padding.
+similar length form a batch. Only their attention is padded; linear layers take the tokens of all names in one row.
 """
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -70,9 +71,9 @@ def _chunks(lengths: Sequence[int], room: int) -> Iterator[slice]:
 
 
 def _prefix(text, contexts: Tensor) -> Past:
-    """Return keys and values of start token and contexts for every block, (P, heads, M+1, width/heads) each."""
-    first = text.embed(torch.tensor([text.tokenizer.sot_token_id], device=contexts.device))
-    x = torch.cat([first.expand(len(contexts), 1, -1), contexts], dim=1)  # (P, M+1, width)
+    """Return keys and values of start tokens and contexts for every block, (P, heads, m, width/heads) each."""
+    first = text.embed(torch.tensor(text.tokenizer.start, dtype=torch.long, device=contexts.device))
+    x = torch.cat([first.expand(len(contexts), -1, -1), contexts], dim=1)  # (P, m, width)
     x = x + text.positional_embedding[:x.shape[1]]
     past = []
     for block in text.blocks:
@@ -84,21 +85,39 @@ def _prefix(text, contexts: Tensor) -> Past:
 
 
 def _suffixes(text, names: Sequence[Sequence[int]], past: Past) -> Tensor:
-    """Embed S names after P prefixes: (P, S, D). Names come in ascending length and are padded to the longest."""
-    device, (prompts, _, length, _) = past[0][0].device, past[0][0].shape
-    longest, end = len(names[-1]) + 1, text.tokenizer.eot_token_id
-    ids = torch.tensor([[*ids, end] + [0] * (longest - len(ids) - 1) for ids in names], device=device)
-    # (S, n, width) -> (P, S, n, width)
-    x = (text.embed(ids) + text.positional_embedding[length:length + longest]).expand(prompts, -1, -1, -1)
+    """Embed S names after P prefixes: (P, S, D). Only attention pads the names, to the longest; all else is packed."""
+    device, (prompts, _, start, _) = past[0][0].device, past[0][0].shape
+    ids = torch.tensor([token for ids in names for token in (*ids, text.tokenizer.end[0])], device=device)
+    tokens, kept, columns, ends = _packing([len(ids) + 1 for ids in names], device)
+    x = (text.embed(ids) + text.positional_embedding[start + columns]).expand(prompts, -1, -1)  # (P, T, width)
     for block, before in zip(text.blocks[:-1], past):
-        x = finish(block, x, _attend_to_prefix(*projections(block, x), *before))
+        padded = (part[:, tokens] for part in projections(block, x))  # each (P, T, heads, d) to (P, S, n, heads, d)
+        x = finish(block, x, _attend_to_prefix(*padded, *before).flatten(1, 2)[:, kept])
     # The last block needs a single query per name: the end token.
-    block, ends = text.blocks[-1], torch.tensor([len(ids) for ids in names], device=device)
+    block = text.blocks[-1]
     query, key, value = projections(block, x)
-    rows = torch.arange(len(names), device=device)
-    query, x = query[:, rows, ends].unsqueeze(2), x[:, rows, ends].unsqueeze(2)  # (P, S, 1, ...)
-    x = finish(block, x, _attend_to_prefix(query, key, value, *past[-1], ends=ends))
-    return text.project(text.ln_final(x[:, :, 0]))
+    attended = _attend_to_prefix(query[:, ends].unsqueeze(2), key[:, tokens], value[:, tokens], *past[-1],
+                                 ends=columns[ends])
+    x = finish(block, x[:, ends], attended[:, :, 0])  # (P, S, width)
+    return text.project(text.ln_final(x))
+
+
+def _packing(lengths: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Index the T tokens of S names of given lengths, packed in a row, and padded to the longest, n.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor, Tensor]: Of each padded place its token, (S, n), with the name's first token as
+        padding; of each token its place in the flattened padding, (T,), and its place in the name, (T,); the last token
+        of each name, (S,).
+    """
+    longest, places = max(lengths), [range(length) for length in lengths]
+    starts = list(itertools.accumulate(lengths, initial=0))
+    tokens = [[start + (column if column < length else 0) for column in range(longest)]
+              for start, length in zip(starts, lengths)]
+    kept = [name * longest + column for name, columns in enumerate(places) for column in columns]
+    columns = list(itertools.chain.from_iterable(places))
+    last = [start - 1 for start in starts[1:]]
+    return tuple(torch.tensor(part, device=device) for part in (tokens, kept, columns, last))
 
 
 def _attend_to_prefix(query: Tensor, key: Tensor, value: Tensor, past_key: Tensor, past_value: Tensor,

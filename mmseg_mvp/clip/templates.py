@@ -9,6 +9,7 @@ from mmseg_mvp.errors import UserError
 SCENE_TEMPLATES = ('there is a {} in the scene.', 'there is the {} in the scene.', 'this is a {} in the scene.',
                    'this is the {} in the scene.', 'this is one {} in the scene.')
 TEMPLATE_SETS = {
+    'imagenet': tuple(template('{}') for template in OPENAI_IMAGENET_TEMPLATES),
     'maskclip': tuple(template('{}') for template in OPENAI_IMAGENET_TEMPLATES) + SCENE_TEMPLATES,
     'single': ('a photo of a {}.', ),
     'name': ('{}', ),
@@ -16,7 +17,7 @@ TEMPLATE_SETS = {
 
 
 def resolve_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-    """Return a template set (``'maskclip'``, ``'single'``, ``'name'``), or check custom sentences.
+    """Return a template set (``'maskclip'``, ``'imagenet'``, ``'single'``, ``'name'``), or check custom sentences.
 
     Raises:
         UserError: If the set is unknown, the list is empty or has the wrong type, or a sentence does not have exactly

@@ -54,6 +54,7 @@ class TextTower(nn.Module):
         self.context_length = clip.tokenizer.context_length
         self.token_embedding = text.token_embedding
         self.width = self.token_embedding.embedding_dim
+        self._special = frozenset(self.tokenizer.all_special_ids)
         self._without_vector = frozenset((~self.word_vectors.any(dim=1)).nonzero().flatten().tolist())
         reason = self._share(text)
         self.shared = reason is None
@@ -70,12 +71,13 @@ class TextTower(nn.Module):
         """
         sentence = [self.tokenizer.encode('a photo of a cat.')]
         contexts = self.word_vectors.new_zeros(1, 0, self.width)
+        length = len(sentence[0]) + self._framing
         try:
             theirs = encode_in_full(self, contexts, sentence)
         except (RuntimeError, IndexError) as error:
             raise UserError(f"The text tower of CLIP '{self.name}' can't encode a sentence ({error}): expected "
-                            f'embeddings of {self.tokenizer.vocab_size} tokens and a context of at least '
-                            f'{len(sentence[0]) + 2}; choose another CLIP, or correct its text_cfg.') from error
+                            f'embeddings of {self.tokenizer.vocab_size} tokens and a context of at least {length}; '
+                            f'choose another CLIP, or correct its text_cfg.') from error
         if not torch.isfinite(theirs).all():
             raise UserError(f"The text tower of CLIP '{self.name}' gives values that are not finite, so its weights "
                             f'are damaged: set model.clip.weights to an intact file.')
@@ -85,6 +87,8 @@ class TextTower(nn.Module):
             return f'has blocks of type {type(blocks[0]).__name__}'
         if getattr(text, 'attn_mask', None) is None or getattr(text, 'cls_emb', None) is not None:
             return 'is not causal'
+        if len(self.tokenizer.end) != 1:
+            return 'has no single end token'
         self.blocks, self.ln_final, self.text_projection = blocks, text.ln_final, text.text_projection
         self.positional_embedding = text.positional_embedding
         ours = shared_prefix.encode(self, contexts, sentence)
@@ -92,18 +96,23 @@ class TextTower(nn.Module):
             return 'does not pool at the end token'
         return None
 
+    @property
+    def _framing(self) -> int:
+        """Number of start and end tokens."""
+        return len(self.tokenizer.start) + len(self.tokenizer.end)
+
     def tokenize(self, sentence: str, taken: int = 0) -> list[int]:
         """Encode a sentence as token ids, without start and end token.
 
         Args:
             sentence (str): Any text.
-            taken (int): Number of learned context vectors in the context.
+            taken (int): Number of learned context vectors before it.
 
         Raises:
             UserError: If the sentence is empty, exceeds the context, or has a token without word vector.
         """
-        ids = self.tokenizer.encode(sentence)
-        room = self.context_length - 2 - taken
+        ids = self.tokenizer.encode(sentence, inside=taken > 0)
+        room = max(self.context_length - self._framing - taken, 0)
         if not ids:
             raise UserError(f"The class name or sentence '{sentence}' is empty: give it at least one word.")
         if len(ids) > room:
@@ -111,22 +120,27 @@ class TextTower(nn.Module):
             raise UserError(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
                             f"'{self.name}' has room for {room} ({self.context_length} minus start, end and {taken} "
                             f'learned context vectors): use a shorter name or fewer context vectors.')
-        self._check_known(ids)
+        self._check_known(sentence, ids)
         return ids
 
-    def _check_known(self, ids: list[int]) -> None:
-        """Raise UserError for a token without word vector; the toy CLIP has zero rows for unknown words."""
-        unknown = [token for token in ids if token in self._without_vector]
+    def _check_known(self, sentence: str, ids: list[int]) -> None:
+        """Raise UserError for a token without word vector; the toy CLIPs have zero rows for unknown words."""
+        if special := self._special.intersection(ids):
+            read = self.tokenizer.decode(sorted(special)).strip()
+            raise UserError(f"CLIP '{self.name}' reads a part of the class name or sentence '{sentence}' as its "
+                            f"special token '{read}': expected characters of its vocabulary; use other words or "
+                            f'another CLIP.')
+        unknown = [token for token in ids if token in self._without_vector or token >= len(self.word_vectors)]
         if unknown:
             raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
                             f'knows the words of the captions that it was trained on; use such words or another CLIP.')
 
     def words(self) -> dict[int, str]:
-        """Map each regular token with a word vector to its spelling; a final ``-`` marks an incomplete word."""
-        special = {*self.tokenizer.all_special_ids, *self._without_vector}
-        spelled = ((token, self.tokenizer.decode([token])) for token in range(len(self.word_vectors))
-                   if token not in special)
-        return {token: word.strip() if word.endswith(' ') else f'{word}-' for token, word in spelled}
+        """Map each regular token with a word vector to its spelling; a ``-`` marks the missing part of a word."""
+        left_out = self._special | self._without_vector
+        count = min(len(self.word_vectors), self.tokenizer.vocab_size)
+        tokens = [token for token in range(count) if token not in left_out]
+        return dict(zip(tokens, self.tokenizer.spell(tokens)))
 
     @property
     def word_vectors(self) -> Tensor:
@@ -147,12 +161,13 @@ class TextTower(nn.Module):
     def encode_with(self, context: Tensor, ids: Tensor) -> Tensor:
         """Embed ids (N, context_length) by open_clip's forward pass: (N, D), normalised only if the model does it.
 
-        Context vectors (M, width) replace the word vectors of the M positions after the start token.
+        Context vectors (M, width) replace the word vectors of the M positions after the start tokens.
         """
+        first = len(self.tokenizer.start)
 
         def put(module: nn.Module, args: tuple, words: Tensor) -> Tensor:
             given = context.to(words.dtype).expand(len(words), -1, -1)
-            return torch.cat([words[:, :1], given, words[:, 1 + len(context):]], dim=1)  # (N, context_length, width)
+            return torch.cat([words[:, :first], given, words[:, first + len(context):]], dim=1)  # (N, L, width)
 
         hook = self.token_embedding.register_forward_hook(put)
         try:
@@ -192,10 +207,8 @@ def encode_sentences(tower: TextTower | Frozen, tokens: Sequence[Sequence[int]],
 def encode_in_full(text: TextTower, contexts: Tensor, tokens: Sequence[Sequence[int]],
                    progress: Callable[[int], None] | None = None) -> Tensor:
     """Embed like :func:`encode_prompts`, contexts (P, M, width) to (P, S, D), by open_clip's forward pass."""
-    start, end = text.tokenizer.sot_token_id, text.tokenizer.eot_token_id
-    length = contexts.shape[1]
-    sentences = [[start, *[ids[0] if ids else start] * length, *ids, end] for ids in tokens]
-    ids = torch.tensor([one + [0] * (text.context_length - len(one)) for one in sentences], device=contexts.device)
+    before = [text.tokenizer.filler] * contexts.shape[1]
+    ids = torch.tensor([text.tokenizer.frame([*before, *ids]) for ids in tokens], device=contexts.device)  # (S, L)
     step = len(ids) if torch.is_grad_enabled() else CHUNK
     embeddings = []
     for context in contexts:

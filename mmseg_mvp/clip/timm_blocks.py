@@ -29,7 +29,8 @@ def projection(block: nn.Module, x: Tensor, letter: str, rope: Tensor | None) ->
     """
     attention = block.attn
     x = x if isinstance(block, EvaBlockPostNorm) else block.norm1(x)
-    part = F.linear(x, *_weights(attention, letter)).unflatten(-1, (attention.num_heads, -1))  # (B, N, heads, d)
+    part = F.linear(x, *_weights(attention, letter))
+    part = part.reshape(*part.shape[:-1], attention.num_heads, -1)  # (B, N, heads, d)
     if letter == 'v':
         return part
     part = getattr(attention, f'{letter}_norm')(part)

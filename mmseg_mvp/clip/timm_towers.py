@@ -144,12 +144,12 @@ class TimmPoolTower(TimmViTTower):
              middle: list[tuple[Tensor, Tensor]]) -> Tensor:
         trunk = self.visual.trunk
         pool = trunk.attn_pool
-        key, value = pool.kv(trunk.norm(last_output)).unflatten(-1, (2, pool.num_heads, -1)).unbind(-3)
-        mixed = value  # (B, N, heads, d)
-        if self.variant.pairs:
-            equal = dict(k=equal_norms(pool.k_norm(key)), v=equal_norms(value))
-            mixed = attend_densely(self.variant, equal, value, grid, trunk.num_prefix_tokens)
-        return mixed.flatten(-2)
+        key, value = pool.kv(trunk.norm(last_output)).chunk(2, dim=-1)  # (B, N, width)
+        if not self.variant.pairs:
+            return value
+        key, value = (part.reshape(*part.shape[:-1], pool.num_heads, -1) for part in (key, value))  # (B, N, heads, d)
+        equal = dict(k=equal_norms(pool.k_norm(key)), v=equal_norms(value))
+        return attend_densely(self.variant, equal, value, grid, trunk.num_prefix_tokens).flatten(-2)
 
     def _finish(self, mixed: Tensor, last_input: Tensor | None) -> Tensor:
         pool = self.visual.trunk.attn_pool

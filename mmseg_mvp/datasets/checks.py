@@ -25,6 +25,18 @@ _COCO_STUFF = """\
 ├── images/{train2017,val2017}/*.jpg
 └── annotations/{train2017,val2017}/*_labelTrainIds.png
                                              (written by MMSegmentation's tools/dataset_converters/coco_stuff164k.py)"""
+_COCO_OBJECT = """\
+├── images/{train2017,val2017}/*.jpg
+└── annotations/{train2017,val2017}/*_instanceTrainIds.png
+                                             (written by tools/dataset_converters/coco_object.py)"""
+_CONTEXT459 = """\
+├── JPEGImages/*.jpg
+├── SegmentationClassContext459/*.png         (written by tools/dataset_converters/pascal_context459.py)
+└── ImageSets/Main/{train,val}.txt"""
+_ADE20K_847 = """\
+├── images_detectron2/{training,validation}/*.jpg
+└── annotations_detectron2/{training,validation}/*.tif
+                                             (both written by tools/dataset_converters/ade20k_full.py)"""
 _PASCAL5I = """\
 ├── JPEGImages/*.jpg
 ├── SegmentationClassAug/*.png                     (published by HSNet)
@@ -56,6 +68,9 @@ TREES = {
     'PascalContextDataset59': _CONTEXT,
     'ADE20KDataset': _ADE20K,
     'COCOStuffDataset': _COCO_STUFF,
+    'COCOObjectDataset': _COCO_OBJECT,
+    'PascalContextDataset459': _CONTEXT459,
+    'ADE20K847Dataset': _ADE20K_847,
     'PASCAL5iDataset': _PASCAL5I,
     'COCO20iDataset': _COCO20I,
     'FSS1000Dataset': _FSS1000,

@@ -8,8 +8,9 @@ from .label_check_hook import LabelCheckHook
 from .label_map_hook import LabelMapHook
 from .loop_end_hook import LoopEndHook
 from .no_sync_model_wrapper import NoSyncModelWrapper
+from .test_record_hook import TestRecordHook
 from .text_once_per_step_hook import TextOncePerStepHook
 
 __all__ = ['AtomicCheckpointHook', 'CheckpointFitHook', 'ClassListCheckHook', 'FirstProcessLoggerHook',
            'IterationSeedHook', 'LabelCheckHook', 'LabelMapHook', 'LoopEndHook', 'NoSyncModelWrapper',
-           'TextOncePerStepHook', 'find_complete_checkpoint']
+           'TestRecordHook', 'TextOncePerStepHook', 'find_complete_checkpoint']

@@ -1,13 +1,13 @@
 """Random numbers that are equal in resumed and uninterrupted runs."""
-import random
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from mmengine.dist import get_dist_info, get_rank
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch.utils.data import Dataset, get_worker_info
+
+from mmseg_mvp.utils.random_state import seed_cpu
 
 # numpy accepts 32 bits. The factor separates the sequences of neighbouring seeds.
 _SEEDS = 2**32
@@ -37,7 +37,7 @@ class IterationSeedHook(Hook):
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         """Seed the random numbers of the model."""
         seed = ((runner.seed + get_rank()) * _SPREAD + runner.iter) % _SEEDS
-        _seed_cpu(seed)
+        seed_cpu(seed)
         torch.manual_seed(seed)  # of all devices
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
@@ -77,12 +77,5 @@ class SeededLoading:
         return self.iteration
 
     def _load(self, index: int, place: int) -> object:
-        _seed_cpu(int(np.random.SeedSequence((self.seed, place)).generate_state(1)[0]))
+        seed_cpu(self.seed, place)
         return self.dataset[index]
-
-
-def _seed_cpu(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    # torch.manual_seed takes a millisecond without a GPU: it stores a stack trace for each kind of device.
-    torch.default_generator.manual_seed(seed)

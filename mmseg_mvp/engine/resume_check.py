@@ -17,7 +17,7 @@ from mmseg_mvp.vocabularies import class_names
 # Settings that make a method. A resumed run may change most others, such as the batch size or the schedule.
 _METHOD = ('model.type', 'model.backbone.type', 'model.decode_head.type', 'model.decode_head.prompts.type')
 _COMPARED = ('model', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'train_cfg', 'train_dataloader',
-             'randomness')
+             'randomness', 'feature_bank')
 # mmengine restores these from the checkpoint: states of optimizers and schedulers, and the seed.
 _RESTORED = re.compile(r'optim_wrapper\.(\w+\.)?(optimizer|paramwise_cfg)\b.*|param_scheduler\b.*|randomness\.seed')
 # A state fits no component of another kind.

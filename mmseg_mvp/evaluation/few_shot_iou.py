@@ -27,7 +27,7 @@ class FewShotIoUMetric(IoUMetric):
 
     Areas are exact (int64) and stored per sample, so samples repeated by a distributed sampler count once. The mean
     omits classes without pixels in ground truth and prediction. The log names classes without samples. Results are
-    percentages without rounding.
+    percentages without rounding. The attribute ``classes`` keeps name, samples and iou of each class.
 
     Args:
         ignore_index (int): Ground truth value of ignored pixels.
@@ -45,6 +45,7 @@ class FewShotIoUMetric(IoUMetric):
         check_number('FewShotIoUMetric.ignore_index', ignore_index, whole=True)
         super().__init__(ignore_index=ignore_index, **kwargs)
         self._written = {}
+        self.classes: list[dict] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Store class and areas of each sample, from label maps (1, H, W).
@@ -69,7 +70,9 @@ class FewShotIoUMetric(IoUMetric):
         iou = {name: class_iou(area)[1].item() for name, area in areas.items()}
         metrics = {'mIoU': torch.tensor(list(iou.values()), dtype=torch.float64).nanmean().item(),
                    'FBIoU': class_iou(sum(areas.values())).nanmean().item()}
-        self._log(Counter(name for name, _ in results), iou, metrics)
+        counts = Counter(name for name, _ in results)
+        self.classes = [dict(name=name, samples=counts[name], iou=iou[name]) for name in iou]
+        self._log(counts, iou, metrics)
         return metrics
 
     def _log(self, counts: Counter, iou: dict[str, float], metrics: dict[str, float]) -> None:

@@ -35,7 +35,8 @@ class ZeroShotIoUMetric(IoUMetric):
 
     Areas are exact (int64) and stored per image, so images repeated by a distributed sampler count once. Means omit
     classes without pixels in ground truth and prediction. The log names classes without labelled pixels and explains
-    nan. With ``output_dir``, label maps are written as PNG of 8 bits, or 16 bits if the classes need them.
+    nan. With ``output_dir``, label maps are written as PNG of 8 bits, or 16 bits if the classes need them. The
+    attribute ``classes`` keeps the table of the last evaluation: a dict with name, split, iou and acc of each class.
 
     Args:
         unseen (str | Sequence[str], optional): Unseen classes: a split such as ``'voc20:unseen'``, a file of class
@@ -52,6 +53,7 @@ class ZeroShotIoUMetric(IoUMetric):
         super().__init__(ignore_index=ignore_index, **kwargs)
         check_number(f'{type(self).__name__}.ignore_index', ignore_index, whole=True)
         self.unseen = class_names(unseen) if unseen else []
+        self.classes: list[dict] = []
         self._written: dict[Path, str] = {}
 
     @property
@@ -130,8 +132,11 @@ class ZeroShotIoUMetric(IoUMetric):
         names = self.dataset_meta['classes']
         unseen = [name for name in names if name in self.unseen]
         table = PrettyTable(['Class', 'Split', 'IoU', 'Acc'])
-        for name, iou, acc in zip(names, class_iou(areas).tolist(), (areas[0] / areas[2] * 100).tolist()):
-            table.add_row([name, 'unseen' if name in unseen else 'seen', f'{iou:.2f}', f'{acc:.2f}'])
+        acc = 100 * areas[0].double() / areas[2]
+        self.classes = [dict(name=name, split='unseen' if name in unseen else 'seen', iou=iou, acc=acc)
+                        for name, iou, acc in zip(names, class_iou(areas).tolist(), acc.tolist())]
+        for one in self.classes:
+            table.add_row([one['name'], one['split'], f'{one["iou"]:.2f}', f'{one["acc"]:.2f}'])
         summary = PrettyTable([TITLES[key] for key in metrics])
         summary.add_row([f'{value:.2f}' for value in metrics.values()])
         print_log(f'Label set: all {len(names)} classes of the data set, {len(names) - len(unseen)} seen and '

@@ -12,7 +12,7 @@ from mmseg_mvp.errors import UserError
 
 # Top-level keys that a user may set even if the config has no such key.
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
-              'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn'}
+              'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'feature_bank'}
 
 
 def read_config(path: str) -> Config:

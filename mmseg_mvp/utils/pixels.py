@@ -12,6 +12,7 @@ from .checking import check_number
 from .depth import UnreadableImage, picture_of
 
 MAX_PIXELS = 2**26  # 8192 x 8192
+SUFFIXES = ('.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp')
 
 
 class Photo(NamedTuple):

@@ -244,9 +244,13 @@ class TestAnyCLIP:
         with pytest.raises(UserError, match='No classes were given'):
             seg(scene(0))
 
-    def test_toy_clip_has_a_config_of_its_own(self, folder):
-        seg = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu')
+    @pytest.mark.parametrize('toy, dense', [('toy-rn', 'maskclip'), ('toy-vit', 'naclip')])
+    def test_toy_clips_have_a_config_of_their_own(self, folder, toy, dense):
+        clip = dict(model=toy, weights='toy')
+        seg = OpenVocabInferencer(clip=clip, device='cpu')
         own = Config.fromfile(MASKCLIP)
+        own.model.clip = clip
+        own.model.backbone.dense = dense
         own.model.decode_head.prompts.templates = 'single'
         sample = mmsegs_own(own, None, folder / '1.png', NAMES)
         np.testing.assert_array_equal(seg(folder / '1.png', NAMES).label_map, sample.pred_sem_seg.data[0])
@@ -389,7 +393,7 @@ class TestModel:
 
     def test_what_is_untrained_is_told_and_what_never_trains_is_not(self):
         for config, told in ((MVP_SEG, True), (MASKCLIP, False)):
-            with mock.patch('mmseg_mvp.apis.inferencer.print_log') as log:
+            with mock.patch('mmseg_mvp.apis.model_config.print_log') as log:
                 OpenVocabInferencer(config, device='cpu')
             assert log.called == told
         assert not told

@@ -1,4 +1,5 @@
 """What a result holds, draws and writes, against logits made by hand."""
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from mmseg_mvp.apis import (
     Segmentation,
 )
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.models.utils.label_map import LowResLogits
+from mmseg_mvp.models.utils.low_res_logits import LowResLogits
 from mmseg_mvp.visualization import distinct_colours, draw_overlay
 
 NAMES = ['cat', 'dog', 'sky']
@@ -151,3 +152,38 @@ def test_results_saved_as(seg, method, path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     out = seg(BLACK, 'tree, boat')
     refused(lambda: getattr(out, method)(path))
+
+
+class TestAnnotations:
+
+    @pytest.fixture
+    def out(self, tmp_path):
+        """A result of a photo in a file; the label map is [[cat, dog], [sky, unknown]]."""
+        result_ = result(.5)
+        result_.path = tmp_path / 'my photos' / 'ä.jpg'
+        return result_
+
+    def test_labelme_file_refers_to_the_photo(self, out, tmp_path):
+        out.save_labelme(tmp_path / 'shapes/ä.json')
+        record = json.loads((tmp_path / 'shapes/ä.json').read_text('utf-8'))
+        assert record['imagePath'] == '../my photos/ä.jpg' and record['imageData'] is None
+        assert {one['label']: one['points'][0] for one in record['shapes']} == {
+            'cat': [0.0, 0.0], 'dog': [1.0, 0.0], 'sky': [0.0, 1.0]}
+        assert out.to_labelme('x/ä.jpg')['imagePath'] == 'x/ä.jpg'
+
+    def test_coco(self, out):
+        """Three pixels, each with its four corners; the unknown one is left out."""
+        found = {one['category_id']: (one['bbox'], one['area'], sorted(zip(*[iter(one['segmentation'][0])] * 2)))
+                 for one in out.to_coco()}
+        assert found == {label: ([x, y, 1, 1], 1, [(x, y), (x, y + 1), (x + 1, y), (x + 1, y + 1)])
+                         for label, (x, y) in {1: (0, 0), 2: (1, 0), 3: (0, 1)}.items()}
+
+    def test_mistakes(self, out, tmp_path):
+        (tmp_path / 'mine.json').write_text('mine')
+        refused(lambda: out.save_labelme(tmp_path / 'mine.json'), 'mine.json exists already')
+        refused(lambda: out.save_labelme(tmp_path / 'a.png'), 'does not end in .json')
+        refused(lambda: out.save_labelme(tmp_path / 'a.json', tolerance=-1), 'tolerance')
+        refused(lambda: out.to_coco('much'), 'tolerance')
+        refused(lambda: result().save_labelme(tmp_path / 'a.json'), 'The image is not a file')
+        out.save_labelme(tmp_path / 'mine.json', overwrite=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ['mine.json']

@@ -204,17 +204,6 @@ class TestBadInput:
         with pytest.raises(UserError, match="'openai'.*could not be downloaded.*clip.weights"):
             load_clip('RN50-quickgelu', 'openai')
 
-    def test_tokenizer_of_its_own_is_refused(self):
-        with pytest.raises(UserError, match='ViT-B-16-SigLIP.*tokenizer of its own'):
-            load_clip('ViT-B-16-SigLIP')
-
-    @pytest.mark.parametrize('setting', [dict(hf_tokenizer_name='google/siglip'),
-                                         dict(tokenizer_kwargs=dict(clean='canonicalize'))])
-    def test_tokenizer_of_a_config(self, tmp_path, tiny_vit, setting):
-        path = changed_config(tiny_vit, tmp_path, 'text_cfg', setting)
-        with pytest.raises(UserError, match='changed.json.*tokenizer of its own'):
-            load_clip(path)
-
     @pytest.mark.parametrize('settings, words', [
         (dict(quick_gelu='false'), "quick_gelu is 'false', not a bool"),
         (dict(preprocess_cfg=[1]), r'preprocess_cfg is \[1\], not a dict'), (dict(text_cfg=[1]), 'text_cfg is'),

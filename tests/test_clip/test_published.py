@@ -12,10 +12,11 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.clip.building import build_from_config, find_config, has_clip_tokens
+from mmseg_mvp.clip.building import build_from_config, find_config
 from mmseg_mvp.errors import UserError
 
-TAGS = [(model, tag) for model, tag in open_clip.list_pretrained() if has_clip_tokens(model)]
+TAGS = [(model, tag) for model, tag in open_clip.list_pretrained()
+        if 'hf_model_name' not in open_clip.get_model_config(model)['text_cfg']]
 OPENAI = dict(input_resolution=64, context_length=77, vocab_size=49408)
 
 

@@ -130,6 +130,7 @@ def test_students_follow_the_published_schedule(name, head, iterations, optimize
     assert cfg.model.decode_head.get('learn_background', False) == (name == 'context60_zs')
 
 
+@pytest.mark.slow
 def test_no_two_configs_share_a_work_folder():
     parser = argparse.ArgumentParser()
     app.add_common_arguments(parser)

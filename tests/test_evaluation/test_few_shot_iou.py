@@ -53,6 +53,17 @@ def random_episodes(count=30, seed=0):
         yield CLASSES[index % 3], prediction, np.where(rng.random(label.shape) < 0.1, 255, label).astype(np.uint8)
 
 
+def test_the_table_of_classes_is_kept():
+    metric = FewShotIoUMetric()
+    metric.dataset_meta = dict(classes=('others', 'object'), episode_classes=CLASSES)
+    assert metric.classes == []
+    for episode in [('cat', [[1, 1, 0]], [[1, 0, 1]]), ('dog', [[1, 0, 1]], [[1, 0, 255]]), ('cat', [[0]], [[0]])]:
+        metric.process({}, [sample(*episode)])
+    metric.evaluate(3)
+    assert metric.classes == [dict(name='cat', samples=2, iou=pytest.approx(100 / 3)),
+                              dict(name='dog', samples=1, iou=100.)]
+
+
 def test_by_hand():
     # cat: 1 of 3 in two images; dog: 1 of 1. Others: cat 2 of 4, dog 1 of 1; pixels with label 255 are ignored.
     episodes = [('cat', [[1, 1, 0, 0]], [[1, 0, 1, 0]]), ('cat', [[0, 1]], [[0, 255]]),

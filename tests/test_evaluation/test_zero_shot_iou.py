@@ -71,6 +71,20 @@ def test_by_hand():
     assert metrics == pytest.approx(expected, abs=1e-12) and list(metrics) == list(expected)
 
 
+def test_the_table_of_classes_is_kept():
+    metric = ZeroShotIoUMetric(unseen=['c'])
+    metric.dataset_meta = dict(classes=['a', 'b', 'c'])
+    assert metric.classes == []
+    for label, prediction in (([[0, 0, 0, 0]], [[0, 0, 1, 1]]), ([[1, 1, 1, 255]], [[1, 1, 0, 2]])):
+        metric.process({}, [dict(pred_sem_seg=dict(data=torch.as_tensor(prediction)[None]),
+                                 gt_sem_seg=dict(data=torch.as_tensor(label)[None]), img_path='x/img.jpg')])
+    metric.evaluate(2)
+    a, b, c = metric.classes
+    assert a == dict(name='a', split='seen', iou=40., acc=50.)
+    assert b == dict(name='b', split='seen', iou=40., acc=pytest.approx(200 / 3, abs=1e-12))
+    assert (c['name'], c['split']) == ('c', 'unseen') and math.isnan(c['iou']) and math.isnan(c['acc'])
+
+
 def test_against_brute_force():
     pairs = list(random_pairs(5, 7))
     metrics = evaluate(pairs, list('abcdefg'), ['b', 'g'])

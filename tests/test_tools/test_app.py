@@ -1,6 +1,7 @@
 """The web page, in a real browser and against a visitor who means harm."""
 import io
 import json
+import re
 import socket
 import time
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from fixtures.tools import TOOLS, load_tool
 from PIL import Image
 from playwright.sync_api import expect
 
-from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis import Example, OpenVocabInferencer
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.errors import UserError
 
@@ -124,6 +125,32 @@ def test_the_mask_is_downloaded(page, scene, seg):
     mask = Image.open(download.value.path())
     assert mask.mode == 'P'
     assert np.array_equal(np.asarray(mask), seg(scene, classes='rocket, lamp, flower').label_map)
+
+
+@pytest.mark.slow
+def test_a_class_is_shown_instead_of_named(page, scene, seg, tmp_path):
+    path = tmp_path / 'shown.png'
+    Image.fromarray(draw_scene(7, 'test', 288).image).save(path)  # larger than it is shown
+    upload(page, scene)
+    page.get_by_text('Show a class instead of naming it').click()
+    with page.expect_response('**/upload?*'):
+        page.set_input_files('#example input[type=file]', path)
+    picture = page.locator('#example img')
+    expect(picture).to_be_visible()
+    for corner, said in ((.25, 'The point is'), (.75, 'The box is')):
+        size = picture.bounding_box()
+        picture.click(position=dict(x=size['width'] / 2 + (corner - .5) * size['height'], y=corner * size['height']))
+        hint = page.get_by_text(said)
+        expect(hint).to_be_visible()
+    box = [int(value) for value in re.findall(r'\d+', hint.inner_text())]
+    assert np.abs(np.subtract(box, (72, 72, 217, 217))).max() <= 3  # the picture fills the height
+    page.get_by_label('Name of the class').fill('my thing')
+    page.get_by_role('button', name='Add the class').click()
+    expect(page.locator('#examples li')).to_have_text('my thing')
+    classes = {'lamp': 'lamp', 'flower': 'flower', 'my thing': Example(path, box=box)}
+    out = seg(scene, classes)
+    assert np.array_equal(segment(page, 'lamp, flower'), out.draw())
+    assert [row[0] for row in table(page)] == out.present()
 
 
 @pytest.mark.slow

@@ -13,7 +13,11 @@ from mmengine.config import Config
 from mmengine.runner.checkpoint import save_checkpoint
 from mmseg.apis import init_model
 from mmseg.registry import MODELS
+from PIL import Image
 from safetensors import safe_open
+
+from mmseg_mvp.apis import Example, OpenVocabInferencer
+from mmseg_mvp.datasets.toy.scenes import CLASSES, draw_scene
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
@@ -61,6 +65,45 @@ def test_onnx_of_ones_own_classes(classes, run, tmp_path):
     assert (labels == maps(model, toy_images())[0].numpy()).mean() > 0.999
     assert {entry.key: entry.value for entry in onnx.load('new/toy.onnx').metadata_props}['classes'] == (
         '["red house", "tree", "boat"]')
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """Embeddings of a widget and of a boat, which has words, too; and the classes with the words of others."""
+    seg, found = OpenVocabInferencer(MASKCLIP, device='cpu'), {}
+    for name, label in (('widget', 'rocket'), ('boat', 'boat')):
+        scene = next(one for one in map(draw_scene, range(200)) if (one.labels == CLASSES.index(label)).sum() > 100)
+        found[name] = Example(scene.image[..., ::-1], mask=scene.labels == CLASSES.index(label))
+    seg.embed_examples(found).save(tmp_path / 'own.safetensors')
+    return {'boat': ['boat', found['boat']], 'tree': 'tree', 'widget': found['widget']}
+
+
+@pytest.mark.parametrize('form', ['onnx', 'embeddings'])
+def test_examples_are_in_the_file(form, examples, run):
+    """The labels are those of the inferencer, which reads the pictures."""
+    out = dict(onnx='a.onnx', embeddings='a.npz')[form]
+    run(MASKCLIP, '--format', form, '--out', out, '--classes', 'boat, tree', '--examples', 'own.safetensors')
+    seg = OpenVocabInferencer(MASKCLIP, device='cpu')
+    picture = toy_images(1)[0].numpy()
+    expected = seg(picture[..., ::-1], examples).label_map
+    assert len(np.unique(expected)) > 1
+    if form == 'onnx':
+        found = onnxruntime.InferenceSession(out).run(None, dict(images=picture[None]))[0][0]
+        assert (found == expected).mean() > .999
+    else:
+        stored = np.load(out)
+        assert list(stored['classes']) == ['boat', 'tree', 'widget']
+        rows = seg.model.decode_head.class_weights()
+        np.testing.assert_allclose(stored['text'], rows, atol=1e-6)
+
+
+def test_examples_that_can_not_be_exported(examples, refuse, tmp_path):
+    (tmp_path / 'pictures/widget').mkdir(parents=True)
+    Image.fromarray(draw_scene(0).image).save(tmp_path / 'pictures/widget/a.png')
+    for arguments, words in ((('--format', 'prompts', '--examples', 'own.safetensors'), 'prompts are for any classes'),
+                             (('--format', 'onnx', '--examples', 'pictures'), 'an export reads only embeddings'),
+                             (('--format', 'onnx', '--examples', 'gone.safetensors'), 'gone.safetensors')):
+        assert words in refuse(MASKCLIP, *arguments, '--classes', 'boat, tree', '--out', 'new.onnx')
 
 
 @pytest.fixture

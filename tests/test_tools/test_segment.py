@@ -1,4 +1,5 @@
 """tools/segment.py: results, what is kept, what is shared out, and every mistake in one sentence."""
+import json
 import os
 import subprocess
 import sys
@@ -10,12 +11,16 @@ from fixtures.dist import free_port
 from fixtures.tools import load_tool
 from mmengine.config import Config
 from PIL import Image
+from pycocotools.coco import COCO
 
 from mmseg_mvp import app
-from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis import Example, OpenVocabInferencer
+from mmseg_mvp.apis.example_folder import read_examples
 from mmseg_mvp.app.video import open_writer
-from mmseg_mvp.datasets.toy.scenes import draw_scene
+from mmseg_mvp.datasets.annotations import convert
+from mmseg_mvp.datasets.toy.scenes import CLASSES, draw_scene
 from mmseg_mvp.visualization import draw_presence
+from mmseg_mvp.vocabularies import load_vocabulary
 
 ROOT = Path(__file__).parents[2]
 NAMES = 'red house, tree, boat, picture'
@@ -91,6 +96,55 @@ def test_refine(run):
                     for refine in (None, 'pamr'))
     assert code == 0 and (plain != sharp).any()
     np.testing.assert_array_equal(np.asarray(Image.open('segmented/a_mask.png')), sharp)
+
+
+class TestExamples:
+
+    @pytest.fixture
+    def folder(self):
+        """Examples of a widget, by a mask, and of a boat, which has words, too."""
+        Path('examples/widget').mkdir(parents=True)
+        Path('examples/boat').mkdir()
+        for name, index in (('rocket', 12), ('boat', 9)):
+            label = CLASSES.index(name)
+            scene = next(one for one in map(draw_scene, range(200)) if (one.labels == label).sum() > 100)
+            path = f'examples/{"widget" if name == "rocket" else name}/{index}'
+            Image.fromarray(scene.image).save(f'{path}.jpg', quality=100, subsampling=0)
+            Image.fromarray((scene.labels == label).astype(np.uint8)).save(f'{path}.png')
+        return 'examples'
+
+    def test_result_is_that_of_the_inferencer(self, run, folder):
+        code, _, err, _ = run('photos/a.png', *TOY, '--examples', folder, '--masks')
+        classes = {name: name for name in NAMES.split(', ')}
+        classes['boat'] = ['boat', Example('examples/boat/9.jpg', mask='examples/boat/9.png')]
+        classes['widget'] = Example('examples/widget/12.jpg', mask='examples/widget/12.png')
+        seg = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu')
+        found = np.asarray(Image.open('segmented/a_mask.png'))
+        assert code == 0, err
+        np.testing.assert_array_equal(found, seg('photos/a.png', classes).label_map)
+        assert Path('segmented/seg_classes.txt').read_text().splitlines() == [
+            'red house', 'tree', 'boat  # with examples in examples', 'picture', 'widget  # by examples in examples']
+        assert load_vocabulary('segmented/seg_classes.txt')['widget'] == ('widget', )
+        assert 'other classes' in run('photos/a.png', *TOY)[2]
+
+    def test_saved_file_and_weight(self, run, folder):
+        seg = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu', example_weight=.8)
+        classes = seg.embed_examples(read_examples(folder))
+        classes.save('own.safetensors')
+        arguments = ['--classes', 'lamp, boat', *TOY[2:], '--example-weight', .8, '--masks']
+        for source, out in (('own.safetensors', 'a'), (folder, 'b')):
+            assert run('photos/a.png', *arguments, '--examples', source, '--out-dir', out)[0] == 0
+        joined = {'lamp': 'lamp', 'boat': ['boat', *classes['boat']], 'widget': classes['widget']}
+        expected = seg('photos/a.png', joined)
+        for out in 'ab':
+            np.testing.assert_array_equal(np.asarray(Image.open(f'{out}/a_mask.png')), expected.label_map)
+
+    def test_mistakes(self, run, folder):
+        for arguments, words in ((['--examples', 'gone'], 'gone cannot be read'), ([], 'Classes are missing'),
+                                 (['--examples', 'photos'], 'not a folder of examples'),
+                                 (['--examples', folder, '--example-weight', 2], 'example_weight (--example-weight)')):
+            code, _, err, _ = run('photos/a.png', *TOY[2:], *arguments)
+            assert code == 2 and words in err and err.count('\n') == 1
 
 
 def test_folder_with_unreadable_files(run):
@@ -244,6 +298,64 @@ def test_many_classes_have_masks_of_sixteen_bits(run, tiny_rn):
     assert Image.open('segmented/a_mask.png').mode.startswith('I')
 
 
+class TestAnnotations:
+    """--format: annotations of the label map of the inferencer."""
+
+    @pytest.fixture
+    def expected(self):
+        seg = OpenVocabInferencer(clip=dict(model='toy-rn', weights='toy'), device='cpu')
+        return {name: seg(f'photos/{name}', NAMES, .5).label_map for name in ('a.png', 'b.jpg', 'c.bmp')}
+
+    def test_png(self, run, expected):
+        assert run('photos', *TOY, '--threshold', .5, '--format', 'png')[0] == 0
+        assert results() == ['a_mask.png', 'b_mask.png', 'c_mask.png', 'seg_classes.txt']
+        for name, labels in expected.items():
+            np.testing.assert_array_equal(np.asarray(Image.open(f'segmented/{name[0]}_mask.png')), labels)
+
+    def test_labelme(self, run, expected):
+        """Each file refers to its photo from its own folder; the converter reads the label map back."""
+        assert run('photos', *TOY, '--threshold', .5, '--format', 'labelme', '--tolerance', 0)[0] == 0
+        assert results() == ['a.json', 'b.json', 'c.json', 'seg_classes.txt']
+        made = convert('photos', 'segmented', 'data', 'ignore', 'segmented/seg_classes.txt')
+        assert made.classes == NAMES.split(', ')
+        for name, labels in expected.items():
+            record = json.loads(Path(f'segmented/{name[0]}.json').read_text('utf-8'))
+            assert Path('segmented', record['imagePath']).resolve() == Path('photos', name).resolve()
+            np.testing.assert_array_equal(np.asarray(Image.open(f'data/masks/{name[0]}.png')), labels)
+
+    def test_labelme_beside_the_photos(self, run):
+        assert run('photos', *TOY, '--format', 'labelme', '--out-dir', 'photos')[0] == 0
+        assert json.loads(Path('photos/a.json').read_text())['imagePath'] == 'a.png'
+        Path('photos/a.json').write_text('corrected')
+        assert run('photos', *TOY, '--format', 'labelme', '--out-dir', 'photos')[3] == []
+        assert Path('photos/a.json').read_text() == 'corrected'
+        assert len(run('photos', *TOY, '--format', 'labelme', '--out-dir', 'photos', '--overwrite')[3]) == 3
+
+    def test_coco(self, run, expected):
+        assert run('photos', *TOY, '--threshold', .5, '--format', 'coco', '--tolerance', 0)[0] == 0
+        api = COCO('segmented/annotations.json')
+        assert [one['name'] for one in api.loadCats(api.getCatIds())] == NAMES.split(', ')
+        for image in api.loadImgs(api.getImgIds()):
+            labels = np.full((64, 64), 255)
+            for one in api.loadAnns(api.getAnnIds(image['id'])):
+                labels[api.annToMask(one) > 0] = one['category_id'] - 1
+            np.testing.assert_array_equal(labels, expected.pop(image['file_name']))
+        assert not expected
+
+    def test_coco_goes_on_and_is_not_overwritten(self, run):
+        """The label maps of a stopped run are kept. A file that lacks photos stays until it is moved away."""
+        assert run('photos/a.png', *TOY, '--format', 'coco')[0] == 0
+        written = Path('segmented/annotations.json').read_text()
+        code, _, err, done = run('photos', *TOY, '--format', 'coco')
+        assert code == 2 and done == [] and "lacks 2 of 3 photos ('b.jpg', 'c.bmp')" in err
+        assert Path('segmented/annotations.json').read_text() == written
+        Path('segmented/annotations.json').unlink()
+        assert run('photos', *TOY, '--format', 'coco')[3] == ['b.jpg', 'c.bmp']
+        assert len(json.loads(Path('segmented/annotations.json').read_text())['images']) == 3
+        code, out, *_ = run('photos', *TOY, '--format', 'coco')
+        assert code == 0 and '0 segmented, 3 kept' in out
+
+
 class TestVideo:
 
     def test_video(self, run):
@@ -254,9 +366,9 @@ class TestVideo:
         code, out, *_ = run('film.mp4', *TOY)
         assert code == 0 and '1 segmented' in out and results() == ['film_seg.mp4', 'seg_classes.txt']
         assert '0 segmented, 1 kept' in run('film.mp4', *TOY)[1]
-        for flag in ('--masks', '--views'):
+        for flag in ('--masks', '--views', '--format=png'):
             code, _, err, _ = run('film.mp4', *TOY, flag)
-            assert code == 2 and '--masks and --views are for images' in err
+            assert code == 2 and '--masks, --views and --format are for images' in err
 
     def test_without_frames(self, run):
         Path('film.mp4').write_text('no video')
@@ -271,7 +383,9 @@ class TestVideo:
     (['photos', *TOY, '--out-dir', './photos/'], 'is the folder of the images'),
     (['photos', *TOY, '--out-dir', 'photos/a.png'], "can't be written"),
     (['photos', *TOY, '--out-dir', 'photos/a.png/deeper'], "can't be written"),
-    (['photos', *TOY, '--classes', ''], 'No class'),
+    (['photos', *TOY, '--classes', ''], 'Classes are missing'),
+    (['photos', *TOY, '--format', 'labelme', '--tolerance', '-1'], '--tolerance is -1.0'),
+    (['photos', *TOY, '--format', 'png', '--out-dir', 'photos'], 'is the folder of the images'),
     (['photos', *TOY, '--classes', 'tree'], 'at least two class names'),
     (['photos', *TOY, '--classes', 'tree, tree'], 'more than once'),
     (['photos', *TOY, '--classes', 'nowhere.txt'], 'nowhere.txt'),

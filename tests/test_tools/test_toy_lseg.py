@@ -1,4 +1,6 @@
 """Toy ablation of LSeg: statistics compared with manual counts, plot, and main result."""
+import json
+
 import pytest
 import torch
 from fixtures.tools import load_tool
@@ -55,7 +57,8 @@ def test_the_plot_shows_both_blocks(tmp_path):
 
 @pytest.mark.slow
 def test_lseg_learns_the_seen_classes(tmp_path):
-    lseg, statistics = load_tool('toy/lseg.py'), []
-    metrics = lseg.run(lseg.DEPTH_0, 0, tmp_path, statistics)
+    lseg = load_tool('toy/lseg.py')
+    metrics = lseg.run(lseg.DEPTH_0, 0, tmp_path)
+    statistics = json.loads((tmp_path / '1_0/statistics.json').read_text())
     assert metrics['mIoU_S'] > 40
     assert {one['state'] for one in statistics} == {'trained', 'fresh'}

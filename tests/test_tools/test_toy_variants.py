@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from fixtures.tools import load_tool
 
+from mmseg_mvp.clip import VIT_VARIANTS
 from mmseg_mvp.datasets.toy.scenes import draw_scene
 from mmseg_mvp.visualization.legend import GAP
 
@@ -16,6 +17,22 @@ def test_each_variant_meets_each_method(variants):
     pairs = list(variants.ROWS.values())
     assert set(pairs) == {(variant, method) for variant in variants.VARIANTS for method in variants.METHODS}
     assert set(variants.STRIP) <= set(variants.VARIANTS)
+    named = {name for name, (clip, dense) in variants.VARIANTS.items() if clip == 'toy-vit'}
+    assert named == {f'ViT {name}' for name in VIT_VARIANTS}
+    assert len(variants.ROWS) == len(pairs) == len(variants.METHODS) * len(variants.VARIANTS)
+
+
+def test_tables_hold_each_row_in_that_of_its_clip(variants):
+    results = [dict(row=row, seed=0, refined=refined, hIoU=10. + refined, hIoU_val=20. + refined)
+               for row in variants.ROWS for refined in (0, 1)]
+    tables = variants.page_tables(results).split('**hIoU of ')[1:]
+    titles = [f'the {kind} on `{split}`' for kind in ('ResNet', 'ViT') for split in ('val', 'test')]
+    assert [table.split('**')[0] for table in tables] == titles
+    for table, figures in zip(tables, ('20.0 | 21.0', '10.0 | 11.0') * 2):
+        rows = [line for line in table.splitlines() if line.startswith('| ') and 'plain' not in line]
+        assert len(rows) == sum((clip == 'toy-vit') == ('ViT' in table.split('**')[0])
+                                for variant, _ in variants.ROWS.values() for clip in variants.VARIANTS[variant][:1])
+        assert all(figures in row and row.startswith('| ViT') == ('ViT' in table.split('**')[0]) for row in rows)
 
 
 @pytest.mark.slow
@@ -48,5 +65,5 @@ def test_pictures_of_the_strip_are_the_first_with_three_objects(variants, monkey
     # Each prediction is the truth, so all columns behind the image are equal.
     step = (strip.shape[1] - GAP) // (2 + 2 * len(variants.STRIP))
     panel = strip[30:100]
-    assert all((panel[:, GAP + i * step:GAP + i * step + variants.SIDE]
-                == panel[:, GAP + step:GAP + step + variants.SIDE]).all() for i in range(1, 8))
+    columns = [panel[:, GAP + i * step:GAP + i * step + variants.SIDE] for i in range(2 + 2 * len(variants.STRIP))]
+    assert all(np.array_equal(column, columns[1]) for column in columns[1:])

@@ -196,7 +196,7 @@ def test_all_readers_see_the_same_pixels(kind, tmp_path, seg):
     trained = LoadCheckedImage().transform(dict(img_path=str(path)))
     assert np.array_equal(trained['img'][..., ::-1], found) and trained['ori_shape'] == found.shape[:2]
     assert np.array_equal(shown(path, found.shape[:2]), found)
-    packed = seg._pack(path)['data_samples']  # of the inferencer, which segment.py and the web page call
+    packed = seg.pack(path)['data_samples']  # of the inferencer, which segment.py and the web page call
     assert np.array_equal(packed.metainfo['image'], found)
 
 

@@ -58,7 +58,7 @@ def test_spec_sides_are_the_whole():
 
 
 @pytest.mark.parametrize('source, words', [
-    ('voc21', ['voc21', 'ade20k, ade20k_lseg, cityscapes, coco80, coco_stuff, context59, context60', 'voc20']),
+    ('voc22', ['voc22', 'ade20k, ade20k_847, ade20k_lseg, cityscapes, coco80, coco_object, coco_stuff', 'voc20']),
     ('voc20:sen', ['voc20:sen', 'voc20:seen', 'voc20:unseen']),
     ('voc20:', ['voc20:', 'voc20:seen']),
     ('coco80:seen', ['coco80:seen', 'no such split']),

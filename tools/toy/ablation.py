@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cached
+import readme
 import runs
 import tables
 from mmengine.runner import Runner
@@ -156,6 +157,7 @@ def main() -> None:
     order = list(ROWS)
     results.sort(key=lambda one: (order.index(one['row']), one['clip'], one['seed']))
     print(tables.write(results, args.docs / 'toy_ablation.md', page_tables(results, args.work_dir)))
+    readme.write(args.docs)
 
 
 if __name__ == '__main__':

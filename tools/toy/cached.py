@@ -17,7 +17,7 @@ from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.models.text.view_fusion import ViewFusion
 
 _samples = {}  # (split, size, classes, scene) -> packed sample
-_features = {}  # (CLIP and backbone, digest of the image) -> features (D, h, w)
+_features = {}  # (CLIP and backbone, digest of the image) -> maps (1, C_i, h_i, w_i)
 
 
 @DATASETS.register_module(force=True)
@@ -46,19 +46,19 @@ def cache_features(model: nn.Module, kind: str) -> None:
     """Make a segmentor compute the features of each image once for all models of the process.
 
     Args:
-        model (nn.Module): Segmentor whose backbone is frozen and returns one feature map.
+        model (nn.Module): Segmentor whose backbone is frozen.
         kind (str): Settings of the backbone.
     """
     compute, kind = model.extract_feat, (model.decode_head.classifier.clip.fingerprint, kind)
 
     @torch.no_grad()
-    def features(image: Tensor) -> Tensor:
+    def features(image: Tensor) -> tuple[Tensor, ...]:
         key = *kind, hashlib.blake2b(image.cpu().numpy().tobytes()).digest()
         if key not in _features:
-            _features[key], = compute(image[None])
+            _features[key] = compute(image[None])
         return _features[key]
 
-    model.extract_feat = lambda images: (torch.cat([features(image) for image in images]), )
+    model.extract_feat = lambda images: tuple(map(torch.cat, zip(*map(features, images))))
 
 
 class DroppedViews(ViewFusion):

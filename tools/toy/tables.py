@@ -27,6 +27,8 @@ def collect(jobs: Sequence[dict], run: Callable[..., dict[str, float]], store: P
             found = [_numbers(row) for row in csv.DictReader(file)]
         results = [one for one in found if any(one.items() >= job.items() for job in jobs)]
     left = [job for job in jobs if not any(one.items() >= job.items() for one in results)]
+    if results:
+        print(f'{len(results)} of {len(jobs)} runs are in {store}: remove it to repeat them', flush=True)
     start = time.time()
     for done, job in enumerate(left, 1):
         metrics = run(**job)
@@ -58,7 +60,7 @@ def summarize(results: list[dict]) -> str:
     """Return a Markdown table with mean and standard deviation over the runs of each row."""
     metrics = {key: title for key, title in METRICS.items() if key in results[0]}
     return markdown(['row', *metrics.values(), 'runs'],
-                    ([row, *(_spread([one[key] for one in runs]) for key in metrics), str(len(runs))]
+                    ([row, *(spread([one[key] for one in runs]) for key in metrics), str(len(runs))]
                      for row, runs in _rows(results).items()))
 
 
@@ -71,7 +73,7 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def by_group(results: list[dict], groups: dict[str, dict], metric: str = 'hIoU') -> str:
     """Return a Markdown table of a metric with one column per group of runs, such as ``{'CLIP 0': {'clip': 0}}``."""
     return markdown(['row', *groups],
-                    ([row, *(_spread([one[metric] for one in runs if one.items() >= group.items()])
+                    ([row, *(spread([one[metric] for one in runs if one.items() >= group.items()])
                              for group in groups.values())] for row, runs in _rows(results).items()))
 
 
@@ -105,7 +107,7 @@ def _rows(results: list[dict]) -> dict[str, list[dict]]:
     return {row: [one for one in results if one['row'] == row] for row in dict.fromkeys(one['row'] for one in results)}
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
     """Write mean and standard deviation of figures; without figures, nothing."""
     if not values:
         return ''
@@ -117,7 +119,13 @@ def write(results: list[dict], page: Path, table: str | None = None) -> str:
     """Write the runs as CSV and the table, by default :func:`summarize`, into the page; return the table."""
     _write_csv(results, page.with_suffix('.csv'))
     table = table or summarize(results)
-    text = page.read_text() if page.exists() else f'# {page.stem}\n\n{START}\n{END}\n'
-    before, after = text.split(START)[0], text.split(END)[1]
-    page.write_text(f'{before}{START}\n{table}\n{END}{after}')
+    if not page.exists():
+        page.write_text(f'# {page.stem}\n\n{START}\n{END}\n')
+    replace(page, table)
     return table
+
+
+def replace(page: Path, table: str) -> None:
+    """Replace the table between the markers of a page."""
+    text = page.read_text()
+    page.write_text(f'{text.split(START)[0]}{START}\n{table}\n{END}{text.split(END)[1]}')

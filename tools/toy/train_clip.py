@@ -1,8 +1,9 @@
-"""Train the tiny CLIP of the toy world on pictures and captions alone; no mask is ever used.
+"""Train a tiny CLIP of the toy world on pictures and captions alone; no mask is ever used.
 
     python tools/toy/train_clip.py --overwrite
 
-writes the weights of the package in some 20 minutes on one core. It has three losses. The first is CLIP's
+writes the weights of toy-rn, a ResNet, in some 20 minutes on one core. With --model toy-vit, it trains a ViT to repeat
+the features of toy-rn, see distillation.py. The training of toy-rn has three losses. The first is CLIP's
 contrastive loss between images and captions of whole scenes; an image may have several true captions. After
 --dense-from steps, the second is added: the same loss with captions of objects, with a soft maximum over cells as the
 score of an image. It aligns cells with names. After --focus-from steps, the maximum is sharper, and every second batch
@@ -17,69 +18,43 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD, SimpleTokenizer
+from clip_data import TEMPLATES, TokenTable, normalise
+from distillation import distil
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mmseg_mvp import app
 from mmseg_mvp.clip.building import SHIPPED, build_from_config, read_config
 from mmseg_mvp.clip.compact_table import compact_state, keep_tokens
-from mmseg_mvp.clip.templates import resolve_templates
 from mmseg_mvp.clip.training import encode_cells, encode_text, pool_cells, project_cells
-from mmseg_mvp.datasets.toy.captions import (
-    Caption,
-    describe_object,
-    describe_whole,
-    grammar_words,
-    object_facts,
-    truth_table,
-)
+from mmseg_mvp.datasets.toy.captions import Caption, describe_object, describe_whole, object_facts, truth_table
 from mmseg_mvp.datasets.toy.scenes import CLASSES, Scene, draw_scene
 from mmseg_mvp.datasets.toy.windows import Window, draw_window
 
-TEMPLATES = resolve_templates('maskclip')
+DEFAULTS = {name: dict(out=SHIPPED / f'{name}.safetensors', steps=steps, batch_size=size)
+            for name, steps, size in (('toy-rn', 3000, 64), ('toy-vit', 2500, 24))}
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--config', type=Path, default=SHIPPED / 'toy-rn.json', help='model config (JSON)')
-    parser.add_argument('--out', type=Path, default=SHIPPED / 'toy-rn.safetensors', help='weights to write')
+    parser.add_argument('--model', choices=list(DEFAULTS), default='toy-rn', help='CLIP to train')
+    parser.add_argument('--out', type=Path, help='weights to write (default: those of the package)')
     parser.add_argument('--overwrite', action='store_true', help='overwrite existing weights')
-    parser.add_argument('--steps', type=int, default=3000, help='training steps')
+    parser.add_argument('--steps', type=int, help='training steps')
     parser.add_argument('--dense-from', type=int, default=200, help='steps before the loss on cells')
     parser.add_argument('--focus-from', type=int, default=1300, help='steps before batches of four classes')
     parser.add_argument('--windows-from', type=int, default=2600, help='steps before the loss on windows')
-    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--batch-size', type=int)
     parser.add_argument('--pictures', type=int, default=16384, help='number of drawn images to train on')
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--threads', type=int, default=1, help='CPU threads (1 for the shipped weights)')
-    return parser.parse_args()
-
-
-class TokenTable:
-    """Tokens of the caption grammar, renumbered. An embedding of CLIP's full vocabulary would only slow training.
-
-    Args:
-        context_length (int): Tokens per sentence.
-    """
-
-    def __init__(self, context_length: int) -> None:
-        self.tokenizer = SimpleTokenizer(context_length=context_length)
-        self.ids = self.tokenizer(grammar_words(TEMPLATES)).unique()
-
-    def __call__(self, texts: list[str]) -> Tensor:
-        """Tokenize texts to int64 (N, longest). The order of ids is kept, so the end token stays the largest."""
-        tokens = self.tokenizer(texts)
-        tokens = tokens[:, :int((tokens != 0).sum(1).max())].contiguous()
-        return torch.searchsorted(self.ids, tokens)
-
-
-def normalise(images: np.ndarray) -> Tensor:
-    """Convert RGB uint8 (B, H, W, 3) to CLIP's float input (B, 3, H, W)."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
-    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
+    args = parser.parse_args()
+    for name, value in DEFAULTS[args.model].items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
 
 
 def contrast(scores: Tensor, truth: Tensor) -> Tensor:
@@ -230,15 +205,19 @@ def main() -> None:
         sys.exit(f'error: {args.out} exists and is not overwritten: name another file with --out, or add --overwrite.')
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    config = read_config(args.config)
+    config = read_config(SHIPPED / f'{args.model}.json')
     model = build_from_config(config).to(memory_format=torch.channels_last)
     table = TokenTable(config['text_cfg']['context_length'])
     keep_tokens(model, table.ids)
-    train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
+    if args.model == 'toy-vit':
+        distil(model, table, args.steps, args.batch_size)
+    else:
+        train(model, Batches(draw_pool(args.pictures), table, args.batch_size, args.seed), args)
     save_file(compact_state(model, table.ids), args.out)
     args.out.chmod(0o644)  # safetensors writes files readable by the owner only
     print(f'wrote {args.out} ({args.out.stat().st_size / 2**20:.1f} MiB)')
 
 
 if __name__ == '__main__':
-    main()
+    with app.user_errors():
+        main()

@@ -2,10 +2,11 @@
 
 For each seed, a teacher trains its prompts on the seen classes. Students with the settings of
 configs/mvp_seg_plus/toy_zs.py then train with it. All are tested on the test split. The figures show the effect of the
-method's parts in the toy world only, not on real images.
+method's parts in the toy world only, not on real images. After a stop, the same command continues.
 """
 from pathlib import Path
 
+import readme
 import runs
 import tables
 import torch
@@ -76,9 +77,10 @@ def main() -> None:
     order = sorted(ROWS, key=lambda row: 'checkpoint' in ROWS[row][1])
     jobs = [dict(row=row, seed=seed) for row in order for seed in args.seeds
             if row != 'no annotations: MaskCLIP' or seed == args.seeds[0]]
-    results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir))
+    results = tables.collect(jobs, lambda row, seed: run(row, seed, args.work_dir), args.work_dir / 'results.csv')
     results.sort(key=lambda one: (NAMES.index(one['row']), one['seed']))
     print(tables.write(results, args.docs / 'toy_transfer.md'))
+    readme.write(args.docs)
 
 
 if __name__ == '__main__':

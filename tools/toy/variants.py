@@ -1,6 +1,6 @@
 """Dense variants and refinement on the toy world: python tools/toy/variants.py; writes docs/toy_variants.* and a strip.
 
-Each variant of the attention pool is tested with CLIP's sentences, and with prompts of MVP-SEG that are learned on it.
+Each variant of toy-rn and toy-vit is tested with CLIP's sentences, and with prompts of MVP-SEG that are learned on it.
 All are tested without and with refined borders (PAMR). After a stop, the same command continues.
 """
 import itertools
@@ -18,6 +18,7 @@ from PIL import Image
 
 from mmseg_mvp import app
 from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.clip import VIT_VARIANTS
 from mmseg_mvp.datasets.toy.dataset import ToySceneDataset
 from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
 from mmseg_mvp.labels import IGNORE
@@ -25,7 +26,13 @@ from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.visualization.legend import draw_legend, resize, stack
 from mmseg_mvp.visualization.side_by_side import classes_present, colourise, hatching, panel_row
 
-VARIANTS = {'maskclip': 'maskclip', 'kk': 'kk', 'qq': 'qq', 'vv': 'vv', 'kk + G': dict(type='kk', neighbourhood=2.)}
+MIDDLE = [1, 2, 3]  # blocks of ResCLIP; its own are beyond the five of toy-vit
+VARIANTS = {  # CLIP and its dense variant
+    **{name: ('toy-rn', name) for name in ('maskclip', 'kk', 'qq', 'vv')},
+    'kk + G': ('toy-rn', dict(type='kk', neighbourhood=2.)),
+    **{f'ViT {name}': ('toy-vit', name) for name in VIT_VARIANTS},
+    'ViT resclip': ('toy-vit', dict(type='resclip', middle=MIDDLE)),
+}
 SENTENCES = "CLIP's sentences"
 METHODS = {  # config and options
     SENTENCES: ('maskclip/toy_zs', {}),
@@ -33,9 +40,11 @@ METHODS = {  # config and options
     'MVP-SEG, log-sum-exp': ('mvp_seg/toy_zs_logsumexp', {}),
 }
 PAMR = dict(type='PAMR', dilations=(1, 2, 4, 8))  # chosen on `val`; the default is for large photos
-SPLITS = {'hIoU on `val`': 'hIoU_val', 'hIoU on `test`': 'hIoU'}
-ROWS = {f'{variant}, {method}': (variant, method) for method in METHODS for variant in VARIANTS}
-STRIP = ('maskclip', 'kk', 'vv')
+SPLITS = {'`val`': 'hIoU_val', '`test`': 'hIoU'}
+CLIPS = {'toy-rn': 'the ResNet', 'toy-vit': 'the ViT'}
+ROWS = {f'{variant}, {method}': (variant, method)
+        for clip in CLIPS for method in METHODS for variant, (owner, _) in VARIANTS.items() if owner == clip}
+STRIP = ('maskclip', 'vv', 'ViT maskclip', 'ViT kk')
 SCENES, SIDE, OBJECTS = 4, 128, 3  # rows of the strip, pixels of a panel, objects in a picture
 
 
@@ -45,11 +54,17 @@ def trained(row: str, seed: int, work_dir: Path) -> Runner:
     variant, method = ROWS[row]
     config, options = METHODS[method]
     cfg = runs.read_config(config, work_dir / f'{list(ROWS).index(row)}_{seed}', seed,
-                           {'model.backbone.dense': VARIANTS[variant], **options})
+                           {**settings(variant), **options})
     runner = cached.build_runner(cfg)
     if cfg.train_dataloader is not None:
         runner.train()
     return runner
+
+
+def settings(variant: str) -> dict:
+    """Return the settings of a variant by their dotted keys."""
+    clip, dense = VARIANTS[variant]
+    return {'model.clip.model': clip, 'model.backbone.dense': dense}
 
 
 def run(row: str, seed: int, refined: int, work_dir: Path) -> dict[str, float]:
@@ -60,10 +75,11 @@ def run(row: str, seed: int, refined: int, work_dir: Path) -> dict[str, float]:
 
 
 def page_tables(results: list[dict]) -> str:
-    """Return a table of each split, with a column without and with PAMR."""
+    """Return a table of each CLIP and split, with a column without and with PAMR."""
     columns = {'plain': {'refined': 0}, 'PAMR': {'refined': 1}}
-    return '\n\n'.join(f'**{title}**\n\n{tables.by_group(results, columns, metric)}'
-                       for title, metric in SPLITS.items())
+    found = {clip: [one for one in results if VARIANTS[ROWS[one['row']][0]][0] == clip] for clip in CLIPS}
+    return '\n\n'.join(f'**hIoU of {CLIPS[clip]} on {title}**\n\n{tables.by_group(some, columns, metric)}'
+                       for clip, some in found.items() for title, metric in SPLITS.items() if some)
 
 
 def draw_strip() -> np.ndarray:
@@ -71,7 +87,7 @@ def draw_strip() -> np.ndarray:
     models = {}
     for variant in STRIP:
         cfg = Config.fromfile(runs.ROOT / 'configs/maskclip/toy_zs.py')
-        cfg.model.backbone.dense = VARIANTS[variant]
+        cfg.merge_from_dict(settings(variant))
         models[variant] = OpenVocabInferencer(cfg, device='cpu')
         models[f'{variant}, PAMR'] = OpenVocabInferencer(cfg, device='cpu', refine=PAMR)
     scenes = (draw_scene(index, 'test') for index in itertools.count())

@@ -16,6 +16,7 @@ from mmseg_mvp.models.text import TextClassifier, TextHead, find_text_head
 
 # Smallest share of pixels with equal labels in the exported and the original model; allows for rounding errors.
 AGREEMENT = 0.999
+_AFTER_THE_NETWORK = ('class_token_weight', 'word_softmax', 'prob_thd', 'area_thd')
 
 
 def text_head(model: BaseModel) -> TextHead:
@@ -61,12 +62,13 @@ def check_unrefined(model: BaseModel) -> None:
     """Refuse a model that changes its logits after the network.
 
     Raises:
-        UserError: If ``test_cfg.refine`` or ``test_cfg.class_token_weight`` is set, or the head does not classify by
-            text.
+        UserError: If ``test_cfg.refine``, ``class_token_weight``, ``word_softmax``, ``prob_thd`` or ``area_thd`` is
+            set, or the head does not classify by text.
     """
     text_head(model)
+    settings = model.test_cfg or {}
     for name, is_set in (('refine', getattr(model, 'refinement', None) is not None),
-                         ('class_token_weight', (model.test_cfg or {}).get('class_token_weight'))):
+                         *((key, settings.get(key)) for key in _AFTER_THE_NETWORK)):
         if is_set:
             raise UserError(f'The model changes its logits after the network (test_cfg.{name}), but an exported file '
                             f'can\'t: export with model.test_cfg.{name}=None; the label maps are then those without it')

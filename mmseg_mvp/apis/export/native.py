@@ -15,6 +15,7 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.models.decode_heads import MultiPromptTextHead
 from mmseg_mvp.models.segmentors.normalisation import with_normalisation
+from mmseg_mvp.models.segmentors.settings import KEYS
 from mmseg_mvp.utils.files import atomic_write, check_new_file, save_checkpoint
 from mmseg_mvp.visualization.palette import distinct_colours
 
@@ -152,7 +153,7 @@ def _host_config(own: dict, module: nn.Module) -> dict:
 
 
 def _test_cfg(model: BaseModel) -> dict:
-    own = ('keep_logits', 'refine', 'class_token_weight')
+    own = set(KEYS) - {'mode', 'crop_size', 'stride'}
     return {key: value for key, value in model.test_cfg.items() if key not in own}
 
 

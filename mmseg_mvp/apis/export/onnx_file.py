@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 from torch.onnx._constants import ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET
 
+from mmseg_mvp.clip import traceable_positions
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.files import atomic_write, check_new_file
 
@@ -119,7 +120,7 @@ def _trace(exported: TraceableSegmentor, text: tuple[Tensor, ...], path: Path, o
     # The tracing exporter is 20 times faster than the torch.export one and supports more of the models.
     exporter = dict(dynamo=False) if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), traceable_positions(), warnings.catch_warnings():
             warnings.simplefilter('ignore')  # one per branch on a size; the comparison finds those that matter
             torch.onnx.export(exported, (images, *text), str(path), input_names=inputs, output_names=outputs,
                               dynamic_axes=axes, opset_version=opset, **exporter)

@@ -37,9 +37,9 @@ class GivenText(nn.Module):
         """Return the current embeddings, (V, S, D)."""
         return self.weights if self.given is None else self.given
 
-    def forward(self, features: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, features: Tensor, weights: Tensor, words: bool = False) -> Tensor:
         """Compute the fused class maps (B, 1 or 2, C, h, w) of features (B, D, h, w), as ``TextClassifier`` does."""
-        return class_maps(features, weights, self.row_counts, self.fusion)
+        return class_maps(features, weights, [1] * weights.shape[1] if words else self.row_counts, self.fusion)
 
 
 class TraceableSegmentor(nn.Module):

@@ -51,7 +51,7 @@ def draw_scene(index: int, split: str = 'train', size: int = 64) -> Scene:
 
     Args:
         index (int): Index of the image, at least 0.
-        split (str): ``'pretrain'`` (for the tiny CLIP), ``'train'``, ``'val'`` or ``'test'``.
+        split (str): ``'pretrain'`` (for the tiny CLIPs), ``'train'``, ``'val'`` or ``'test'``.
         size (int): Side of the image in pixels; the composition is independent of it.
 
     Raises:

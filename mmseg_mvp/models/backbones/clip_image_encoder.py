@@ -41,6 +41,7 @@ class CLIPImageEncoder(BaseModule):
         stride (int): Pixels per dense feature along each side.
         embed_dim (int): Channels D of the dense features.
         normalisation (dict[str, list[float]]): ``mean`` and ``std`` of pixels, RGB, 0 to 255, that the CLIP expects.
+        fingerprint (str): Fingerprint of the CLIP.
 
     Raises:
         UserError: If the CLIP cannot be loaded or has no such dense features, a layer does not exist, or the precision
@@ -64,6 +65,7 @@ class CLIPImageEncoder(BaseModule):
         self.frozen = frozen
         self.autocast = autocast
         self.stride, self.embed_dim, self.normalisation = tower.stride, tower.embed_dim, loaded.normalisation()
+        self.fingerprint = loaded.fingerprint
         self.tower = Frozen(fold_batch_norm(tower)) if frozen else _own(tower, self.out_indices)
         self._warned = False
 

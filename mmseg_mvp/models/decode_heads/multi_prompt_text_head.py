@@ -87,14 +87,17 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         weights = self.classifier.score_weights()
         return weights if self.gpr is not None else weights[:self.classifier.fusion.rows]
 
-    def class_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def class_maps(self, inputs: tuple[Tensor, ...], words: bool = False) -> Tensor:
         """Compute spatial class maps of backbone features, (B, C_in, h, w) each, before refinement.
+
+        With ``words``, each word (wording of a class) has a map of its own, so C is their number.
 
         Returns:
             Tensor: Fused logits, such as ``logit_scale * sum_i m_i``, (B, C, h, w). With GPR, the global prompt's map
             ``m_0`` follows, (B, 2C, h, w).
         """
-        maps = self.classifier(self.features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
+        score = self.classifier.word_maps if words else self.classifier
+        maps = score(self.features(inputs), self.class_weights())  # (B, 1 or 2, C, h, w)
         return torch.cat([self.logit_scale * maps[:, 0], *maps[:, 1:].unbind(1)], dim=1)
 
     def view_maps(self, inputs: tuple[Tensor, ...]) -> Tensor:
@@ -131,7 +134,7 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Tensor:
         """Compute refined logits (B, C, h, w) of backbone features, (B, C_in, h, w) each."""
-        return self.refine(self.class_maps(inputs))
+        return self.features(inputs) if self.returns_features else self.refine(self.class_maps(inputs))
 
     def loss(self, inputs: tuple[Tensor, ...], batch_data_samples: SampleList, train_cfg: dict | None = None) -> dict:
         """Compute the losses of a batch and, for the log, the learned scales and figures of the prompts, scalars ().

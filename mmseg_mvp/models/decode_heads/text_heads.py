@@ -67,6 +67,15 @@ class TextHeadMixin(TextHead):
         """Return the text embeddings that score features, (V, S, D); V is 1 if views are summed."""
         return self.conv_seg.weights()
 
+    @property
+    def returns_features(self) -> bool:
+        """True if the text layer returns features instead of logits."""
+        return self.conv_seg.returns_features
+
+    @returns_features.setter
+    def returns_features(self, value: bool) -> None:
+        self.conv_seg.returns_features = value
+
     def replace_classifier(self, classifier: nn.Module) -> None:
         """Replace the classifier of the text layer."""
         self.conv_seg.classifier = classifier

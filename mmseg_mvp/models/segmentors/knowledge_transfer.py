@@ -47,7 +47,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
 
     Raises:
         UserError: If the head has no text classifier, ``unseen`` is empty or unknown to the head, a share is out of
-            range, or the teacher has a ``test_cfg.refine``.
+            range, or the teacher has a setting of ``test_cfg`` for label maps.
     """
 
     def __init__(self, teacher: dict, decode_head: dict, unseen: str | list, teacher_checkpoint: str | None = None,
@@ -65,9 +65,7 @@ class KnowledgeTransfer(OpenVocabEncoderDecoder):
         self.teacher_checkpoint = teacher_checkpoint
         self.teacher = Frozen(MODELS.build(teacher))
         self.teacher.module.set_classes(decode_head['train_classes'])
-        if self.teacher.module.refinement is not None:
-            raise UserError('KnowledgeTransfer.teacher has a test_cfg.refine, but its labels are not refined: set it '
-                            'to None, or set test_cfg.refine of the student.')
+        _check_teacher(self.teacher.module)
 
     @property
     def _names(self) -> list[str]:
@@ -221,3 +219,12 @@ def _relabelled(sample, label: Tensor):
     """Replace the ground truth of a sample by other labels (H, W), in place."""
     sample.gt_sem_seg = PixelData(data=label[None])
     return sample
+
+
+def _check_teacher(teacher: OpenVocabEncoderDecoder) -> None:
+    """Refuse settings of the teacher that change label maps, since it gives logits."""
+    settings = [key for key in ('refine', 'word_softmax', 'prob_thd', 'area_thd') if teacher.test_cfg.get(key)]
+    settings += ['stitch'] * (teacher.test_cfg.get('stitch') == 'pixels')
+    if settings:
+        raise UserError(f'KnowledgeTransfer.teacher has a test_cfg.{settings[0]}, but it gives logits, which this does '
+                        f'not change: set it to None, or set test_cfg.{settings[0]} of the student.')

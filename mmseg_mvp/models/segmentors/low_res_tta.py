@@ -4,6 +4,7 @@ from mmseg.models.segmentors import SegTTAModel
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 
+from ..utils.decision import best_of
 from ..utils.label_map import mean_label_map
 from ..utils.refined_logits import RefinedLogits
 
@@ -12,9 +13,9 @@ from ..utils.refined_logits import RefinedLogits
 class LowResSegTTAModel(SegTTAModel):
     """mmseg's ``SegTTAModel`` for segmentors with ``low_res_logits``.
 
-    Probabilities of the views are averaged tile by tile, without full-size logits (with ``test_cfg.refine``, from the
-    full-size logits of one view at a time). The result equals ``SegTTAModel``, which merges the views of other
-    segmentors.
+    Probabilities of the views are averaged tile by tile, without full-size logits. With ``test_cfg.refine``,
+    ``word_softmax`` or a threshold, they are averaged from the full-size probabilities of one view at a time. The
+    result equals ``SegTTAModel``, which merges the views of other segmentors.
     """
 
     def merge_preds(self, data_samples_list: list[SampleList]) -> SampleList:
@@ -24,8 +25,10 @@ class LowResSegTTAModel(SegTTAModel):
         merged = []
         for views in data_samples_list:
             logits = [sample.pop('low_res_logits') for sample in views]
-            if isinstance(logits[0], RefinedLogits):  # a softmax of refined logits needs all classes
-                labels = sum(one.resize().softmax(dim=0) for one in logits).argmax(dim=0)  # (C, H, W) -> (H, W)
+            rule = logits[0].rule
+            if rule is not None or isinstance(logits[0], RefinedLogits):  # these need all classes
+                mean = sum(one.probabilities() for one in logits) / len(logits)  # (C, H, W)
+                labels = mean.argmax(dim=0) if rule is None else rule.labels(best_of(mean))
             else:
                 labels = mean_label_map([one.view() for one in logits])
             merged.append(views[0])

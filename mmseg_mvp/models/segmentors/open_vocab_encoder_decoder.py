@@ -1,11 +1,8 @@
 """Segmentor for heads with a vocabulary, with label maps computed without full-size logits."""
 import torch
 from mmengine.config import ConfigDict
-from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.models.utils import resize
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 from mmseg.utils import OptSampleList, SampleList, stack_batch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,15 +11,15 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import component_class, takes
 
 from ..modules.pamr import build_refinement
-from ..utils.label_map import LogitsNotKept, LowResLogits, image_matrices
-from ..utils.refined_logits import RefinedLogits
-from ..utils.tiled_resize import resize_maps
+from ..text.example_rows import ExampleRows
+from .low_res_inference import LowResInference
 from .normalisation import normalisation_of, warn_of_other_normalisation, with_normalisation
 from .sample_vocabularies import sample_vocabularies
+from .settings import LabelSettings, check_test_cfg
 
 
 @MODELS.register_module()
-class OpenVocabEncoderDecoder(EncoderDecoder):
+class OpenVocabEncoderDecoder(LabelSettings, LowResInference, EncoderDecoder):
     """mmseg's ``EncoderDecoder`` for text heads.
 
     Differences to the base class:
@@ -32,6 +29,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     - ``predict`` computes label maps directly from low-resolution logits. Samples always contain ``low_res_logits``,
       and full-size ``seg_logits`` only with ``test_cfg.keep_logits=True``. In sliding inference, mmseg stitches windows
       at image size. ``test_cfg.refine`` refines the borders at the size of the label map, see :class:`PAMR`.
+    - ``test_cfg.prob_thd`` gives pixels whose class is less probable the label ``bg_idx``, ``area_thd`` removes classes
+      with at most this share of the foreground of the image. An unknown key of ``test_cfg`` is refused.
     - A loss that is not finite stops training with an error that names the part.
     - Loading fails for a checkpoint without any entry for this model.
 
@@ -51,6 +50,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     def __init__(self, backbone: dict, decode_head: dict, clip: dict | None = None,
                  auxiliary_head: dict | list | None = None, data_preprocessor: dict | nn.Module | None = None,
                  size_divisor: int = 1, **kwargs) -> None:
+        check_test_cfg(kwargs.get('test_cfg') or {})  # before weights are loaded
         backbone = _with_clip(backbone, clip)
         super().__init__(backbone=backbone, decode_head=_with_clip(decode_head, clip),
                          auxiliary_head=_with_clip(auxiliary_head, clip),
@@ -58,14 +58,9 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         warn_of_other_normalisation(self)
         self.test_cfg = ConfigDict(dict(mode='whole'), **(self.test_cfg or {}))
         self.refinement = build_refinement(self.test_cfg.get('refine'))
-        self._check_class_token()
+        self._check_settings()
         self.size_divisor = size_divisor
         self.data_preprocessor.seg_pad_val = self.decode_head.ignore_index  # padding is never a class
-
-    def _check_class_token(self) -> None:
-        if self.test_cfg.get('class_token_weight'):
-            raise UserError(f'{type(self).__name__} takes no test_cfg.class_token_weight, because it needs the '
-                            f'features of CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
 
     def init_weights(self) -> None:
         """Initialise as mmseg does. Runs before training only.
@@ -80,12 +75,42 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                             f'backbone (model.backbone.init_cfg.checkpoint) to a file, or its init_cfg to '
                             f'None.') from error
 
-    def set_classes(self, classes: str | list) -> None:
-        """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`."""
+    def set_classes(self, classes: str | list, examples: ExampleRows | None = None) -> None:
+        """Replace the test vocabulary, see :func:`mmseg_mvp.vocabularies.load_vocabulary`.
+
+        A class of ``examples`` needs no wordings, ``{'widget': ()}``.
+
+        Raises:
+            UserError: If it is not valid, or lacks the background of ``test_cfg.bg_idx``, which is found by its name.
+        """
         classifier = self.decode_head.classifier
-        classifier.test_vocabulary = classifier.read_vocabulary(classes)
+        before = classifier.test_vocabulary, classifier.examples
+        classifier.set_test_classes(classes, examples)
+        try:
+            self._decision(dict(vocabulary=classifier.test_vocabulary))
+        except UserError:
+            classifier.test_vocabulary, classifier.examples = before
+            raise
         for part in (self, self.decode_head):
             part.num_classes = part.out_channels = len(classifier.test_vocabulary)
+
+    @torch.no_grad()
+    def text_space_features(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Compute the features of images (B, 3, H, W) that the head compares with text embeddings.
+
+        Sliding windows are stitched at the size of the image, which needs D x H x W values.
+
+        Returns:
+            tuple[Tensor, tuple[int, int]]: Features of unit norm along D, (B, D, h, w), and their height and width in
+            pixels, as in :meth:`low_res_logits`.
+        """
+        before, self.out_channels = self.out_channels, self.decode_head.classifier.embed_dim  # of sliding windows
+        try:
+            with self.decode_head.returning_features():
+                features, covered = self.low_res_logits(inputs)
+        finally:
+            self.out_channels = before
+        return F.normalize(features, dim=1), covered
 
     def forward(self, inputs: Tensor, data_samples: OptSampleList = None, mode: str = 'tensor') -> object:
         """Run the model as in mmseg, for images (B, 3, H, W). Its own ``vocabulary`` in the metainfo scores a sample.
@@ -97,101 +122,25 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         with sample_vocabularies(self, data_samples or []):
             return super().forward(inputs, data_samples, mode)
 
-    def loss(self, inputs: Tensor, data_samples: SampleList) -> dict:
-        """Compute losses, scalars (), of images (B, 3, H, W) padded to multiples of ``size_divisor``."""
-        if any(side % self.size_divisor for side in inputs.shape[2:]):
-            inputs, data_samples = stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor,
-                                               seg_pad_val=self.decode_head.ignore_index)
+    def loss(self, inputs: Tensor | tuple[Tensor, ...], data_samples: SampleList) -> dict:
+        """Compute losses, scalars (), of images (B, 3, H, W) padded to multiples of ``size_divisor``.
+
+        In place of images, ``inputs`` can be their features, as ``extract_feat`` returns them (:class:`FeatureInputs`).
+        """
+        if isinstance(inputs, Tensor):
+            inputs, data_samples = self.padded_batch(inputs, data_samples)
         return super().loss(inputs, data_samples)
 
-    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Segment images or windows (B, 3, H, W): logits (B, C, H, W). ``batch_img_metas`` is not used."""
-        padded = self._pad(inputs)
-        logits = super().encode_decode(padded, [dict(img_shape=padded.shape[2:])] * len(inputs))
-        return logits[..., :inputs.shape[2], :inputs.shape[3]]
+    def padded_batch(self, inputs: Tensor, data_samples: SampleList) -> tuple[Tensor, SampleList]:
+        """Pad images (B, 3, H, W) and their label maps to multiples of ``size_divisor``, for training."""
+        if all(side % self.size_divisor == 0 for side in inputs.shape[2:]):
+            return inputs, data_samples
+        return stack_batch(list(inputs), data_samples, size_divisor=self.size_divisor,
+                           seg_pad_val=self.decode_head.ignore_index)
 
-    def _pad(self, inputs: Tensor) -> Tensor:
-        """Pad images (B, 3, H, W) to multiples of ``size_divisor``."""
-        bottom, right = (-side % self.size_divisor for side in inputs.shape[2:])
-        return F.pad(inputs, (0, right, 0, bottom)) if bottom or right else inputs
-
-    def low_res_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Compute logits of images (B, 3, H, W) before the resize, in the inference mode of ``test_cfg.mode``.
-
-        Returns:
-            tuple[Tensor, tuple[int, int]]: Logits (B, C, h, w), at the head's resolution or stitched from windows, and
-            their height and width in pixels, including padding.
-
-        Raises:
-            UserError: If ``test_cfg.mode`` is not 'whole' or 'slide'.
-        """
-        mode = self.test_cfg.mode
-        if mode not in ('whole', 'slide'):
-            raise UserError(f"model.test_cfg.mode is '{mode}': expected 'whole' or 'slide'.")
-        return self._slide_logits(inputs) if mode == 'slide' else self._whole_logits(inputs)
-
-    def inference(self, inputs: Tensor, batch_img_metas: list[dict] | None = None) -> Tensor:
-        """Segment images (B, 3, H, W) in the inference mode of ``test_cfg.mode``: logits (B, C, H, W).
-
-        ``batch_img_metas`` is mmseg's argument and is not used. ``test_cfg.refine`` refines the logits.
-        """
-        logits, covered = self.low_res_logits(inputs)
-        if self.refinement is not None:
-            return torch.stack([self._of_image(maps, covered, image, {}).resize()
-                                for maps, image in zip(logits, inputs)])
-        logits = resize(logits, size=covered, mode='bilinear', align_corners=self.align_corners)
-        return logits[..., :inputs.shape[2], :inputs.shape[3]]
-
-    def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        padded = self._pad(inputs)
-        return self.decode_head(self.extract_feat(padded)), tuple(padded.shape[2:])
-
-    def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return logits (B, C, H, W) stitched by mmseg, and their size."""
-        metas = [dict(img_shape=inputs.shape[2:])] * len(inputs)
-        return self.slide_inference(inputs, metas), tuple(inputs.shape[2:])
-
-    def predict(self, inputs: Tensor, data_samples: OptSampleList = None) -> SampleList:
-        """Predict label maps of images (B, 3, H, W) in the inference mode of ``test_cfg.mode``.
-
-        Label maps have the original size if ``data_samples`` are given, else the size of the inputs.
-
-        Returns:
-            list[SegDataSample]: Samples with ``pred_sem_seg``, (1, H, W) int64, and ``low_res_logits``. With
-            ``test_cfg.keep_logits=True`` also ``seg_logits``, (C, H, W).
-
-        Raises:
-            UserError: If ``test_cfg.mode`` is not 'whole' or 'slide', or the logits are not finite.
-        """
-        logits, covered = self.low_res_logits(inputs)
-        if not torch.isfinite(logits.sum(dtype=torch.float32)):  # argmax hides nan
-            raise UserError('The model\'s logits are not finite, so there is no prediction: check its checkpoint and '
-                            'the image for values that are not finite, and compute in float32.')
-        metas = [{}] * len(inputs) if data_samples is None else [sample.metainfo for sample in data_samples]
-        samples = data_samples or [SegDataSample() for _ in metas]
-        for sample, maps, image, meta in zip(samples, logits, inputs, metas):
-            low_res = self._of_image(maps, covered, image, meta)
-            keep = self.test_cfg.get('keep_logits', False)
-            sample.set_data(dict(
-                low_res_logits=low_res,
-                seg_logits=PixelData(data=low_res.resize()) if keep else LogitsNotKept(),
-                pred_sem_seg=PixelData(data=low_res.label_map()[None])))
-        return samples
-
-    def _of_image(self, logits: Tensor, covered: tuple[int, int], image: Tensor, meta: dict) -> LowResLogits:
-        """Attach to logits (C, h, w) their resize to the original image and, if set, the refinement by its colours.
-
-        The image is the network's input, (3, H', W'), and ``meta`` as in :func:`image_matrices`.
-        """
-        size = image.shape[1:]
-        rows, columns = image_matrices(logits, covered, size, meta, self.align_corners)
-        if self.refinement is None:
-            return LowResLogits(logits=logits, rows=rows, columns=columns)
-        with torch.autocast(image.device.type, enabled=False):
-            colours = image.to(rows)
-            colours = resize_maps(colours, *image_matrices(colours, size, size, meta, self.align_corners))
-        return RefinedLogits(logits=logits, rows=rows, columns=columns, image=colours,
-                             metainfo=dict(refinement=self.refinement))
+    def extract_feat(self, inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Extract the features of images (B, 3, H, W), (B, C_i, h_i, w_i) each; features pass unchanged."""
+        return inputs if isinstance(inputs, tuple) else super().extract_feat(inputs)
 
     def parse_losses(self, losses: dict) -> tuple[Tensor, dict]:
         """Sum losses, scalars (), as in mmengine.

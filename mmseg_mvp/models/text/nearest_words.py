@@ -22,7 +22,7 @@ def nearest_words(classifier: TextClassifier, words: Sequence[str] | None = None
     Args:
         classifier (TextClassifier): Classifier with ``LearnedPrompts``.
         words (Sequence[str], optional): Candidate words of one token each. None takes CLIP's vocabulary, in which a
-            final ``-`` marks an incomplete word.
+            ``-`` marks the missing part of a word.
         top (int): Words per vector.
 
     Returns:

@@ -1,6 +1,6 @@
 """Text classifier shared by all heads: class names to embeddings, features to scores."""
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -16,13 +16,14 @@ from mmseg_mvp.vocabularies import load_vocabulary
 from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 
 from .class_order import ClassOrderCheck
+from .example_rows import ExampleRows
 from .gradient_accumulation import AccumulatedEmbeddings
 from .record import check_same_clip, read_record, warn_of_settings, write_record
-from .view_fusion import ViewFusion, build_fusion
+from .view_fusion import build_fusion, class_maps
+from .wordings import all_wordings, shared_wordings
 
 SYNONYMS = ('max', 'mean')
-# Cached embedding values over all vocabularies: 64 MiB in float32.
-MAX_CACHED = 2**24
+MAX_CACHED = 2**24  # embedding values over all vocabularies: 64 MiB in float32
 
 
 class TextClassifier(nn.Module):
@@ -44,6 +45,7 @@ class TextClassifier(nn.Module):
     Attributes:
         train_vocabulary (dict[str, tuple[str, ...]]): Training names and their wordings.
         test_vocabulary (dict[str, tuple[str, ...]]): Test names and their wordings.
+        examples (ExampleRows, optional): Examples of test classes. A class without words has no wordings.
         sample_vocabularies (list[dict], optional): Vocabulary of each sample of a batch, set by :meth:`using`.
         accumulation (AccumulatedEmbeddings): Embeddings shared by the micro-batches of an optimizer step.
         dense (str, optional): Dense variant of the features, set by the segmentor and recorded in checkpoints.
@@ -68,7 +70,7 @@ class TextClassifier(nn.Module):
         self.prompts = MODELS.build(dict(prompts, tower=self.tower))
         self.fusion = build_fusion(fusion, self.prompts.num_views)
         self.embed_dim = self.tower.module.embed_dim
-        self.sample_vocabularies = self.dense = None
+        self.sample_vocabularies = self.dense = self.examples = None
         self.accumulation = AccumulatedEmbeddings()
         self._cache = {}
         self.train_vocabulary = self.read_vocabulary(train_classes)
@@ -76,22 +78,38 @@ class TextClassifier(nn.Module):
         self.learned_on = list(self.train_vocabulary)
         self.check_order = ClassOrderCheck(self.train_vocabulary, self.test_vocabulary)
 
-    def read_vocabulary(self, classes: Source) -> Vocabulary:
+    def read_vocabulary(self, classes: Source, wordless: Mapping[str, tuple] = {}) -> Vocabulary:
         """Read a vocabulary and check that the prompts can embed it, see :func:`load_vocabulary`.
+
+        Classes of ``wordless`` lose their wordings, because examples define them.
 
         Raises:
             UserError: If there are fewer than two classes, or a name exceeds CLIP's context.
         """
-        vocabulary = load_vocabulary(classes)
+        vocabulary = {**load_vocabulary(classes), **wordless}
         if len(vocabulary) < 2:
             raise UserError(f"A single class, {list(vocabulary)}, wins at every pixel: name at least one more, such as "
                             f"'other' or what else is in the picture.")
-        self.prompts.tokenize(_wordings(vocabulary))  # report names that are too long before the first image
+        self.prompts.tokenize(all_wordings(vocabulary))  # report names that are too long before the first image
         if shared := shared_wordings(vocabulary):
             shown = dict(list(shared.items())[:5])
             print_log(f'Several classes share a wording, which cannot tell them apart: {shown}'
                       f'{" and more" * (len(shared) > 5)}; word them differently.', 'current', logging.WARNING)
         return vocabulary
+
+    def set_test_classes(self, classes: Source, examples: ExampleRows | None = None) -> None:
+        """Replace the test vocabulary. A class of ``examples`` needs no wordings, ``{'widget': ()}``.
+
+        Raises:
+            UserError: As :meth:`read_vocabulary`, or if examples belong to none of the classes or have another size.
+        """
+        if examples is None:
+            self.test_vocabulary = self.read_vocabulary(classes)
+        else:
+            examples.check(classes, self.embed_dim)
+            wordless = {name: () for name, wordings in classes.items() if not wordings and name in examples.directions}
+            self.test_vocabulary = self.read_vocabulary(dict(classes, **{name: name for name in wordless}), wordless)
+        self.examples = examples
 
     @contextmanager
     def using(self, vocabularies: Sequence[Vocabulary]) -> Iterator[None]:
@@ -128,17 +146,29 @@ class TextClassifier(nn.Module):
             UserError: If a running loop's data set has other classes, or the same in another order.
         """
         self.check_order(self.vocabulary, self.training)
-        wordings = _wordings(self.vocabulary)
-        if torch.is_grad_enabled() and self.prompts.learnable:
-            return self._join_means(self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings)))
+        words = self._words(self.vocabulary)
+        if self.examples is None or self.vocabulary is not self.test_vocabulary:
+            return words
+        with torch.no_grad():
+            reference = self._words(self.train_vocabulary)
+        return self.examples.mixed(words, self.vocabulary, self._num_rows, reference, self.prompts.has_global)
+
+    def _words(self, vocabulary: Vocabulary) -> Tensor:
+        """Return the embeddings of the wordings of a vocabulary, (P, S, D)."""
+        wordings = all_wordings(vocabulary)
         probe = self.tower.module.word_vectors
-        key = (tuple(self.vocabulary.items()), probe.device, probe.dtype)
+        if not wordings:  # examples define all classes
+            return probe.new_empty(self.prompts.num_views + self.prompts.has_global, 0, self.embed_dim)
+        if torch.is_grad_enabled() and self.prompts.learnable:
+            embed = self.accumulation(self.prompts, tuple(wordings), lambda: self.prompts(wordings))
+            return self._join_means(embed, vocabulary)
+        key = (tuple(vocabulary.items()), probe.device, probe.dtype)
         state = self.prompts.state()
         # Compare values, because an optimizer or an EMA changes prompts in place.
         if key not in self._cache or not torch.equal(self._cache[key][0], state):
             # Training and inference share the cache, so compute outside inference mode and autocast.
             with torch.inference_mode(False), torch.no_grad(), torch.autocast(probe.device.type, enabled=False):
-                self._keep(key, state.clone(), self._join_means(self.prompts(wordings)))
+                self._keep(key, state.clone(), self._join_means(self.prompts(wordings), vocabulary))
         return self._cache[key][1]
 
     def _keep(self, key: tuple, state: Tensor, value: Tensor) -> None:
@@ -148,11 +178,16 @@ class TextClassifier(nn.Module):
         while len(self._cache) > 1 and sum(kept.numel() for _, kept in self._cache.values()) > MAX_CACHED:
             del self._cache[next(iter(self._cache))]
 
-    def _join_means(self, embeddings: Tensor) -> Tensor:
+    def _join_means(self, embeddings: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Average the wordings of each class that has some, (P, S, D) to (P, C, D), unless their scores compete."""
         if self.synonyms == 'max':
             return embeddings
-        groups = embeddings.split([len(group) for group in self.vocabulary.values()], dim=1)  # C of (P, S_c, D)
+        groups = embeddings.split([len(group) for group in vocabulary.values() if group], dim=1)  # C of (P, S_c, D)
         return F.normalize(torch.stack([group.mean(dim=1) for group in groups], dim=1), dim=-1)
+
+    def _num_rows(self, wordings: tuple[str, ...]) -> int:
+        """Return the number of rows of the wordings of a class."""
+        return min(len(wordings), 1) if self.synonyms == 'mean' else len(wordings)
 
     @property
     def row_names(self) -> list[str]:
@@ -161,8 +196,8 @@ class TextClassifier(nn.Module):
 
     @property
     def row_counts(self) -> list[int]:
-        """Number of rows of each class; they sum to S."""
-        return [1 if self.synonyms == 'mean' else len(group) for group in self.vocabulary.values()]
+        """Number of rows of each class; they sum to S. A class of examples alone has one."""
+        return [max(self._num_rows(group), 1) for group in self.vocabulary.values()]
 
     def score_weights(self) -> Tensor:
         """Return the embeddings that score features, (V, S, D): of the segmentation prompts, then ``t_0``, if present.
@@ -180,6 +215,10 @@ class TextClassifier(nn.Module):
         The second map is that of ``t_0``, if the weights end in it. Products with normalised features are cosines.
         """
         return class_maps(features, weights, self.row_counts, self.fusion)
+
+    def word_maps(self, features: Tensor, weights: Tensor) -> Tensor:
+        """Score features (B, D, h, w) as :meth:`forward`, with a map for each of the S rows: (B, 1 or 2, S, h, w)."""
+        return class_maps(features, weights, [1] * weights.shape[1], self.fusion)
 
     def view_maps(self, features: Tensor) -> Tensor:
         """Score features (B, D, h, w) under each of the P prompts: (B, P, C, h, w), first ``t_0``, if present."""
@@ -208,37 +247,3 @@ class TextClassifier(nn.Module):
                             f'set decode_head.prompts to those of the checkpoint.')
         warn_of_settings(saved, dict(fusion='sum' if self.fusion.linear else self.fusion.kind, dense=self.dense))
         self.learned_on = saved['train_classes']
-
-
-def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int],
-               fusion: ViewFusion | None = None) -> Tensor:
-    """Score features by products with text embeddings, with the highest score over the wordings of each class.
-
-    Args:
-        features (Tensor): Dense features, (B, D, h, w).
-        weights (Tensor): Text embeddings of V views, (V, S, D).
-        row_counts (Sequence[int]): Rows of each class; they sum to S.
-        fusion (ViewFusion, optional): Fusion of the views; None keeps them.
-
-    Returns:
-        Tensor: Class maps, (B, V, C, h, w), or fused, (B, 1 or 2, C, h, w).
-    """
-    maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
-    maps = maps if fusion is None else fusion(maps)
-    if max(row_counts) == 1:
-        return maps
-    return torch.stack([rows.amax(dim=2) for rows in maps.split(list(row_counts), dim=2)], dim=2)
-
-
-def _wordings(vocabulary: dict[str, tuple[str, ...]]) -> list[str]:
-    """Return all wordings of all classes in order."""
-    return [wording for group in vocabulary.values() for wording in group]
-
-
-def shared_wordings(vocabulary: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
-    """Map wordings shared by several classes (compared in lower case, like CLIP tokens) to the names of the classes."""
-    users = {}
-    for name, wordings in vocabulary.items():
-        for wording in {wording.lower() for wording in wordings}:
-            users.setdefault(wording, []).append(name)
-    return {wording: names for wording, names in users.items() if len(names) > 1}

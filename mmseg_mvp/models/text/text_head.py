@@ -1,4 +1,7 @@
 """Contract of decode heads that classify by text."""
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mmseg.models.segmentors import BaseSegmentor
 from torch import Tensor, nn
 
@@ -13,12 +16,23 @@ class TextHead:
     Attributes:
         classifier (TextClassifier): Names, prompts and text embeddings.
         gpr (GPR, optional): Global Prompt Refining; None without.
+        returns_features (bool): True within :meth:`returning_features`.
     """
     classifier: TextClassifier
+    returns_features = False
 
     def class_weights(self) -> Tensor:
         """Return the text embeddings that score features, (V, S, D): segmentation views, then GPR's global view."""
         raise NotImplementedError
+
+    @contextmanager
+    def returning_features(self) -> Iterator[None]:
+        """Return features in the text space, (B, D, h, w), instead of logits within the context."""
+        self.returns_features = True
+        try:
+            yield
+        finally:
+            self.returns_features = False
 
     def replace_classifier(self, classifier: nn.Module) -> None:
         """Replace the classifier, for exports with constant or given embeddings."""

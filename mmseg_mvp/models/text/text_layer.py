@@ -61,6 +61,7 @@ class TextLayer(nn.Module):
         self.background = None
         if learn_background:
             self.background = nn.Parameter(F.normalize(torch.randn(classifier.embed_dim), dim=0))
+        self.returns_features = False
         self.regularization = nn.Identity() if regularization is None else MODELS.build(regularization)
 
     def weights(self) -> Tensor:
@@ -75,13 +76,15 @@ class TextLayer(nn.Module):
         """Compute logits (B, C, h, w) of a head's features (B, channels, h, w).
 
         If samples have their own vocabularies, C is the size of the largest one, and logits beyond the vocabulary of a
-        sample are ``NEVER``.
+        sample are ``NEVER``. With ``returns_features``, the result is the projected features, (B, D, h, w).
 
         Raises:
             UserError: If ``features`` is not such a tensor or is on another device.
         """
         check_tensor(type(self).__name__, features, 'B, channels, h, w', next(self.projection.parameters(), None))
         features = self.projection(features)
+        if self.returns_features:
+            return features
         if self.log_scale is not None:
             features = F.normalize(features, dim=1)
         vocabularies = self.classifier.sample_vocabularies

@@ -1,5 +1,6 @@
 """Fusion of the scores of several prompts into one score per class."""
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -86,3 +87,23 @@ def build_fusion(fusion: str | dict, views: int) -> ViewFusion:
                         f"dict(type='logsumexp', sharpness=50., learned=False).")
     settings = dict(settings)
     return ViewFusion(views, settings.pop('type'), **settings)
+
+
+def class_maps(features: Tensor, weights: Tensor, row_counts: Sequence[int],
+               fusion: ViewFusion | None = None) -> Tensor:
+    """Score features by products with text embeddings, with the highest score over the wordings of each class.
+
+    Args:
+        features (Tensor): Dense features, (B, D, h, w).
+        weights (Tensor): Text embeddings of V views, (V, S, D).
+        row_counts (Sequence[int]): Rows of each class; they sum to S.
+        fusion (ViewFusion, optional): Fusion of the views; None keeps them.
+
+    Returns:
+        Tensor: Class maps, (B, V, C, h, w), or fused, (B, 1 or 2, C, h, w).
+    """
+    maps = torch.einsum('bdhw,vsd->bvshw', features, weights)  # (B, V, S, h, w)
+    maps = maps if fusion is None else fusion(maps)
+    if max(row_counts) == 1:
+        return maps
+    return torch.stack([rows.amax(dim=2) for rows in maps.split(list(row_counts), dim=2)], dim=2)

@@ -1,55 +1,14 @@
-"""Label maps from logits at feature resolution, without the (C, H, W) map."""
+"""Label maps and probabilities from logits at feature resolution, without the (C, H, W) map."""
 from collections.abc import Callable, Sequence
 
 import torch
-from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor
 
-from mmseg_mvp.errors import UserError
-
-from .tiled_resize import resize_maps, resize_matrices, resized_tiles
+from .tiled_resize import resize_matrices, resized_tiles
 
 View = tuple[Tensor, Tensor, Tensor]
 # Fewest classes for argmax by numpy, which is slower for few classes.
 NUMPY_CLASSES = 100
-
-
-class LowResLogits(BaseDataElement):
-    """Logits of an image at feature resolution, with the matrices of their resize to the original image.
-
-    Attributes:
-        logits (Tensor): Logits, (C, h, w).
-        rows (Tensor): Row matrix, (H, h); see :mod:`mmseg_mvp.models.utils.tiled_resize`.
-        columns (Tensor): Column matrix, (W, w).
-    """
-
-    def view(self) -> View:
-        """Return logits, row matrix and column matrix."""
-        return self.logits, self.rows, self.columns
-
-    def resize(self) -> Tensor:
-        """Resize the logits to the original image: (C, H, W)."""
-        with torch.autocast(self.rows.device.type, enabled=False):
-            return resize_maps(self.logits.to(self.rows), self.rows, self.columns)
-
-    def label_map(self) -> Tensor:
-        """Compute :func:`label_map`, (H, W)."""
-        return label_map(*self.view())
-
-    def probability_map(self, index: int | None = None) -> Tensor:
-        """Compute :func:`probability_map`, (H, W)."""
-        return probability_map(*self.view(), index)
-
-
-class LogitsNotKept(PixelData):
-    """Placeholder for full-size ``seg_logits``, which were not computed."""
-
-    @property
-    def data(self) -> Tensor:
-        """Missing logits; raises UserError with the ways to get them."""
-        raise UserError('The sample has no full-size seg_logits, because they need C x H x W values: set '
-                        'model.test_cfg.keep_logits=True, call low_res_logits.resize() on the sample, or for test time '
-                        'augmentation set tta_model=dict(type=\'LowResSegTTAModel\').')
 
 
 def image_matrices(logits: Tensor, padded: Sequence[int], size: Sequence[int], meta: dict,
@@ -70,9 +29,17 @@ def image_matrices(logits: Tensor, padded: Sequence[int], size: Sequence[int], m
     Returns:
         tuple[Tensor, Tensor]: Row matrix (H, h) and column matrix (W, w).
     """
+    return to_original(*resize_matrices(logits, padded, align_corners), size, meta, align_corners)
+
+
+def to_original(rows: Tensor, columns: Tensor, size: Sequence[int], meta: dict,
+                align_corners: bool) -> tuple[Tensor, Tensor]:
+    """Continue a resize to the network's input, by matrices (>= H', h) and (>= W', w), to the original image.
+
+    ``size`` is (H', W'); the other arguments and the result are those of :func:`image_matrices`.
+    """
     left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
     direction = meta.get('flip_direction') if meta.get('flip') else None
-    rows, columns = resize_matrices(logits, padded, align_corners)
     rows, columns = rows[top:size[0] - bottom], columns[left:size[1] - right]
     rows = rows.flip(0) if direction in ('vertical', 'diagonal') else rows
     columns = columns.flip(0) if direction in ('horizontal', 'diagonal') else columns
@@ -104,7 +71,7 @@ def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | 
     Logits (C, h, w) are resized by matrices (H, h) and (W, w), which give the dtype. Without ``index``, the result is
     the highest probability at each pixel.
     """
-    maps, probability = _classes_last(logits, rows), rows.new_empty(len(rows), len(columns))
+    maps, probability = classes_last(logits, rows), rows.new_empty(len(rows), len(columns))
     with torch.autocast(rows.device.type, enabled=False):
         for target, scores in resized_tiles(maps, rows, columns):  # (C, r, c)
             wanted = scores.amax(dim=0) if index is None else scores[index]
@@ -112,7 +79,7 @@ def probability_map(logits: Tensor, rows: Tensor, columns: Tensor, index: int | 
     return probability
 
 
-def _classes_last(logits: Tensor, rows: Tensor) -> Tensor:
+def classes_last(logits: Tensor, rows: Tensor) -> Tensor:
     """Convert logits (C, h, w) to classes-last memory, since operations over a strided axis are slow."""
     return logits.to(rows).permute(1, 2, 0).contiguous().permute(2, 0, 1)
 
@@ -122,7 +89,7 @@ def _label_map(views: Sequence[View], score: Callable[[Tensor], Tensor]) -> Tens
     _, rows, columns = views[0]
     labels = torch.empty(len(rows), len(columns), dtype=torch.int64, device=rows.device)
     with torch.autocast(rows.device.type, enabled=False):
-        for parts in zip(*(resized_tiles(_classes_last(logits, rows), rows, columns)
+        for parts in zip(*(resized_tiles(classes_last(logits, rows), rows, columns)
                            for logits, rows, columns in views)):
             target, _ = parts[0]  # equal for all views
             labels[target] = _argmax(sum(score(scores) for _, scores in parts))  # (C, r, c) -> (r, c)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .label_map import LowResLogits
+from .low_res_logits import LowResLogits
 from .tiled_resize import resize_maps
 
 # Values per chunk: few calls, since threads of a busy CPU wait for each other in each (measured; not on a GPU).
@@ -23,14 +23,15 @@ class RefinedLogits(LowResLogits):
     """
 
     def resize(self) -> Tensor:
-        """Compute the refined logits, (C, H, W)."""
+        """Compute the refined logits, (C, H, W). With a decision, these are log-probabilities."""
+        if self.rule is not None:
+            return super().resize()
         refined = self.rows.new_empty(len(self.logits), len(self.rows), len(self.columns))
         for part, maps in self._chunks():
             refined[part] = maps
         return refined
 
-    def label_map(self) -> Tensor:
-        """Compute the argmax (H, W), int64, of the refined logits."""
+    def _best_rows(self) -> Tensor:
         best, labels = None, None
         for part, maps in self._chunks():
             values, indices = maps.max(dim=0)
@@ -40,8 +41,7 @@ class RefinedLogits(LowResLogits):
             labels = indices if labels is None else labels.where(~better, indices)
         return labels
 
-    def probability_map(self, index: int | None = None) -> Tensor:
-        """Compute the softmax probability (H, W) of class ``index``; without it, the highest of each pixel."""
+    def _probability(self, index: int | None) -> Tensor:
         total = wanted = self.rows.new_full((len(self.rows), len(self.columns)), -torch.inf)
         for part, maps in self._chunks():
             total = torch.logaddexp(total, maps.logsumexp(dim=0))
@@ -50,6 +50,10 @@ class RefinedLogits(LowResLogits):
             elif part.start <= index < part.stop:
                 wanted = maps[index - part.start]
         return (wanted - total).exp()
+
+    def _pieces(self) -> Iterator[tuple[slice, tuple[slice, slice], Tensor]]:
+        for part, maps in self._chunks():
+            yield part, (slice(None), slice(None)), maps
 
     def _chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Generate the refined logits (c, H, W) of some classes at a time, with the slice of these classes."""

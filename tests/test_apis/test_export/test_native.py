@@ -6,16 +6,31 @@ import numpy as np
 import pytest
 import torch
 from fixtures.exports import CLIP_NORM, RESNET, build, lseg, maps, mvp_seg, noise, text_model
+from fixtures.lanes import WORLDWIDE
+from fixtures.own_tokens import write_clip
 from fixtures.proxies import DINO
 from fixtures.text_models import ALL, HEADS
 from mmengine.config import Config
+from torch.nn import functional as F
 
 from mmseg_mvp.apis import export_native, to_native
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.models.text.example_rows import ExampleRows
 
 ONE_EACH = dict(type='TemplatePrompts', templates='name')
 FEW, WIDER = {'model.decode_head.train_classes': ALL}, {'model.decode_head.channels': 12}
 IMAGES = [(2, 64, 96), (1, 77, 101), (1, 20, 33)]
+
+
+def with_examples(cfg, model):
+    """A class of words, one with examples beside words, and one of examples alone."""
+    generator = torch.Generator().manual_seed(1)
+    directions = {name: F.normalize(torch.randn(model.decode_head.classifier.embed_dim, generator=generator), dim=0)
+                  for name in ('cat', 'widget')}
+    model.set_classes(dict(dog=('dog', ), cat=('cat', ), widget=()), ExampleRows(directions))
+    return cfg, model
+
+
 # Each a model whose baked form has the same scores.
 EXACT = {
     'fcn': lambda rn, vit: text_model(rn),
@@ -38,6 +53,8 @@ EXACT = {
         vit, gpr=None, clip=dict(model='toy-rn', weights='toy'), in_channels=32,
         train_classes=['house', 'tree', 'boat']),
     'maskclip_vit': lambda rn, vit: mvp_seg(vit, gpr=None, prompts=ONE_EACH, scale=100.),
+    'fcn_examples': lambda rn, vit: with_examples(*text_model(rn)),
+    'mvp_seg_vit_examples': lambda rn, vit: with_examples(*mvp_seg(vit, gpr=None)),
     'mvp_seg_resnet': lambda rn, vit: mvp_seg(rn, gpr=None, backbone=RESNET, in_channels=64),
     'mvp_seg_resnet_no_projection': lambda rn, vit: mvp_seg(rn, gpr=None, backbone=dict(RESNET, base_channels=4))}
 
@@ -185,6 +202,16 @@ class TestRefused:
         with pytest.raises(UserError, match=reason) as error:
             export_native(*make(tiny_rn, tiny_vit), tmp_path / 'x.pth')
         assert '\n' not in str(error.value) and not list(tmp_path.iterdir())
+
+    def test_a_tower_of_timm(self, tmp_path):
+        with pytest.raises(UserError, match='The image tower comes from timm, .*: export it as ONNX'):
+            to_native(*mvp_seg(write_clip(tmp_path, 'siglip'), gpr=None))
+
+    @WORLDWIDE
+    def test_metaclip_2_is_a_vit(self, tmp_path):
+        cfg, model = mvp_seg(write_clip(tmp_path, 'mt5'), gpr=None)
+        images = noise(1, 48, 64)
+        assert torch.equal(maps(to_native(cfg, model)[1], images)[0], maps(model, images)[0])
 
     def test_without_gpr_the_rest_is_baked(self, tiny_vit):
         cfg, model = mvp_seg(tiny_vit)

@@ -5,17 +5,22 @@ import sys
 import numpy as np
 import onnx
 import onnxruntime
+import open_clip
 import pytest
 import torch
 from fixtures.exports import CLIP_NORM, build, lseg, maps, mvp_seg, noise, text_model, toy_images
+from fixtures.lanes import WORLDWIDE
+from fixtures.own_tokens import write_clip
 from fixtures.proxies import DINO
 from fixtures.text_models import ALL, head_config
+from fixtures.timm_builders import shrunken
 from mmseg.registry import MODELS
 from torch import nn
 
 import mmseg_mvp
 from mmseg_mvp.apis import export_onnx, save_embeddings
 from mmseg_mvp.apis.export.onnx_file import OPSETS
+from mmseg_mvp.apis.export.traceable import text_embeddings
 from mmseg_mvp.errors import UserError
 
 SIZES = [(2, 64, 64), (1, 33, 130), (3, 97, 50)]
@@ -28,6 +33,8 @@ MODELS_OF = {
     'mvp_seg_vit_gpr': lambda rn, vit: mvp_seg(vit),
     'mvp_seg_vit_resclip': lambda rn, vit: mvp_seg(vit, backbone=dict(
         type='CLIPImageEncoder', dense=dict(type='resclip', middle=[0, 1], neighbourhood=1.5))),
+    'mvp_seg_vit_clearclip': lambda rn, vit: mvp_seg(
+        vit, backbone=dict(type='CLIPImageEncoder', dense='clearclip')),
     'mvp_seg_vit_sclip': lambda rn, vit: mvp_seg(vit, backbone=dict(type='CLIPImageEncoder', dense='sclip')),
     'mvp_seg_rn_kk': lambda rn, vit: mvp_seg(TOY, train_classes=[*NAMES, 'bird'], backbone=dict(
         type='CLIPImageEncoder', dense=dict(type='kk', neighbourhood=5.))),
@@ -48,7 +55,7 @@ MODELS_OF = {
         decode_head=head_config(rn, 'TextSegformerHead', in_channels=[8, 16, 32, 64]), test_cfg=dict(mode='whole')))}
 FEW = {'model.decode_head.train_classes': ALL}
 SLOW = ('mvp_seg_learned_sharpness', 'lseg_clip_rn', 'maskclip_toy', 'mvp_seg_vit_resclip', 'mvp_seg_vit_sclip',
-        'mvp_seg_rn_kk', 'lseg_vit_bottleneck', 'lseg_resnet', 'deeplabv3plus', 'segformer')
+        'mvp_seg_vit_clearclip', 'mvp_seg_rn_kk', 'lseg_vit_bottleneck', 'lseg_resnet', 'deeplabv3plus', 'segformer')
 
 
 def run(path, images, **inputs):
@@ -75,6 +82,43 @@ def test_any_batch_and_size(name, tiny_rn, tiny_vit, tmp_path):
     for images in (*(noise(*size) for size in SIZES), toy_images(2)):
         seen |= check(tmp_path / 'model.onnx', model, images)
     assert len(seen) > 1
+
+
+def timm_clip(folder, model):
+    """The ``clip`` config of a model of open_clip with a small text tower; timm must be shrunken."""
+    config = open_clip.get_model_config(model)
+    small = dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=1)
+    size = 32 if 'SigLIP' in model else 64  # SigLIP has no projection
+    config.update(embed_dim=size, text_cfg=small, vision_cfg=dict(config['vision_cfg'], image_size=64))
+    (folder / 'model.json').write_text(json.dumps(config))
+    return dict(model=str(folder / 'model.json'))
+
+
+@pytest.mark.parametrize('name, dense, fixed', [
+    ('ViT-B-16-SigLIP', 'maskclip', False), ('PE-Core-B-16', 'maskclip', True), *(
+        pytest.param(*row, marks=pytest.mark.slow) for row in (
+            ('ViT-SO400M-14-SigLIP2', dict(type='kk', neighbourhood=2.), False), ('ViT-B-16-SigLIP', 'vv', False),
+            ('EVA01-g-14', 'maskclip', False), ('EVA02-E-14', 'clearclip', False), ('EVA02-B-16', 'maskclip', True),
+            ('EVA02-B-16', 'naclip', True), ('MobileCLIP-B', 'sclip', False), ('convnext_base', 'maskclip', False),
+            ('MobileCLIP-S1', 'maskclip', False)))], ids=str)
+def test_towers_of_timm(name, dense, fixed, tmp_path):
+    with shrunken(name):
+        _, model = mvp_seg(timm_clip(tmp_path, name), backbone=dict(type='CLIPImageEncoder', dense=dense))
+        if fixed:
+            with pytest.raises(UserError, match='fix them with --shape'):
+                export_onnx(model, tmp_path / 'any.onnx', scores=True)
+        export_onnx(model, tmp_path / 'model.onnx', scores=True, shape=(2, 96, 64) if fixed else None)
+        for size in [(2, 96, 64)] if fixed else SIZES:
+            check(tmp_path / 'model.onnx', model, noise(*size))
+
+
+@pytest.mark.parametrize('kind', ['siglip', pytest.param('siglip2', marks=pytest.mark.slow),
+                                  pytest.param('xlm-v', marks=[pytest.mark.slow, WORLDWIDE])])
+def test_a_clip_with_a_tokenizer_of_its_own(kind, tmp_path):
+    _, model = mvp_seg(write_clip(tmp_path, kind))
+    export_onnx(model, tmp_path / 'model.onnx', scores=True, open_vocabulary=True)
+    model.set_classes(['cat', 'traffic light', 'sky'])
+    check(tmp_path / 'model.onnx', model, noise(1, 33, 130), text=text_embeddings(model).numpy())
 
 
 @pytest.mark.parametrize('make', [

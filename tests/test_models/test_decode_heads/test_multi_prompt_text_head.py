@@ -249,7 +249,7 @@ class TestBadInput:
 
     @pytest.mark.parametrize('classes, words', [
         ([], 'No class'), (['cat'], 'single class'), (['cat', 'dog', 'cat'], r"\['cat'\]"),
-        (['cat', 'dog' + ' dog' * 80], '82 tokens'), ('voc21', 'voc21')])
+        (['cat', 'dog' + ' dog' * 80], '82 tokens'), ('voc22', 'voc22')])
     def test_class_lists(self, head, classes, words):
         before = head.classifier.vocabulary
         with pytest.raises(UserError, match=words):

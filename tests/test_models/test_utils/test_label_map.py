@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import LowResSegTTAModel
 from mmseg_mvp.models.utils import tiled_resize
-from mmseg_mvp.models.utils.label_map import LogitsNotKept, LowResLogits, image_matrices, label_map
+from mmseg_mvp.models.utils.label_map import image_matrices, label_map
+from mmseg_mvp.models.utils.low_res_logits import LogitsNotKept, LowResLogits
 
 METAS = [
     dict(ori_shape=(60, 76)),

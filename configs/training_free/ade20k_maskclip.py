@@ -1,0 +1,3 @@
+# ADE20K without training, by MaskCLIP (arXiv 2112.01071), in the protocol of NACLIP.
+_base_ = './ade20k_naclip.py'
+model = dict(backbone=dict(dense='maskclip'))

@@ -1,0 +1,3 @@
+# ADE20K without training, by NACLIP (arXiv 2404.08181) and PAMR (2005.08104).
+_base_ = './ade20k_naclip.py'
+model = dict(test_cfg=dict(refine='pamr'))

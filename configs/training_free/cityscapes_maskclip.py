@@ -1,0 +1,3 @@
+# Cityscapes without training, by MaskCLIP (arXiv 2112.01071), in the protocol of NACLIP.
+_base_ = './cityscapes_naclip.py'
+model = dict(backbone=dict(dense='maskclip'))

@@ -1,0 +1,3 @@
+# COCO-Object without training, by MaskCLIP (arXiv 2112.01071), in the protocol of NACLIP.
+_base_ = './coco_object_naclip.py'
+model = dict(backbone=dict(dense='maskclip'))

@@ -1,0 +1,9 @@
+# COCO-Object without training, by NACLIP (arXiv 2404.08181). Background of 26 words.
+_base_ = [
+    '../_base_/models/training_free_vit-b16.py',
+    '../_base_/datasets/coco_object_test.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    decode_head=dict(train_classes='coco_object'),
+    test_cfg=dict(prob_thd=0.1, bg_idx=0))  # published; chosen on the test set
