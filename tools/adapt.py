@@ -15,7 +15,9 @@ from mmengine.config import Config
 from mmseg_mvp.apis import OpenVocabInferencer
 from mmseg_mvp.app.adaptation_report import PICTURES, Comparison, compare, table, write_page
 from mmseg_mvp.app.adapting import AUGMENTATIONS, adaptation_config, default_steps
+from mmseg_mvp.clip import load_clip
 from mmseg_mvp.datasets.annotations import Converted, convert
+from mmseg_mvp.utils.checking import check_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,7 +54,7 @@ def compare_with_start(checkpoint: Path, clip: dict, data: Converted, folder: Pa
     return compare(models, data, folder / PICTURES)
 
 
-def report(result: Comparison, data: Converted, checkpoint: Path, folder: Path) -> None:
+def report(result: Comparison, data: Converted, folder: Path) -> None:
     """Print the table and write the page with the pictures."""
     notes = [f'Trained on {len(data.train)} photos, tested on {len(data.val)} held-out photos. IoU in %.',
              '"before" is the training-free model of the same CLIP (NACLIP on ViTs, MaskCLIP elsewhere).']
@@ -65,13 +67,19 @@ def main() -> None:
     args = parse_args()
     out, clip = Path(args.out), app.clip_of(args.clip)
     app.check_new_folder(args.out, '--out')
+    for name in ('steps', 'augmentations'):
+        if getattr(args, name) is not None:
+            check_number(f'--{name}', getattr(args, name), least=1, whole=True)
+    load_clip(**clip)  # a CLIP that is missing is told before the work; it stays in memory
     data = convert(args.photos, args.annotations, out / 'data', args.unlabelled, args.classes, args.val, args.seed)
     print(f'{data.kind}: {len(data.train)} photos to train, {len(data.val)} held out, {len(data.classes)} classes.')
     steps = args.steps or default_steps(len(data.train))
     cfg = adaptation_config(data, clip, steps, args.augmentations, args.seed, out)
     checkpoint = train(cfg)
     if data.val:
-        report(compare_with_start(checkpoint, clip, data, out), data, checkpoint, out)
+        report(compare_with_start(checkpoint, clip, data, out), data, out)
+    else:
+        print('No photo is held out, so there is no comparison: label more photos, or raise --val.')
     print(f'Segment photos: python tools/segment.py PHOTOS --classes "{", ".join(data.classes)}" '
           f'--checkpoint {checkpoint}')
 
