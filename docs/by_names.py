@@ -13,7 +13,7 @@ LISTS = ('bird, picture', 'bird, rocket, picture')
 
 
 def main() -> None:
-    seg = OpenVocabInferencer('configs/maskclip/toy_zs.py', device='cpu')
+    seg = OpenVocabInferencer(clip=dict(model='toy-vit', weights='toy'), device='cpu')  # NACLIP, the default
     panels = {'photo.png': SCENE, **{f"classes='{names}'": seg(SCENE, classes=names).draw() for names in LISTS}}
     figure = Figure(figsize=(3 * len(panels), 3.5), layout='constrained', dpi=100)
     for axes, (title, picture) in zip(figure.subplots(1, len(panels)), panels.items()):
