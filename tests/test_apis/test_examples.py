@@ -269,7 +269,8 @@ class TestFiles:
         save_file(dict(x=torch.ones(1)), tmp_path / 'x.safetensors', dict(format='pt'))
         refused(lambda: ExampleClasses.load(tmp_path / 'x.safetensors'), 'not a file of examples')
         metadata = dict(classes['widget'][-1].metadata, format='mmseg_mvp.examples.1')
-        for name, tensors, names in (('a', dict(x=torch.ones(1)), '{"w": []}'), ('b', dict(directions=torch.ones(2, 96)), '{"w": []}'),
+        for name, tensors, names in (('a', dict(x=torch.ones(1)), '{"w": []}'),
+                                     ('b', dict(directions=torch.ones(2, 96)), '{"w": []}'),
                                      ('c', dict(directions=torch.full((1, 96), torch.nan)), '{"w": []}'),
                                      ('d', dict(directions=torch.ones(1, 96)), '[3'),
                                      ('e', dict(directions=torch.ones(1, 96)), '{"w": [3]}'),
