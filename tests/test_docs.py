@@ -191,6 +191,7 @@ def test_pictures_are_drawn_by_their_scripts(script, picture, tmp_path, monkeypa
 def shortened(code):
     """A block with few iterations and few images, by settings that the docs name or MMSegmentation documents."""
     code = re.sub(r'iter_\d+\.pth', 'iter_4.pth', code)
+    code = re.sub(r'tools/adapt\.py', 'tools/adapt.py --steps 4', code)
     code = re.sub(r"\('train', \d+\), \('(\w+)', \d+\)", r"('train', 16), ('\1', 8)", code)
     lines = []
     for line in code.splitlines():

@@ -50,7 +50,7 @@ def files_below(folder: Path, *endings: str) -> set[str]:
 def test_configs_and_tools_travel_as_mim_expects(wheel, part):
     prefix = f'mmseg_mvp/.mim/{part}/'
     packed = {name.removeprefix(prefix) for name in wheel.namelist() if name.startswith(prefix)}
-    assert packed == files_below(ROOT / part, '.py', '.sh')
+    assert packed == files_below(ROOT / part, '.py', '.sh', '.yaml')
 
 
 @pytest.mark.slow
