@@ -16,26 +16,19 @@ from mmseg_mvp.apis import OpenVocabInferencer
 from mmseg_mvp.app.adaptation_report import PICTURES, Comparison, compare, table, write_page
 from mmseg_mvp.app.adapting import AUGMENTATIONS, adaptation_config, default_steps
 from mmseg_mvp.clip import load_clip
-from mmseg_mvp.datasets.annotations import Converted, convert
+from mmseg_mvp.datasets.annotations import Converted
 from mmseg_mvp.utils.checking import check_number
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Adapt MVP-SEG to labelled photos')
-    parser.add_argument('photos', metavar='PHOTOS', help='folder of photos')
-    parser.add_argument('annotations', metavar='ANNOTATIONS',
-                        help='masks as PNG, or files of labelme, COCO, CVAT or Label Studio: a file or a folder')
-    parser.add_argument('--classes', metavar='NAMES', help='class names by label value; default: those of the files')
+    app.add_annotation_arguments(parser)
     parser.add_argument('--out', default='adapted', metavar='DIR', help='new folder of all results (%(default)s)')
     parser.add_argument('--clip', default='ViT-B-16-quickgelu:openai', metavar='MODEL:WEIGHTS',
                         help='CLIP, such as RN50-quickgelu:RN50.pt or toy-rn:toy (%(default)s)')
-    parser.add_argument('--unlabelled', choices=['background', 'ignore'], default='background',
-                        help='pixels without a label: a class of their own, or neither trained nor tested')
-    parser.add_argument('--val', type=float, default=0.2, help='share of the photos that are held out (%(default)s)')
     parser.add_argument('--steps', type=int, help='training steps; default: 20 per photo, 50 to 450')
     parser.add_argument('--augmentations', type=int, default=AUGMENTATIONS, metavar='A',
                         help='random crops of each photo (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
 
@@ -47,10 +40,11 @@ def train(cfg: Config) -> Path:
     return Path(cfg.work_dir, f'iter_{cfg.train_cfg.max_iters}.pth')
 
 
-def compare_with_start(checkpoint: Path, clip: dict, data: Converted, folder: Path) -> Comparison:
+def compare_with_start(checkpoint: Path, clip: dict, data: Converted, folder: Path, limit: int) -> Comparison:
     """Test the adapted model and the training-free model of the same CLIP on the held-out photos."""
     print(f'Testing on {len(data.val)} held-out photos:')
-    models = {'before': OpenVocabInferencer(clip=clip), 'after': OpenVocabInferencer(checkpoint)}
+    models = {'before': OpenVocabInferencer(clip=clip, max_pixels=limit),
+              'after': OpenVocabInferencer(checkpoint, max_pixels=limit)}
     return compare(models, data, folder / PICTURES)
 
 
@@ -71,13 +65,14 @@ def main() -> None:
         if getattr(args, name) is not None:
             check_number(f'--{name}', getattr(args, name), least=1, whole=True)
     load_clip(**clip)  # a CLIP that is missing is told before the work; it stays in memory
-    data = convert(args.photos, args.annotations, out / 'data', args.unlabelled, args.classes, args.val, args.seed)
+    data = app.convert_annotations(args, out / 'data')
     print(f'{data.kind}: {len(data.train)} photos to train, {len(data.val)} held out, {len(data.classes)} classes.')
     steps = args.steps or default_steps(len(data.train))
     cfg = adaptation_config(data, clip, steps, args.augmentations, args.seed, out)
+    app.put_max_pixels(cfg._cfg_dict, args.max_pixels)
     checkpoint = train(cfg)
     if data.val:
-        report(compare_with_start(checkpoint, clip, data, out), data, out)
+        report(compare_with_start(checkpoint, clip, data, out, app.limit_of(args)), data, out)
     else:
         print('No photo is held out, so there is no comparison: label more photos, or raise --val.')
     print(f'Segment photos: python tools/segment.py PHOTOS --classes "{", ".join(data.classes)}" '

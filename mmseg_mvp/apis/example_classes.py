@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.files import atomic_write, check_new_file
 
-from .export.common import as_json
+from .export.common import as_json, read_tensors
 
 FORMAT = 'mmseg_mvp.examples.1'
 
@@ -55,16 +54,9 @@ class ExampleClasses(dict):
         Raises:
             UserError: If the file is missing, damaged or of another kind.
         """
-        try:
-            with safe_open(path, 'pt') as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(f'{path} cannot be read ({type(error).__name__}): it is missing, truncated or not a '
-                            f'safetensors file; give a file of ExampleClasses.save.') from error
-        if metadata.get('format') != FORMAT:
-            raise UserError(f"{path} is not a file of examples (its format is {metadata.get('format')!r}, expected "
-                            f'{FORMAT!r}): give a file of ExampleClasses.save.')
+        fix = 'give a file of ExampleClasses.save.'
+        tensors, metadata = read_tensors(path, FORMAT, 'examples',
+                                         f'it is missing, truncated or not a safetensors file; {fix}', fix)
         words, directions = _checked(metadata, tensors.get('directions'), path)
         origin_of_file = {key: value for key, value in metadata.items() if key not in ('format', 'classes')}
         return cls({name: [*words[name], ExampleEmbedding(direction, origin_of_file)]

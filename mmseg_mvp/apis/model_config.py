@@ -74,6 +74,11 @@ def _read(model: str | Path | Config | dict | None, weights: str | None, clip: d
     return training_free(clip) if weights is None else config_of(weights)
 
 
+def shipped_config(name: str) -> Config:
+    """Read ``configs/NAME.py`` of the checkout or of the installed package."""
+    return read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/{name}.py')
+
+
 def training_free(clip: dict) -> Config:
     """Return the config of a model that needs no training, with the given CLIP.
 
@@ -88,7 +93,7 @@ def training_free(clip: dict) -> Config:
         Config: The shipped config with this CLIP. The toy CLIPs have their own config, for small pictures.
     """
     name = 'toy_zs' if clip['model'] in TOYS else 'voc_zs_vit-b16'
-    cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/maskclip/{name}.py')
+    cfg = shipped_config(f'maskclip/{name}')
     cfg.model.clip = clip
     cfg.model.backbone.dense = 'auto'
     cfg.model.decode_head.prompts.templates = 'single'

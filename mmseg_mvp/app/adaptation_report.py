@@ -1,26 +1,26 @@
 """Comparison of a model before and after adaptation on held-out photos: figures, pictures and a page."""
-import html
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from mmengine.utils import track_iter_progress
-from PIL import Image
 from torch import Tensor
 
 from mmseg_mvp.apis import OpenVocabInferencer
+from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.datasets.annotations import Converted
 from mmseg_mvp.evaluation.zero_shot_iou import ZeroShotIoUMetric, class_iou
 from mmseg_mvp.utils.masks import decode_mask
 from mmseg_mvp.visualization import distinct_colours
 from mmseg_mvp.visualization.legend import draw_legend, resize, stack
-from mmseg_mvp.visualization.side_by_side import classes_present, colourise, hatching, panel_row, panel_size
+from mmseg_mvp.visualization.side_by_side import classes_present, compared_panels, panel_row, panel_size
+
+from .html_page import html_table, write_html
 
 PICTURES, PAGE = 'pictures', 'report.html'
-_STYLE = 'body{font:16px sans-serif;margin:2em auto;max-width:70em}td,th{padding:.2em 1em;text-align:right}' \
-         'td:first-child,th:first-child{text-align:left}img{max-width:100%}'
 
 
 class Comparison(NamedTuple):
@@ -58,25 +58,19 @@ def compare(models: dict[str, OpenVocabInferencer], data: Converted, folder: Pat
                 torch.from_numpy(out.label_map), torch.from_numpy(truth), count, data.ignore_index)
         maps = {'truth': truth, **{title: out.label_map for title, out in found.items()}}
         image = next(iter(found.values())).image
-        pictures.append(_save(folder / f'{stem}.png', _draw(image, maps, data.classes, data.ignore_index)))
+        pictures.append(folder / f'{stem}.png')
+        save_picture(_draw(image, maps, data.classes, data.ignore_index), pictures[-1])
     return Comparison({title: class_iou(area) for title, area in areas.items()}, pictures)
 
 
 def _draw(image: np.ndarray, maps: dict[str, np.ndarray], names: Sequence[str], ignored: int) -> np.ndarray:
     """Draw an image (H, W, 3) beside label maps (H, W): RGB, (H', W', 3) uint8. Pixels without truth are hatched."""
     size, palette = panel_size(*image.shape[:2]), distinct_colours(len(names))
-    scored = resize(maps['truth'], size)[..., None] != ignored
-    panels = {title: np.where(scored, colourise(resize(labels, size), palette), hatching(size))
-              for title, labels in maps.items()}
+    resized = {title: resize(labels, size) for title, labels in maps.items()}
+    panels = compared_panels(resized, resized['truth'] != ignored, palette)
     row = panel_row({'photo': resize(image, size, smooth=True), **panels})
     present = classes_present([labels[maps['truth'] != ignored] for labels in maps.values()], len(names))
     return stack(row, draw_legend([(names[i], palette[i]) for i in present], row.shape[1]))
-
-
-def _save(path: Path, picture: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path)
-    return path
 
 
 def table(result: Comparison, names: Sequence[str]) -> list[list[str]]:
@@ -92,13 +86,9 @@ def table(result: Comparison, names: Sequence[str]) -> list[list[str]]:
 def write_page(result: Comparison, names: Sequence[str], notes: Sequence[str], folder: Path) -> Path:
     """Write the table and the pictures as one HTML page and return its path."""
     head, *body = table(result, names)
-    cells = [''.join(f'<th>{html.escape(cell)}</th>' for cell in head)]
-    cells += [''.join(f'<td>{html.escape(cell)}</td>' for cell in row) for row in body]
-    parts = [f'<p>{html.escape(note)}</p>' for note in notes]
-    parts += ['<table>', *(f'<tr>{row}</tr>' for row in cells), '</table>']
-    parts += [f'<h2>{html.escape(path.stem)}</h2><img src="{html.escape(path.relative_to(folder).as_posix())}" alt="">'
-              for path in result.pictures]
-    page = folder / PAGE
-    page.write_text(f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Adaptation</title>'
-                    f'<style>{_STYLE}</style><h1>Before and after adaptation</h1>{"".join(parts)}</html>', 'utf-8')
-    return page
+    pictures = [f'<h2>{escape(path.stem)}</h2><img src="{escape(path.relative_to(folder).as_posix())}" alt="">'
+                for path in result.pictures]
+    write_html(folder / PAGE, 'Adaptation', ['<h1>Before and after adaptation</h1>',
+                                             *(f'<p>{escape(note)}</p>' for note in notes), html_table(head, body),
+                                             *pictures])
+    return folder / PAGE

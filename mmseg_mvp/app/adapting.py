@@ -3,10 +3,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.infer import BaseInferencer
 
+from mmseg_mvp.apis.model_config import shipped_config
+from mmseg_mvp.clip import TOYS
 from mmseg_mvp.datasets.annotations import Converted
-from mmseg_mvp.utils.config import read_config
 
 AUGMENTATIONS = 8  # crops of each photo
 WARM_UP = 20  # steps until the full learning rate
@@ -35,15 +35,13 @@ def adaptation_config(data: Converted, clip: Mapping, steps: int, augmentations:
 
     Args:
         data (Converted): Folder of photos and masks.
-        clip (Mapping): ``model`` and ``weights`` of the CLIP. The toy CLIP has the settings of the toy world.
+        clip (Mapping): ``model`` and ``weights`` of the CLIP. The toy CLIPs have the settings of the toy world.
         steps (int): Training steps.
         augmentations (int): Crops of each photo, whose features the feature bank keeps.
         seed (int): Seed of the training.
         work_dir (Path): Folder for the checkpoint and the feature bank.
     """
-    toy = clip['model'] == 'toy-rn'
-    name = 'toy_zs_logsumexp' if toy else 'voc_zs_logsumexp'
-    cfg = read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/mvp_seg/{name}.py')
+    cfg = shipped_config(f'mvp_seg/{"toy" if clip["model"] in TOYS else "voc"}_zs_logsumexp')
     cfg.model.clip = dict(clip)
     cfg.model.backbone.dense = 'auto'
     cfg.model.decode_head.update(train_classes=data.classes, test_classes=data.classes, ignore_index=data.ignore_index)

@@ -11,6 +11,7 @@ from mmengine.config import Config, DictAction
 from mmseg_mvp.apis import OpenVocabInferencer
 from mmseg_mvp.apis.example_folder import join_classes, read_examples
 from mmseg_mvp.apis.images import MAX_PIXELS
+from mmseg_mvp.datasets.annotations import Converted, convert
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.text.example_rows import EXAMPLE_WEIGHT
 from mmseg_mvp.utils.config import merge_options, read_config
@@ -78,6 +79,32 @@ def add_conversion_arguments(parser: ArgumentParser, splits: Sequence[str]) -> N
     parser.add_argument('--splits', nargs='+', choices=splits, default=list(splits[:1]),
                         help=f'parts of the data set; by default {splits[0]}, on which the benchmarks test')
     parser.add_argument('--nproc', type=int, default=min(os.cpu_count() or 1, 8), help='number of processes')
+
+
+def limit_of(args: Namespace) -> int:
+    """Return the largest number of pixels of an image: ``--max-pixels`` or the default."""
+    return MAX_PIXELS if args.max_pixels is None else args.max_pixels
+
+
+def add_annotation_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of :func:`mmseg_mvp.datasets.annotations.convert`, without the new folder."""
+    parser.add_argument('photos', metavar='PHOTOS', help='folder of photos')
+    parser.add_argument('annotations', metavar='ANNOTATIONS', help='file or folder of annotations')
+    parser.add_argument('--unlabelled', choices=['background', 'ignore'], default='background',
+                        help='pixels outside all shapes are a class of their own, or are left out of training and test '
+                             '(default: %(default)s)')
+    parser.add_argument('--classes', metavar='NAMES', help='names in the order of the label values: comma-separated, a '
+                        'file, or a label set (default: those of the annotations)')
+    parser.add_argument('--val', type=float, default=.2, metavar='SHARE',
+                        help='share of the photos that val.txt lists (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='seed of all random choices (default: %(default)s)')
+    add_limit_argument(parser)
+
+
+def convert_annotations(args: Namespace, out: str | Path) -> Converted:
+    """Convert the photos and annotations of a command line, see :func:`mmseg_mvp.datasets.annotations.convert`."""
+    return convert(args.photos, args.annotations, out, args.unlabelled, args.classes, args.val, args.seed,
+                   limit_of(args))
 
 
 def put_max_pixels(part: Any, max_pixels: int | None) -> None:
@@ -152,9 +179,8 @@ def build_inferencer(args: Namespace, device: str | None, refine: str | None = N
         UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
     """
     clip = clip_of(args.clip) if args.clip else None
-    limit = MAX_PIXELS if args.max_pixels is None else args.max_pixels
-    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit, args.trust_checkpoint, refine,
-                               getattr(args, 'example_weight', EXAMPLE_WEIGHT))
+    return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit_of(args), args.trust_checkpoint,
+                               refine, getattr(args, 'example_weight', EXAMPLE_WEIGHT))
 
 
 def clip_of(text: str) -> dict[str, str]:

@@ -41,11 +41,18 @@ def side_by_side(image: np.ndarray, prediction: np.ndarray, truth: np.ndarray | 
     return stack(row, draw_legend(legend, row.shape[1], note='* unseen in training' if has_unseen else ''))
 
 
+def compared_panels(maps: dict[str, np.ndarray], scored: np.ndarray, palette: Sequence[Sequence[int]]
+                    ) -> dict[str, np.ndarray]:
+    """Draw titled panels (H, W, 3) of label maps of one size by title; pixels outside ``scored`` (H, W) are hatched."""
+    return {title: np.where(scored[..., None], colourise(labels, palette), hatching(scored.shape))
+            for title, labels in maps.items()}
+
+
 def label_panels(maps: Sequence[np.ndarray], scored: np.ndarray, palette: Sequence[Sequence[int]]) -> dict:
     """Draw titled panels (H, W, 3) of [truth, prediction] or [prediction]. ``scored`` is (H, W) bool."""
     *truth, prediction = maps
     mask, colours = scored[..., None], colourise(prediction, palette)
-    panels = {'ground truth': np.where(mask, colourise(labels, palette), hatching(scored.shape)) for labels in truth}
+    panels = compared_panels({'ground truth': labels for labels in truth}, scored, palette)
     pale = (0.3 * colours + 0.7 * 255).astype(np.uint8)
     panels['prediction' if scored.all() else 'prediction (pale: not scored)'] = np.where(mask, colours, pale)
     return panels

@@ -7,7 +7,8 @@ from torch import nn
 from mmseg_mvp.app.adapting import LEARNING_RATE, adaptation_config, default_steps, set_steps
 from mmseg_mvp.datasets.annotations import Converted
 
-TOY, PHOTOS = dict(model='toy-rn', weights='toy'), dict(model='ViT-B-16-quickgelu', weights='openai')
+TOY, TOY_VIT = (dict(model=name, weights='toy') for name in ('toy-rn', 'toy-vit'))
+PHOTOS = dict(model='ViT-B-16-quickgelu', weights='openai')
 
 
 def config(tmp_path, clip=TOY, steps=60, ignored=255, classes=('house', 'tree')):
@@ -39,7 +40,7 @@ def test_the_learning_rate_rises_then_falls_to_nearly_0(tmp_path, steps):
     assert cfg.train_cfg.max_iters == cfg.default_hooks.checkpoint.interval == steps
 
 
-@pytest.mark.parametrize('clip, size, context', [(TOY, (64, 64), 6), (PHOTOS, (512, 512), 16)])
+@pytest.mark.parametrize('clip, size, context', [(TOY, (64, 64), 6), (TOY_VIT, (64, 64), 6), (PHOTOS, (512, 512), 16)])
 def test_crops_and_prompts_are_those_of_the_clips_own_config(tmp_path, clip, size, context):
     cfg = config(tmp_path, clip)
     crop, = [step for step in cfg.train_pipeline if step['type'] == 'CountingRandomCrop']

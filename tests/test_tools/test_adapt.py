@@ -108,3 +108,10 @@ def test_missing_files_are_named(run, photos, annotations, words):
     Path('empty').mkdir()
     code, _, err = run(photos, annotations, *TOY)
     assert code == 2 and words in err and err.startswith('error: ') and err.count('\n') == 1
+
+
+def test_a_photo_beyond_the_limit_is_refused(run):
+    write_photo(0, 'photos')
+    code, _, err = run('photos', 'photos', *TOY, '--max-pixels', 100)
+    assert code == 2 and '64 x 64' in err and 'train00.png' in err and err.count('\n') == 1
+    assert not Path('adapted').exists() or not list(Path('adapted').iterdir())

@@ -24,7 +24,7 @@ from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.modules.pamr import build_refinement
 from mmseg_mvp.visualization.legend import draw_legend, resize, stack
-from mmseg_mvp.visualization.side_by_side import classes_present, colourise, hatching, panel_row
+from mmseg_mvp.visualization.side_by_side import classes_present, compared_panels, panel_row
 
 MIDDLE = [1, 2, 3]  # blocks of ResCLIP; its own are beyond the five of toy-vit
 VARIANTS = {  # CLIP and its dense variant
@@ -111,11 +111,9 @@ def objects(labels: np.ndarray) -> set[int]:
 def panels(scene: Scene, found: dict[str, np.ndarray], palette: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
     """Draw titled panels: image, truth and predictions; pixels that are not scored are hatched."""
     size = SIDE, SIDE
-    scored = resize(scene.labels, size)[..., None] != IGNORE
-    maps = {'truth': scene.labels, **found}
+    maps = {title: resize(labels, size) for title, labels in {'truth': scene.labels, **found}.items()}
     return {'image': resize(scene.image, size, smooth=True),
-            **{title: np.where(scored, colourise(resize(labels, size), palette), hatching(size))
-               for title, labels in maps.items()}}
+            **compared_panels(maps, maps['truth'] != IGNORE, palette)}
 
 
 def main() -> None:

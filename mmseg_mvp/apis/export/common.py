@@ -2,10 +2,12 @@
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from mmengine.model import BaseModel
 from mmseg.structures import SegDataSample
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from mmseg_mvp import __version__
@@ -136,3 +138,29 @@ def dynamic_shapes(multiple: int) -> tuple[tuple[int, int, int], ...]:
     """Return two sets of batch, height and width for the checks; sides are not multiples of each other."""
     unit = max(multiple, 16)
     return (1, 3 * unit + 1, 4 * unit - 5), (3, 5 * unit - 2, 2 * unit)
+
+
+def read_tensors(path: str | Path, form: str, kind: str, damage: str, fix: str
+                 ) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and metadata of a safetensors file, which can't hold code.
+
+    Args:
+        path (str | Path): File.
+        form (str): Expected ``format`` in the metadata.
+        kind (str): Contents, for messages.
+        damage (str): Cause and remedy if the file cannot be read.
+        fix (str): Remedy for a file of another format.
+
+    Raises:
+        UserError: If the file cannot be read or has another format.
+    """
+    try:
+        with safe_open(path, 'pt') as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f'{path} cannot be read ({type(error).__name__}): {damage}') from error
+    if metadata.get('format') != form:
+        raise UserError(f"{path} is not a file of {kind} (its format is {metadata.get('format')!r}, expected "
+                        f'{form!r}): {fix}')
+    return tensors, metadata

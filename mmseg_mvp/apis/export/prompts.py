@@ -9,7 +9,6 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.model import BaseModel
 from mmseg.registry import MODELS
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from mmseg_mvp.models.text import LearnedPrompts, TextClassifier
 from mmseg_mvp.unpickling import short
 from mmseg_mvp.utils.files import atomic_write, check_new_file
 
-from .common import as_json, origin, text_classifier
+from .common import as_json, origin, read_tensors, text_classifier
 
 FORMAT = 'mmseg_mvp.prompts.1'
 # File name in a folder or in a hub repository.
@@ -173,18 +172,9 @@ def _locate(source: str | Path) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file; a safetensors file can't hold code."""
-    try:
-        with safe_open(path, 'pt') as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f'{path} cannot be read ({type(error).__name__}): it is truncated or not a safetensors '
-                        f'file; fetch it again') from error
-    if metadata.get('format') != FORMAT:
-        raise UserError(f"{path} is not a file of learned prompts (its format is {metadata.get('format')!r}, expected "
-                        f'{FORMAT!r}): give one that tools/export.py --format prompts wrote')
-    return tensors, metadata
+    """Read the tensors and metadata of a file."""
+    return read_tensors(path, FORMAT, 'learned prompts', 'it is truncated or not a safetensors file; fetch it again',
+                        'give one that tools/export.py --format prompts wrote')
 
 
 def _put(model: BaseModel, tensors: dict[str, Tensor], metadata: dict[str, str], source: str | Path) -> None:

@@ -1,7 +1,7 @@
 """The comparison as one page of HTML: bars of published figures and ours, and the table of classes of each row."""
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization.charts import BAR, RULE, new_figure, to_array, words
 
+from ..html_page import html_table, write_html
 from .comparison import Line
 from .records import read_result, short
 from .rows import Job
 from .zoo import LAST
 
 PUBLISHED = '#b0b0b0'
-STYLE = ('body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}'
-         'table{border-collapse:collapse;margin:1em 0}td,th{border-bottom:1px solid #ddd;padding:.2em .8em;'
-         'text-align:left}img{max-width:100%}')
 
 
 def write(path: Path, lines: Sequence[Line], jobs: Sequence[Job]) -> None:
@@ -37,10 +34,7 @@ def write(path: Path, lines: Sequence[Line], jobs: Sequence[Job]) -> None:
     title = jobs[0].suite if jobs else path.stem
     parts = [f'<h1>{escape(title)}</h1>', _comparison(lines)]
     parts += [_section(job.name, found) for job in jobs if (found := read_result(job)) is not None]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    with atomic_write(path, overwrite=True) as temporary:
-        temporary.write_text(f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>',
-                             'utf-8')
+    write_html(path, title, parts)
 
 
 def _comparison(lines: Sequence[Line]) -> str:
@@ -49,7 +43,8 @@ def _comparison(lines: Sequence[Line]) -> str:
         return '<p>There is no result with a figure yet.</p>'
     rows = [[_name(line), *line.written()[len(line.cells):]] for line in shown]
     notes = dict.fromkeys(line.differs for line in shown if line.differs)
-    return _picture(draw_bars(shown)) + _table(['row', *LAST], rows) + ''.join(f'<p>{escape(one)}</p>' for one in notes)
+    return ''.join([_picture(draw_bars(shown)), html_table(['row', *LAST], rows),
+                    *(f'<p>{escape(one)}</p>' for one in notes)])
 
 
 def _name(line: Line) -> str:
@@ -92,21 +87,7 @@ def _section(name: str, result: dict[str, Any]) -> str:
             'finished': result['finished'], 'host': result['host'], 'device': result.get('device'),
             'seconds': result.get('seconds'), 'peak memory, MiB': result.get('peak_memory_mib'),
             'CLIP': result.get('clip'), 'versions': result['versions'], **result['metrics']}
-    tables = [_table(list(entries[0]), (entry.values() for entry in entries))
+    tables = [html_table(list(entries[0]), (entry.values() for entry in entries))
               for entries in (result.get('classes'), result.get('runs')) if entries]
-    return (f'<h2>{escape(name)}</h2>{_table(["", ""], made.items())}'
+    return (f'<h2>{escape(name)}</h2>{html_table(["", ""], made.items())}'
             + ''.join(f'<details><summary>Table</summary>{table}</details>' for table in tables))
-
-
-def _table(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    return ''.join(['<table>', _row('th', header), *(_row('td', row) for row in rows), '</table>'])
-
-
-def _row(tag: str, cells: Iterable[Any]) -> str:
-    return f'<tr>{"".join(f"<{tag}>{escape(_text(cell))}</{tag}>" for cell in cells)}</tr>'
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ', '.join(f'{key} {_text(one)}' for key, one in value.items())
-    return '-' if value is None else f'{value:.2f}' if isinstance(value, float) else str(value)
