@@ -1,22 +1,9 @@
 # PASCAL VOC 2012, 21 classes with background, test only.
-_base_ = './test_only.py'
+_base_ = './voc20_test.py'
 
 dataset_type = 'PascalVOCDataset'
-data_root = 'data/VOCdevkit/VOC2012'
 load_labels = dict(_base_.load_labels, num_classes=21)
 test_pipeline = [*_base_.test_pipeline[:2], load_labels, *_base_.test_pipeline[3:]]
 
-test_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        ann_file='ImageSets/Segmentation/val.txt',
-        pipeline=test_pipeline))
-choose_dataloader = dict(
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        ann_file='ImageSets/Segmentation/train.txt',
-        pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
+choose_dataloader = dict(dataset=dict(type=dataset_type, pipeline=test_pipeline))
