@@ -18,7 +18,7 @@ def requirements(name: str) -> list[str]:
 
 
 class BuildWithMim(build_py):
-    """Lay configs/ and tools/ into the wheel as `mmseg_mvp/.mim`, where OpenMIM looks for them.
+    """Lay configs/, tools/ and published figures into the wheel as `mmseg_mvp/.mim`, where OpenMIM looks for them.
 
     They are copied into the build folder only. An editable install reads them from the checkout, so it copies nothing.
     """
@@ -31,9 +31,11 @@ class BuildWithMim(build_py):
         shutil.rmtree(mim, ignore_errors=True)
         for folder in ('configs', 'tools'):
             shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+        (mim / 'docs').mkdir()
+        shutil.copy(ROOT / 'docs/published.yaml', mim / 'docs')
 
 
-TESTED = ('annotations', 'export', 'tokenizers', 'web')  # extras of the tests, so that none is skipped
+TESTED = ('annotations', 'export', 'tokenizers', 'video', 'web')  # extras of the tests, so that none is skipped
 EXTRAS = {name: requirements(name) for name in (*TESTED, 'host', 'optional', 'tests')}
 EXTRAS['tests'] += [one for name in TESTED for one in EXTRAS[name]]
 
@@ -47,6 +49,8 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.10',
     packages=find_packages(include=['mmseg_mvp', 'mmseg_mvp.*']),
+    py_modules=['mmseg_mvp_cli'],
+    entry_points={'console_scripts': ['mmseg-mvp=mmseg_mvp_cli:main']},
     package_data={'mmseg_mvp': ['vocabularies/*.txt', 'clip/shipped/*']},
     install_requires=requirements('runtime'),
     extras_require=EXTRAS,

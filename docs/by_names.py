@@ -6,23 +6,29 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mmseg_mvp.apis import OpenVocabInferencer
-from mmseg_mvp.datasets.toy.scenes import draw_scene
+from mmseg_mvp.visualization import distinct_colours, draw_overlay
 
-SCENE = Image.fromarray(draw_scene(1, 'test', size=256).image)
-LISTS = ('bird, picture', 'bird, rocket, picture')
+PHOTO = Path(__file__).with_name('images') / 'photo.png'
+NAMES = 'bird', 'rocket', 'picture'
+COLOURS = dict(zip(NAMES, distinct_colours(len(NAMES))))  # a name has one colour in all panels
+LISTS = ('bird', 'picture'), NAMES
 
 
 def main() -> None:
-    seg = OpenVocabInferencer(clip=dict(model='toy-vit', weights='toy'), device='cpu')  # NACLIP, the default
-    panels = {'photo.png': SCENE, **{f"classes='{names}'": seg(SCENE, classes=names).draw() for names in LISTS}}
-    figure = Figure(figsize=(3 * len(panels), 3.5), layout='constrained', dpi=100)
+    seg = OpenVocabInferencer(clip=dict(model='toy-vit', weights='toy'), device='cpu', refine='pamr')
+    panels = {PHOTO.name: Image.open(PHOTO)}
+    for names in LISTS:
+        out = seg(PHOTO, classes=names)
+        panels[f'--classes "{", ".join(names)}"'] = draw_overlay(out.image, out.label_map, names,
+                                                                 [COLOURS[name] for name in names])
+    figure = Figure(figsize=(4 * len(panels), 4.4), layout='constrained', dpi=100)
     for axes, (title, picture) in zip(figure.subplots(1, len(panels)), panels.items()):
         axes.imshow(picture)
-        axes.set_title(title, fontsize=11, family='monospace')
+        axes.set_title(title, fontsize=13, family='monospace')
         axes.set_anchor('N')
         axes.axis('off')
-    target = sys.argv[1] if sys.argv[1:] else Path(__file__).with_name('images') / 'by_names.jpg'
-    figure.savefig(target, pil_kwargs=dict(quality=90))
+    target = sys.argv[1] if sys.argv[1:] else PHOTO.with_name('by_names.png')
+    figure.savefig(target)
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TextIO
 
 from packaging.specifiers import SpecifierSet
@@ -27,8 +28,14 @@ UPSTREAM = {
     'mmsegmentation': '>=1.2.2,<2',
 }
 INSTALL = 'pip install -e ".[host]" -c requirements/tested.txt'
+INSTALL_PACKAGES = ' '.join(['pip install', *(f'"{name}{versions}"' for name, versions in MAINTAINED.items())])
 INSTALL_UPSTREAM = ('pip install torch torchvision setuptools wheel -c requirements/upstream.txt && '
                     'pip install --no-build-isolation -e . -r requirements/mminstall.txt -c requirements/upstream.txt')
+
+
+IN_CHECKOUT = not Path(__file__).with_name('.mim').is_dir()  # a wheel lays configs and tools there
+# Advice for the maintained stack. A wheel has no requirements files.
+MAINTAINED_ADVICE = f'in its checkout, run: {INSTALL}' if IN_CHECKOUT else f'run: {INSTALL_PACKAGES}'
 
 
 class HostError(UserError):
@@ -71,14 +78,27 @@ def check_host(version_of: Callable[[str], str | None] = installed_version) -> N
     if maintained and upstream:
         both = maintained + upstream
         raise HostError(f"MMSeg-MVP can't start: parts of two mmseg stacks are installed ({', '.join(both)}), which "
-                        f"overwrite each other's files; in its checkout, run: "
-                        f"pip uninstall {' '.join(both)} && {INSTALL}")
-    stack, install = (UPSTREAM, INSTALL_UPSTREAM) if upstream else (MAINTAINED, INSTALL)
-    faults = find_faults(stack, version_of)
+                        f"overwrite each other's files; {after_uninstall(both)}")
+    faults = find_faults(UPSTREAM if upstream else MAINTAINED, version_of)
+    advice = f'in its checkout, run: {INSTALL_UPSTREAM}' if upstream else MAINTAINED_ADVICE
     if upstream and 'torch' in faults:  # mmcv is compiled for this torch, so change mmseg
-        install = f'pip uninstall {" ".join(upstream)} && {INSTALL}'
+        advice = after_uninstall(upstream)
     if faults:
-        raise HostError(f'MMSeg-MVP can\'t start: {"; ".join(faults.values())}; in its checkout, run: {install}')
+        raise HostError(f'MMSeg-MVP can\'t start: {"; ".join(faults.values())}; {advice}')
+
+
+def extra_advice(extra: str) -> str:
+    """Return the advice to install an extra, such as ``'web'``; a wheel names its packages."""
+    if IN_CHECKOUT:
+        return f'in the checkout, run: pip install -e ".[{extra}]" -c requirements/tested.txt'
+    wanted = [one.replace("'", '"').split(';') for one in metadata.requires('mmseg-mvp')]
+    return ' '.join(['run: pip install', *(f'"{name.strip()}"' for name, *when in wanted
+                                           if f'extra == "{extra}"' in ''.join(when))])
+
+
+def after_uninstall(names: list[str]) -> str:
+    """Return the advice to replace distributions by the maintained stack."""
+    return MAINTAINED_ADVICE.replace('pip install', f'pip uninstall {" ".join(names)} && pip install')
 
 
 def swaps_channels(data_preprocessor: object) -> bool:

@@ -20,7 +20,11 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_mvp import app, host
+from mmseg_mvp.utils.shipped import find_config_file
+from mmseg_mvp_cli import COMMANDS
 
+# The command of this checkout, not of the package that is installed.
+COMMAND = 'mmseg-mvp() { python -m mmseg_mvp "$@"; }\n'
 MIM = Path(mmseg.__file__).parent / '.mim'
 # What MMSegmentation's converters import and our environments lack.
 STRANGERS = ('detail', 'cityscapesscripts', 'cityscapesscripts.preparation',
@@ -81,7 +85,7 @@ def arguments(script, words, environment):
     Returns:
         Namespace: What it parsed; a flag or a number of arguments that it does not take ends it instead.
     """
-    if 'parse_args' not in script.read_text():
+    if not re.search(r'parse_args|harness\.arguments', script.read_text()):
         assert not words, f'{script} takes no arguments'
         return Namespace()
     parse = ArgumentParser.parse_args
@@ -104,7 +108,7 @@ def check_config(parsed: Namespace, environment):
     with mock.patch.dict(os.environ, environment):
         cfg = app.read_config(parsed.config)
         app.merge_options(cfg, parsed.cfg_options)
-        original = Config.fromfile(parsed.config)
+        original = Config.fromfile(find_config_file(parsed.config))
     assert cfg.model
     for key in parsed.cfg_options:
         inner = original
@@ -118,12 +122,24 @@ def test_commands_parse(page, monkeypatch):
     for block in blocks(page):
         for environment, words in commands(block.code) if block.language == 'bash' else ():
             words = [word.replace('$converters', str(MIM / 'tools/dataset_converters')) for word in words]
+            if words[:1] == ['mmseg-mvp']:
+                words = ['python', f'tools/{COMMANDS[words[1]]}', *words[2:]]
             if words[:1] == ['python'] and words[1].endswith('.py') and words[1] not in written(page):
                 parsed = arguments(Path(words[1]), words[2:], environment)
                 if 'cfg_options' in parsed and 'config' in parsed and parsed.config not in written(page):
                     check_config(parsed, environment)
             elif words[:1] == ['bash']:
                 assert Path(words[1]).is_file() and (not words[2:] or Path(words[2]).is_file())
+
+
+def test_commands_in_sentences_parse(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    prose = re.sub(r'^```.*?^```$', '', page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for text in re.findall(r'`mmseg-mvp (\w+ [^`]+)`', prose):
+        (_, (command, *words)), = commands(text)
+        parsed = arguments(ROOT / 'tools' / COMMANDS[command], words, {})
+        if 'config' in parsed and parsed.config:
+            assert app.read_config(parsed.config).model
 
 
 def test_python_compiles(page):
@@ -134,7 +150,7 @@ def test_python_compiles(page):
 
 def test_installs_are_what_ci_and_the_host_check_say():
     install = '\n'.join(block.code for block in blocks(ROOT / 'docs' / 'get_started.md'))
-    for script, line in (('run', host.INSTALL), ('lane', host.INSTALL_UPSTREAM)):
+    for script, line in (('../README.md', host.INSTALL), ('lane', host.INSTALL_UPSTREAM)):  # CI runs README's blocks
         ci = (ROOT / '.ci' / script).read_text().replace(' --quiet', '')
         for command in line.split(' && '):
             assert command in install and command in ci, command
@@ -177,7 +193,7 @@ def test_model_zoo_lists_every_config_once_and_claims_nothing():
     assert len(ours) > 100 and not any(cell.strip() for cell in ours)
 
 
-@pytest.mark.parametrize('script, picture', [('way_of_data.py', 'way_of_data.png'), ('by_names.py', 'by_names.jpg')])
+@pytest.mark.parametrize('script, picture', [('way_of_data.py', 'way_of_data.png'), ('by_names.py', 'by_names.png')])
 def test_pictures_are_drawn_by_their_scripts(script, picture, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     with mock.patch.object(sys, 'argv', [script, str(tmp_path / picture)]):
@@ -191,12 +207,12 @@ def test_pictures_are_drawn_by_their_scripts(script, picture, tmp_path, monkeypa
 def shortened(code):
     """A block with few iterations and few images, by settings that the docs name or MMSegmentation documents."""
     code = re.sub(r'iter_\d+\.pth', 'iter_4.pth', code)
-    code = re.sub(r'tools/adapt\.py', 'tools/adapt.py --steps 4', code)
+    code = re.sub(r'tools/adapt\.py|mmseg-mvp adapt', r'\g<0> --steps 4', code)
     code = re.sub(r"\('train', \d+\), \('(\w+)', \d+\)", r"('train', 16), ('\1', 8)", code)
     lines = []
     for line in code.splitlines():
         for tool, few in (('train', FEW), ('test', 'test_dataloader.dataset.indices=8')):
-            if f'tools/{tool}.py' in line:
+            if f'tools/{tool}.py' in line or f'mmseg-mvp {tool} ' in line:
                 line += few if line.endswith(' ') else f' {few}' if '--cfg-options' in line else f' --cfg-options {few}'
         lines.append(line)
     return '\n'.join(lines)
@@ -205,7 +221,7 @@ def shortened(code):
 @pytest.fixture
 def checkout(tmp_path):
     """A folder to work in as in a checkout: the package, the tools and a copy of the configs."""
-    for name in ('mmseg_mvp', 'tools'):
+    for name in ('mmseg_mvp', 'mmseg_mvp_cli.py', 'tools'):
         (tmp_path / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs', ignore=shutil.ignore_patterns('__pycache__'))
     return tmp_path
@@ -218,7 +234,8 @@ def run(block, folder):
         return ''
     program = ['bash', '-euc'] if block.language == 'bash' else [sys.executable, '-c']
     environment = dict(os.environ, PYTHONPATH=str(folder), PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}')
-    result = subprocess.run([*program, shortened(block.code)], cwd=folder, env=environment, capture_output=True,
+    code = COMMAND * (block.language == 'bash') + shortened(block.code)
+    result = subprocess.run([*program, code], cwd=folder, env=environment, capture_output=True,
                             text=True)
     assert result.returncode == 0, f'{block.code}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}'
     return result.stdout
@@ -230,12 +247,13 @@ def test_what_needs_no_data_runs(page, checkout):
     outputs = [run(block, checkout) for block in blocks(page)
                if block.runs and (block.language in ('bash', 'python') or block.file)]
     assert outputs
-    for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)",
-                                   ''.join(block.code for block in blocks(page) if block.runs)):
+    code = ''.join(block.code for block in blocks(page) if block.runs)
+    for written_file in re.findall(r"save(?:_mask)?\('(\S+)'\)", code):
         assert (checkout / written_file).is_file(), written_file
     for config in checkout.glob('work_dirs/*/*/*.py'):
         assert Config.fromfile(config, import_custom_modules=False).model, config
-    tests = sum(block.code.count('tools/test.py') for block in blocks(page) if block.runs and block.language == 'bash')
+    tests = sum(len(re.findall('tools/test.py|mmseg-mvp test', block.code)) for block in blocks(page)
+                if block.runs and block.language == 'bash')
     assert sum(len(re.findall(r'Iter\(test\).*mIoU: ', output)) for output in outputs) == tests
-    for folder in re.findall(r'--show-dir (\S+)', page.read_text()):
+    for folder in re.findall(r'--show-dir (\S+)', code):
         assert len(list((checkout / folder).glob('*.png'))) == 8

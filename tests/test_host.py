@@ -6,6 +6,7 @@ import warnings
 import pytest
 from mmseg.models import SegDataPreProcessor
 
+from mmseg_mvp import host
 from mmseg_mvp.host import HostError, check_host, quiet_imports, swaps_channels
 
 FORK = {'torch': '2.15.0', 'open_clip_torch': '3.3.0', 'onedl-mmcv': '2.3.6', 'onedl-mmengine': '0.10.12',
@@ -66,6 +67,26 @@ def test_a_fault_of_upstream_is_mended_by_upstream(change, expected):
     told = sentence({**UPSTREAM, **change})
     assert expected in told and 'onedl' not in told
     assert told.endswith('-r requirements/mminstall.txt -c requirements/upstream.txt')
+
+
+def test_a_wheel_which_has_no_requirements_files_names_the_packages(monkeypatch):
+    monkeypatch.setattr(host, 'MAINTAINED_ADVICE', f'run: {host.INSTALL_PACKAGES}')
+    told = sentence({'torch': '2.15.0', 'open_clip_torch': '3.3.0'})
+    line = ('pip install "torch>=2.3" "open_clip_torch>=3.0,<4" "onedl-mmcv>=2.3.2,<3" "onedl-mmengine>=0.10.8,<1" '
+            '"onedl-mmsegmentation>=1.4.0,<2"')
+    assert told.endswith(f'; run: {line}')
+    told = sentence({**FORK, 'mmcv': '2.1.0'})
+    assert told.endswith('; run: pip uninstall onedl-mmcv onedl-mmengine onedl-mmsegmentation mmcv && ' + line)
+
+
+@pytest.mark.parametrize('in_checkout, expected', [
+    (True, 'in the checkout, run: pip install -e ".[web]" -c requirements/tested.txt'),
+    (False, 'run: pip install "gradio<7,>=6.31" "other"')])
+def test_an_extra_is_that_of_the_checkout_or_its_packages(monkeypatch, in_checkout, expected):
+    wanted = ["gradio<7,>=6.31; extra == 'web'", 'other ; extra == "web"', 'onnx>=1.17; extra == "export"', 'numpy>=1']
+    monkeypatch.setattr(host, 'IN_CHECKOUT', in_checkout)
+    monkeypatch.setattr(host.metadata, 'requires', lambda name: wanted)
+    assert host.extra_advice('web') == expected
 
 
 def test_all_faults_are_told_at_once():

@@ -10,6 +10,7 @@ from fixtures.docs import PAGES
 
 ROOT = Path(__file__).parents[1]
 PARTS = ('mmseg_mvp', 'tools', 'configs', 'benchmarks')
+NOTEBOOKS = sorted((ROOT / 'docs').glob('*.ipynb'))
 SOURCES = sorted(path for part in PARTS for path in (ROOT / part).rglob('*.py'))
 # A sentence must not begin so.
 BEGINNINGS = re.compile(r'(?:^|[.!?]\s+)(What|Whether|Whoever|Where it)\b(?![^.!?]*\?)', re.MULTILINE)
@@ -42,7 +43,8 @@ def test_sources_are_in_plain_english():
     assert not found
 
 
-@pytest.mark.parametrize('page', [page for page in PAGES if page.name != 'CONTRIBUTING.md'], ids=lambda page: page.name)
+@pytest.mark.parametrize('page', [page for page in (*PAGES, *NOTEBOOKS) if page.name != 'CONTRIBUTING.md'],
+                         ids=lambda page: page.name)
 def test_pages_are_in_plain_english(page):
     text = re.sub(r'```.*?```', '', page.read_text('utf-8'), flags=re.DOTALL)
     found = [f'{text[:match.start()].count(chr(10)) + 1}: {match.group().strip()}' for pattern in (BEGINNINGS, WORDS)

@@ -51,7 +51,8 @@ def compare_with_start(checkpoint: Path, clip: dict, data: Converted, folder: Pa
 def report(result: Comparison, data: Converted, folder: Path) -> None:
     """Print the table and write the page with the pictures."""
     notes = [f'Trained on {len(data.train)} photos, tested on {len(data.val)} held-out photos. IoU in %.',
-             '"before" is the training-free model of the same CLIP (NACLIP on ViTs, MaskCLIP elsewhere).']
+             '"before" is the model of the same CLIP without training, with one sentence per name (NACLIP on ViTs, '
+             'MaskCLIP elsewhere).']
     for row in table(result, data.classes):
         print(f'{row[0]:30.30} ' + ' '.join(f'{cell:>8}' for cell in row[1:]))
     print(f'{notes[0]}\nPictures and figures: {write_page(result, data.classes, notes, folder)}')
@@ -75,7 +76,7 @@ def main() -> None:
         report(compare_with_start(checkpoint, clip, data, out, app.limit_of(args)), data, out)
     else:
         print('No photo is held out, so there is no comparison: label more photos, or raise --val.')
-    print(f'Segment photos: python tools/segment.py PHOTOS --classes "{", ".join(data.classes)}" '
+    print(f'Segment photos: mmseg-mvp segment PHOTOS --classes "{", ".join(data.classes)}" '
           f'--checkpoint {checkpoint}')
 
 

@@ -6,6 +6,7 @@ import sys
 try:
     from mmseg_mvp import app
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.host import extra_advice
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host,web]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -27,10 +28,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
-        from mmseg_mvp.app.web_server import check_address, serve
+        from mmseg_mvp.app.web.server import check_address, serve
     except ImportError as error:
-        raise UserError(f'{error}, which the page needs: in the checkout, run: pip install -e ".[host,web]" -c '
-                        f'requirements/tested.txt') from error
+        raise UserError(f'{error}, which the page needs: {extra_advice("web")}') from error
     if not 0 < args.max_upload_mb < math.inf:
         raise UserError(f'--max-upload-mb is {args.max_upload_mb}, but it must be above 0: give a size in MB')
     check_address(args.host, args.port)

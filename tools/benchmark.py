@@ -19,6 +19,7 @@ try:
     from mmseg_mvp.app.suites.records import differences, read_result, set_aside
     from mmseg_mvp.app.suites.runs import Runs, duration
     from mmseg_mvp.errors import UserError
+    from mmseg_mvp.utils.shipped import DOCS, ROOT
 except ImportError as error:
     sys.exit(f'error: {error}; in the checkout, run: pip install -e ".[host]" -c requirements/tested.txt')
 except ValueError as error:  # a HostError with the missing package and the pip command
@@ -41,7 +42,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--gpus-per-row', type=int, default=1, metavar='N', help='processes per row, by torchrun')
     parser.add_argument('--shard', metavar='I/N', help='only part I, from 0 on, of N equal parts (default: that of the '
                         'Slurm array task, if any)')
-    parser.add_argument('--docs', type=Path, default=rows.ROOT / 'docs', help='folder of the pages and published.yaml')
+    parser.add_argument('--docs', type=Path, default=DOCS, help='folder of the pages and published.yaml '
+                        '(default: %(default)s)')
+    parser.add_argument('--feature-bank', type=Path, metavar='DIR', help='folder that keeps features of test images: '
+                        'rows and seeds of one frozen CLIP compute them once')
     parser.add_argument('--skip-data-check', action='store_true', help='start without a look for every image and mask')
     parser.add_argument('--cfg-options', nargs='+', action=app.OptionsAction, metavar='KEY=VALUE', default={},
                         help='settings for all rows')
@@ -128,8 +132,8 @@ def benchmark(args: argparse.Namespace) -> int:
         if job.title not in failed:
             set_aside(job)
     known = {job.title: sum(found['seconds'].values()) / 60 for job in jobs if (found := read_result(job))}
-    runs = Runs(jobs, Commands(args.cfg_options, args.gpus_per_row, args.docs, args.skip_data_check),
-                slots(args.jobs, args.gpus_per_row), failed, known)
+    commands = Commands(args.cfg_options, args.gpus_per_row, args.docs, args.skip_data_check, args.feature_bank)
+    runs = Runs(jobs, commands, slots(args.jobs, args.gpus_per_row), failed, known)
     runs.run()
     with alone(args.work_dir):
         tables(args, jobs)
@@ -141,7 +145,7 @@ def benchmark(args: argparse.Namespace) -> int:
 def tables(args: argparse.Namespace, jobs: list[rows.Job]) -> None:
     """Write the model zoo, print the table of the suite and export it."""
     suite = jobs[-1].suite
-    published = comparison.read_published(args.docs)
+    published = comparison.read_published(args.docs) or comparison.read_published(ROOT / 'docs')
     lines = comparison.compare(suite, published, args.work_dir) or comparison.own_lines(jobs)
     print(zoo.plain(lines))
     zoo.write_zoo(args.docs, published, args.work_dir)

@@ -13,6 +13,9 @@ try:
     from mmseg_mvp.apis.example_embedding import kept_embeddings, read_classes
     from mmseg_mvp.apis.export import check_onnx, difference
     from mmseg_mvp.apis.export.common import as_json
+    from mmseg_mvp.apis.export.input_size import hint, input_size
+    from mmseg_mvp.apis.method_name import method_name
+    from mmseg_mvp.apis.model_check import prepare_model
     from mmseg_mvp.checkpoints import checkpoints_as_data
     from mmseg_mvp.errors import UserError
     from mmseg_mvp.models import OpenVocabEncoderDecoder, find_text_head
@@ -33,7 +36,7 @@ FORMATS = ('mmseg', 'onnx', 'embeddings', 'prompts')
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a shipped config such as maskclip/voc_zs')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
     parser.add_argument('--format', choices=FORMATS, required=True)
     parser.add_argument('--out', metavar='FILE', required=True, help='new file')
@@ -80,6 +83,8 @@ def build(cfg, args: argparse.Namespace):
     """
     init_default_scope('mmseg')
     replace_sync_bn(cfg)
+    for note in prepare_model(cfg):
+        print(note, file=sys.stderr)
     model = MODELS.build(cfg.model).eval()
     if args.checkpoint:
         load_checkpoint(model, args.checkpoint, map_location='cpu')
@@ -119,6 +124,7 @@ def remove_gpr(model) -> None:
 
 def export(cfg, model, args: argparse.Namespace) -> None:
     """Write the file and print a summary."""
+    print(f'Model: {method_name(model)}.')
     if args.format == 'prompts':
         apis.save_prompts(model, args.out)
     elif args.format == 'embeddings':
@@ -134,13 +140,14 @@ def export(cfg, model, args: argparse.Namespace) -> None:
 
 
 def export_onnx(cfg, model, args: argparse.Namespace) -> None:
-    """Write the ONNX file with the resize steps that its input needs, and print them."""
-    resizes = [dict(step) for step in cfg.get('test_pipeline') or [] if step['type'] == 'Resize']
+    """Write the ONNX file with the size that its input needs, and print it."""
+    rule = input_size(cfg, args.shape)
     apis.export_onnx(model, args.out, args.opset, args.scores, args.open_vocabulary,
-                     args.shape and tuple(args.shape), resize=as_json(resizes))
-    windows = f', not in windows of {model.test_cfg.crop_size} pixels' if model.test_cfg.mode == 'slide' else ''
-    print(f'The results of file and model agree on random images. The file takes whole images{windows}, as RGB bytes, '
-          f'resized by the steps of the test pipeline: {resizes or "none"}.')
+                     args.shape and tuple(args.shape), input_size=as_json(rule))
+    print(f'The results of file and model agree on random images. {hint(rule)}')
+    if model.test_cfg.mode == 'slide':
+        print(f'The config slides windows of {model.test_cfg.crop_size} pixels over the image, but the file takes it '
+              f'as a whole: its labels are those of model.test_cfg.mode=whole.')
 
 
 def main() -> None:

@@ -3,6 +3,7 @@ import argparse
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,13 @@ except ValueError as error:  # a HostError with the missing package and the pip 
     sys.exit(f'error: {error}')
 
 import torch
-from mmengine.utils import track_iter_progress
 
 from mmseg_mvp.apis import OpenVocabInferencer, UnreadableImage
-from mmseg_mvp.apis.images import list_images
+from mmseg_mvp.apis.images import SUFFIXES, list_images
 from mmseg_mvp.apis.segmentation import save_picture
+from mmseg_mvp.app.progress import FileProgress
+from mmseg_mvp.app.video import MISSING, can_segment_videos, count_frames, segment_video
 from mmseg_mvp.app.video import SUFFIXES as VIDEOS
-from mmseg_mvp.app.video import segment_video
 from mmseg_mvp.datasets.annotations.coco_file import check_coco, write_coco
 from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.utils.checking import check_number
@@ -49,7 +50,7 @@ class Outcome(NamedTuple):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Segment an image, the images of a folder or a video by names')
+    parser = argparse.ArgumentParser(description='Segment images and videos by names')
     parser.add_argument('source', metavar='IMAGE|FOLDER|VIDEO')
     parser.add_argument('--classes', metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a file of class names (text, '
@@ -66,7 +67,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--tolerance', type=float, default=1, metavar='PIXELS',
                         help='largest distance of polygons of labelme and COCO from the border of a region; 0 keeps '
                              'all pixels (default: %(default)s)')
-    parser.add_argument('--views', action='store_true', help='also the map of each prompt, and GPR\'s presence scores')
+    parser.add_argument('--views', action='store_true',
+                        help='also a picture with a row for each class: score, presence, map of each prompt')
     parser.add_argument('--threshold', type=float, help='pixels whose class is less probable (0..1) get no class')
     parser.add_argument('--refine', action='store_const', const='pamr',
                         help='move the borders of the classes to those of the image (PAMR), which takes longer')
@@ -76,36 +78,50 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def find_files(args: argparse.Namespace) -> list[Path]:
-    """List the given file, or the images of the given folder.
+def find_files(args: argparse.Namespace) -> tuple[list[Path], str]:
+    """List the given file, or the images and videos of the given folder.
+
+    Returns:
+        tuple[list[Path], str]: The files, and a sentence about videos that were left out, or ''.
 
     Raises:
-        UserError: If the source is missing or has no image, the output folder is the folder of the images, or --masks,
-            --views or --format is set for a video.
+        UserError: If the source is missing or has no image and no video, the output folder is the folder of the images,
+            or there are only videos, and PyAV is missing or --masks, --views or --format is set.
     """
     source = Path(args.source)
     if not os.path.exists(source):  # Path.exists raises if a name is too long
-        raise UserError(f'{source} does not exist: name an image, a folder of images or a video')
+        raise UserError(f'{source} does not exist: name an image, a folder or a video')
     check_number('--tolerance', args.tolerance, least=0)
-    if is_video(source) and (args.masks or args.views or args.format):
-        raise UserError('--masks, --views and --format are for images: omit them for a video, or extract its frames')
     beside = args.format == 'labelme' and not (args.masks or args.views)  # as labelme itself saves
     if source.is_dir() and source.resolve() == Path(args.out_dir).resolve() and not beside:
         raise UserError(f'--out-dir {args.out_dir} is the folder of the images: give another folder')
-    return list_images(source) if source.is_dir() else [source]
+    files = list_images(source, (*SUFFIXES, *VIDEOS)) if source.is_dir() else [source]
+    videos, reason = list(filter(is_video, files)), '' if can_segment_videos() else MISSING
+    if args.masks or args.views or args.format:
+        reason = '--masks, --views and --format are for images: omit them for videos, or extract the frames'
+    if not videos or not reason:
+        return files, ''
+    if len(videos) == len(files):
+        raise UserError(f'{videos[0]} can\'t be segmented: {reason}')
+    return [path for path in files if path not in videos], f'{len(videos)} videos were left out: {reason}'
 
 
 def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS and path.is_file()
 
 
+def count(path: Path) -> int:
+    """Return the number of steps of a file in the progress bar: the frames of a video, else 1."""
+    return count_frames(path) if is_video(path) else 1
+
+
 def plan(files: list[Path], args: argparse.Namespace) -> dict[Path, dict[str, Path]]:
-    """Map each file to its result paths by kind; files with equal stems keep their suffixes."""
-    taken = Counter(name for path in files for name in (path.stem, path.name))
+    """Map each file to its result paths by kind; images, or videos, with equal stems keep their suffixes."""
+    taken = Counter((name, is_video(path)) for path in files for name in (path.stem, path.name))
     kinds = list(dict.fromkeys(['mask'] * args.masks + ['views'] * args.views + KINDS[args.format]))
     jobs = {}
     for path in files:
-        stem = path.stem if taken[path.stem] == 1 else path.name
+        stem = path.stem if taken[path.stem, is_video(path)] == 1 else path.name
         ending = '.mp4' if is_video(path) else '.png'
         names = {kind: f'{stem}.json' if kind == 'labelme' else f'{stem}_{kind}{ending}' for kind in kinds}
         jobs[path] = {kind: Path(args.out_dir, name) for kind, name in names.items()}
@@ -149,15 +165,16 @@ def build(args: argparse.Namespace) -> OpenVocabInferencer:
         device = f'cuda:{os.environ["LOCAL_RANK"]}'
     seg = app.build_inferencer(args, device, args.refine)
     if args.views and not seg.can_explain:
-        raise UserError('--views needs a model with a map per prompt, MVP-SEG or MaskCLIP: omit --views')
+        raise UserError('--views needs a model with a map per prompt, a CLIPEncoderDecoder with CLIPImageEncoder and '
+                        'MultiPromptTextHead, as MVP-SEG and MaskCLIP: omit --views')
     return seg
 
 
 def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path], classes: dict,
-                 args: argparse.Namespace) -> None:
-    """Write the missing results of a file, or all with --overwrite."""
+                 args: argparse.Namespace, update: Callable[[], object]) -> None:
+    """Write the missing results of a file, or all with --overwrite; call ``update`` after each image or frame."""
     if is_video(path):
-        segment_video(seg, path, targets['seg'], classes, args.threshold, overwrite=True)
+        segment_video(seg, path, targets['seg'], classes, args.threshold, overwrite=True, update=update)
         return
     out = seg(path, classes, args.threshold)
     writers = dict(labelme=lambda target: out.save_labelme(target, args.tolerance, overwrite=True),
@@ -166,6 +183,7 @@ def segment_file(seg: OpenVocabInferencer, path: Path, targets: dict[str, Path],
     for kind, target in targets.items():
         if args.overwrite or not target.exists():
             writers[kind](target)
+    update()
 
 
 def run(jobs: dict[Path, dict[str, Path]], classes: dict, args: argparse.Namespace, rank: int, size: int) -> Outcome:
@@ -175,12 +193,13 @@ def run(jobs: dict[Path, dict[str, Path]], classes: dict, args: argparse.Namespa
     seg = build(args) if todo else None
     if todo and args.examples:
         classes = {**classes, **seg.embed_examples(classes)}
-    unreadable = []
-    for path in track_iter_progress(todo) if rank == 0 and len(todo) > 1 else todo:
+    unreadable, progress = [], FileProgress({path: count(path) for path in todo} if rank == 0 else {})
+    for path in todo:
         try:
-            segment_file(seg, path, jobs[path], classes, args)
+            segment_file(seg, path, jobs[path], classes, args, progress.update)
         except UnreadableImage as error:
             unreadable.append(str(error))
+        progress.end(path)
     return Outcome(len(todo) - len(unreadable), len(share) - len(todo), unreadable)
 
 
@@ -207,7 +226,8 @@ def main() -> None:
     args = parse_args()
     rank, size = int(os.environ.get('RANK', 0)), int(os.environ.get('WORLD_SIZE', 1))
     classes = app.read_class_arguments(args)
-    jobs = plan(find_files(args), args)
+    files, note = find_files(args)
+    jobs = plan(files, args)
     if args.format == 'coco':
         check_coco(Path(args.out_dir, COCO_FILE), list(jobs), args.overwrite)
     open_folder(args, classes, first=rank == 0)
@@ -216,6 +236,7 @@ def main() -> None:
         write_annotations(jobs, classes, args)
     if rank == 0 or len(outcomes) < size:
         report(outcomes, args, len(classes))
+        print(note, file=sys.stderr, end='\n' * bool(note))
     if any(one.unreadable for one in outcomes):
         raise SystemExit(1)
 

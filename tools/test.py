@@ -26,6 +26,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--record', metavar='FILE', help='new JSON file for metrics, the table of classes, time, peak '
                         'memory and the CLIP')
     parser.add_argument('--tta', action='store_true', help='test time augmentation, by the config\'s tta_pipeline')
+    parser.add_argument('--feature-bank', metavar='DIR', help='folder that keeps features of the test images, which '
+                        'a frozen CLIP computes once')
     return parser.parse_args()
 
 
@@ -72,6 +74,8 @@ def test(args: argparse.Namespace) -> None:
     if args.record:
         app.check_new_file(args.record, '.json')
         cfg.setdefault('default_hooks', {})['record'] = dict(type='TestRecordHook', file=args.record)
+    if args.feature_bank:
+        cfg.setdefault('default_hooks', {})['feature_bank'] = dict(type='FeatureStoreHook', folder=args.feature_bank)
     if args.tta:
         app.use_tta(cfg)
     # A test has no gradients to share. DDP, mmengine's default, rejects a model without trainable parameters.

@@ -77,7 +77,7 @@ def train(args: argparse.Namespace) -> None:
     """Run the training that the arguments describe."""
     cfg = app.load_config(args)
     if cfg.get('train_dataloader') is None:
-        raise UserError(f'{args.config} has nothing to train; test it: python tools/test.py {args.config}')
+        raise UserError(f'{args.config} has nothing to train; test it: mmseg-mvp test {args.config}')
     app.set_feature_bank(cfg, args.feature_bank)
     if args.amp:
         enable_amp(cfg)

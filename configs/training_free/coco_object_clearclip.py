@@ -1,10 +1,10 @@
-# COCO-Object without training, by ClearCLIP (arXiv 2407.12442); one word for the background.
+# COCO-Object without training, by ClearCLIP (arXiv 2407.12442); one word a class.
 _base_ = './coco_object_naclip.py'
-from mmseg_mvp.vocabularies import class_entries
+from mmseg_mvp.vocabularies import class_names
 
 model = dict(
     backbone=dict(dense='clearclip'),
-    decode_head=dict(scale=50., train_classes=['background', *class_entries('coco_object')[1:]]),
+    decode_head=dict(scale=50., train_classes=['background', *class_names('coco_object')[1:]]),
     test_cfg=dict(crop_size=(448, 448), stride=(224, 224), prob_thd=0.4))
 
 test_pipeline = [

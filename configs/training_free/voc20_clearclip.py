@@ -1,8 +1,8 @@
-# VOC20 without training, by ClearCLIP (arXiv 2407.12442).
+# VOC20 without training, by ClearCLIP (arXiv 2407.12442); one word a class.
 _base_ = './voc20_naclip.py'
 model = dict(
     backbone=dict(dense='clearclip'),
-    decode_head=dict(scale=50.),
+    decode_head=dict(scale=50., train_classes=_base_.one_word),
     test_cfg=dict(mode='slide', crop_size=(448, 448), stride=(224, 224)))
 
 test_pipeline = [

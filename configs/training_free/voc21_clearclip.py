@@ -1,10 +1,8 @@
-# VOC21 without training, by ClearCLIP (arXiv 2407.12442); one word for the background.
+# VOC21 without training, by ClearCLIP (arXiv 2407.12442); one word a class, as in its code.
 _base_ = './voc21_naclip.py'
-from mmseg_mvp.vocabularies import class_entries
-
 model = dict(
     backbone=dict(dense='clearclip'),
-    decode_head=dict(scale=50., train_classes=['background', *class_entries('voc21')[1:]]),
+    decode_head=dict(scale=50., train_classes=['background', *_base_.one_word]),
     test_cfg=dict(mode='slide', crop_size=(448, 448), stride=(224, 224), prob_thd=0.5))
 
 test_pipeline = [

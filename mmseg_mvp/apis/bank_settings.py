@@ -9,7 +9,6 @@ from mmengine.config import Config
 from torch import nn
 from torch.utils.data import Dataset
 
-from mmseg_mvp.clip import unwrap, weights_hash
 from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.errors import UserError
 
@@ -21,13 +20,11 @@ _PLACES = ('data_root', 'backend_args', 'max_refetch', 'lazy_init', 'serialize_d
 
 def bank_settings(cfg: Config, crops: Crops, precision: str, model: nn.Module, crop_size: Sequence[int]) -> dict:
     """Return all settings that the content of a bank depends on, by name, as plain data of JSON."""
-    backbone = model.backbone
     dataset = _without(json.loads(json.dumps(cfg.train_dataloader.dataset, default=str)), _PLACES)
     settings = {
-        'CLIP (fingerprint)': backbone.fingerprint, 'dense variant': backbone.dense, 'autocast': backbone.autocast,
-        'image tower (hash)': weights_hash(unwrap(backbone.tower)),
-        'crop size': ' x '.join(map(str, reversed(crop_size))), 'number of augmentations': crops.augmentations,
-        'seed': crops.seed, 'precision': precision, 'data_preprocessor': cfg.model.get('data_preprocessor'),
+        **model.backbone.identity(), 'crop size': ' x '.join(map(str, reversed(crop_size))),
+        'number of augmentations': crops.augmentations, 'seed': crops.seed, 'precision': precision,
+        'data_preprocessor': cfg.model.get('data_preprocessor'),
         'size_divisor': model.size_divisor, 'number of images': len(crops), 'train_dataloader.dataset': dataset,
         'data (hash of names, sizes and times of the files)': data_digest(crops.dataset)}
     return json.loads(json.dumps(settings, default=str))

@@ -16,12 +16,13 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from mmseg_mvp.datasets.bank_files import PRECISIONS, BankFiles, check_same, locked
+from mmseg_mvp.datasets.bank_files import PRECISIONS, BankFiles, locked
 from mmseg_mvp.datasets.feature_bank import FeatureBankDataset
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors.feature_inputs import check_frozen_features
 from mmseg_mvp.models.utils.ignored_label import ignored_label
 from mmseg_mvp.utils.checking import check_number
+from mmseg_mvp.utils.files import written_size
 from mmseg_mvp.utils.random_state import kept_random_state
 
 from .bank_crops import Crops, features_of, inputs_of, mixed_sizes
@@ -75,7 +76,7 @@ def _begin(cfg: Config, folder: Path, crops: Crops, precision: str, model: nn.Mo
     settings = bank_settings(cfg, crops, precision, model, labels.shape[1:])
     files = BankFiles.open(folder)
     if files is not None:
-        check_same(files, settings)
+        files.check_settings(settings)
     missing = list(range(len(crops))) if files is None else files.missing()
     if not missing:
         print_log(f'Features of {len(crops)} images come from the feature bank {folder}.', 'current')
@@ -102,11 +103,11 @@ def _announce(files: BankFiles, count: int, seconds: float) -> None:
     need, free = count * files.bytes_per_image, shutil.disk_usage(files.folder).free
     what = f'{count} of {files.images} images x {files.augmentations} augmentations'
     if need > free:
-        raise UserError(f'The feature bank {files.folder} needs {_size(need)} for {what}, but its disk has '
-                        f'{_size(free)} free: free disk space, lower feature_bank.augmentations, or name a folder '
-                        f'on another disk.')
-    print_log(f'Building the feature bank {files.folder}: {what}, {_size(need)} on disk ({_size(free)} free), about '
-              f'{_duration(seconds)}. A killed run goes on with the same command.', 'current')
+        raise UserError(f'The feature bank {files.folder} needs {written_size(need)} for {what}, but its disk has '
+                        f'{written_size(free)} free: free disk space, lower feature_bank.augmentations, or name a '
+                        f'folder on another disk.')
+    print_log(f'Building the feature bank {files.folder}: {what}, {written_size(need)} on disk ({written_size(free)} '
+              f'free), about {_duration(seconds)}. A killed run goes on with the same command.', 'current')
 
 
 def _fill(files: BankFiles, images: list[int], crops: Crops, model: nn.Module, loader: Mapping) -> None:
@@ -181,11 +182,6 @@ def _from_first_process(call: Callable[[], list[int]]) -> list[int]:
     if isinstance(outcome[0], UserError):
         raise outcome[0]
     return outcome[0]
-
-
-def _size(number: float) -> str:
-    """Write a number of bytes."""
-    return f'{number / 2**30:.1f} GiB' if number >= 2**30 else f'{number / 2**20:.1f} MiB'
 
 
 def _duration(seconds: float) -> str:

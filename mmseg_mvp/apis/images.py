@@ -1,6 +1,6 @@
 """Reading of images from files, arrays and Pillow images."""
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mmseg_mvp.utils.depth import UnreadableImage, picture_of
 from mmseg_mvp.utils.pixels import (
     MAX_PIXELS,
     SUFFIXES,
+    TooManyPixels,
     allow_pixels,
     check_size,
     from_opencv,
@@ -24,14 +25,14 @@ from mmseg_mvp.utils.pixels import (
 )
 from mmseg_mvp.utils.stored import is_reduced
 
-__all__ = ['MAX_PIXELS', 'ImageSource', 'UnreadableImage', 'allow_pixels', 'is_one_image', 'iterate_images',
-           'list_images', 'read_image']
+__all__ = ['MAX_PIXELS', 'ImageSource', 'TooManyPixels', 'UnreadableImage', 'allow_pixels', 'is_one_image',
+           'iterate_images', 'list_images', 'read_image']
 
 ImageSource = str | PathLike | np.ndarray | Image.Image
 
 
-def list_images(folder: str | PathLike) -> list[Path]:
-    """List the images of a folder by suffix, sorted. Subfolders and hidden files are skipped.
+def list_images(folder: str | PathLike, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """List the images, or other files, of a folder by suffix, sorted. Subfolders and hidden files are skipped.
 
     Raises:
         UserError: If the folder does not exist or holds no image.
@@ -39,18 +40,32 @@ def list_images(folder: str | PathLike) -> list[Path]:
     if not isinstance(folder, (str, PathLike)) or not os.path.isdir(folder):
         raise UserError(f'{folder!r} is not a folder of images: expected the path of a folder.')
     paths = sorted(path for path in Path(folder).iterdir()
-                   if path.suffix.lower() in SUFFIXES and not path.name.startswith('.') and path.is_file())
+                   if path.suffix.lower() in suffixes and not path.name.startswith('.') and path.is_file())
     if not paths:
-        raise UserError(f'Folder {folder} has no image: expected files that end in {", ".join(SUFFIXES)}, in the '
+        raise UserError(f'Folder {folder} has no image: expected files that end in {", ".join(suffixes)}, in the '
                         f'folder itself.')
     return paths
 
 
 def iterate_images(inputs: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
-    """List the images of a folder, or a single image; return an iterable of images unchanged."""
+    """List the images of a folder, a single image, or the images of an iterable.
+
+    Raises:
+        UserError: If there is no image.
+    """
     if is_one_image(inputs):
         return [inputs]
-    return list_images(inputs) if _is_folder(inputs) else inputs
+    return list_images(inputs) if _is_folder(inputs) else _at_least_one(inputs)
+
+
+def _at_least_one(images: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    empty = True
+    for image in images:
+        empty = False
+        yield image
+    if empty:
+        raise UserError('There is no image to segment, because the list of images is empty: give a path, an array or a '
+                        'Pillow image, or a list with at least one of them.')
 
 
 def is_one_image(inputs: object) -> bool:

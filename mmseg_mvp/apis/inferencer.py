@@ -28,8 +28,11 @@ from mmseg_mvp.vocabularies.parsing import Source, Vocabulary
 from .example_classes import ExampleClasses
 from .example_embedding import embed_examples, read_classes
 from .images import MAX_PIXELS, ImageSource, UnreadableImage, allow_pixels, is_one_image, iterate_images, read_image
+from .method_name import method_name
 from .model_config import build_model, find_config, inference_pipeline, usable_device
+from .notebook import Segmentations
 from .segmentation import Segmentation
+from .toy_check import ToyCheck
 
 
 class OpenVocabInferencer:
@@ -38,14 +41,14 @@ class OpenVocabInferencer:
     The model comes from a config or a checkpoint. Images pass through the config's test pipeline. The text encoder
     encodes only new classes again::
 
-        seg = OpenVocabInferencer('configs/maskclip/toy_zs.py')
+        seg = OpenVocabInferencer('maskclip/toy_zs')
         out = seg('photo.jpg', classes='red house, tree, boat')
         out.save('photo_seg.png')
 
     Args:
-        model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint of ``tools/train.py``,
-            which contains its config. None without ``weights`` selects a model without training: NACLIP for a ViT
-            with a class token, MaskCLIP for other CLIPs.
+        model (str | Path | Config | dict, optional): A config, a config file, the short name of a shipped config, or
+            a checkpoint of ``tools/train.py``, which contains its config. None without ``weights`` selects a model
+            without training and with one sentence per name: NACLIP for a ViT with a class token, MaskCLIP for others.
         weights (str, optional): A checkpoint for the config. Without ``model``, the checkpoint's own config is used.
         device (str, optional): Device such as ``'cpu'`` or ``'cuda:1'``. None selects the best device available.
         clip (dict, optional): ``model`` and ``weights`` of :func:`mmseg_mvp.clip.load_clip`; they replace those of the
@@ -82,9 +85,14 @@ class OpenVocabInferencer:
             self.model = build_model(self.cfg, weights).to(device).eval()
         if refinement is not None:
             self.model.refinement = refinement
-        self.pipeline = inference_pipeline(self.cfg)
+        self.pipeline, self._toy = inference_pipeline(self.cfg), ToyCheck(self._classifier.clip)
         named = model is not None or weights is not None
         self.classes = dict(self._classifier.test_vocabulary) if named else None
+
+    @property
+    def method(self) -> str:
+        """Name of the method, such as ``'NACLIP with one sentence per name'``, see :func:`method_name`."""
+        return method_name(self.model)
 
     @property
     def _classifier(self) -> TextClassifier:
@@ -108,13 +116,14 @@ class OpenVocabInferencer:
                 share a batch.
 
         Returns:
-            Segmentation | list[Segmentation]: One result per image; a list if ``inputs`` is a folder or a list.
+            Segmentation | list[Segmentation]: One result per image; a list if ``inputs`` is a folder or a list. In a
+            notebook, both show themselves.
 
         Raises:
             UnreadableImage: If an image can't be read.
-            UserError: If the classes are missing, fewer than two, or invalid.
+            UserError: If the list is empty, or the classes are missing, fewer than two, or invalid.
         """
-        results = list(self.stream(inputs, classes, threshold, batch_size))
+        results = Segmentations(self.stream(inputs, classes, threshold, batch_size))
         return results[0] if is_one_image(inputs) else results
 
     def stream(self, inputs: ImageSource | Iterable[ImageSource], classes: Source | None = None,
@@ -171,7 +180,7 @@ class OpenVocabInferencer:
             raise UnreadableImage(f'An image of {width} x {height} pixels cannot be resized by the config\'s '
                                   f'test_pipeline, because one side would be 0: crop it to a usual shape.') from error
         path = Path(source) if isinstance(source, (str, PathLike)) else None
-        data['data_samples'].set_metainfo(dict(image=image, img_path=path))
+        data['data_samples'].set_metainfo(dict(image=image, img_path=path, note=self._toy.note(image, path)))
         return data
 
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """Search for a model's config, given a config, a checkpoint or only a CLIP."""
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +8,21 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from mmseg.registry import MODELS, TRANSFORMS
+from torch import nn
 
 from mmseg_mvp.checkpoints import check_checkpoint, checked_fit, read_checkpoint
 from mmseg_mvp.clip import TOYS, check_clip
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.text import find_text_head
 from mmseg_mvp.utils.config import read_config, type_name
+from mmseg_mvp.utils.shipped import ROOT
 from mmseg_mvp.utils.without_cuda import replace_sync_bn
 
+from .model_check import check_clip_features, prepare_model
 from .stored_config import stored_config
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')
@@ -31,7 +34,8 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
     """Find the config of a model, prepared for inference in one process, and its checkpoint.
 
     Args:
-        model (str | Path | Config | dict, optional): A config, a config file, or a checkpoint that contains its config.
+        model (str | Path | Config | dict, optional): A config, a config file, a shipped config such as
+            ``'maskclip/voc_zs'``, or a checkpoint that contains its config.
             None without ``weights`` selects a model without training, see :func:`training_free`.
         weights (str, optional): Path or URL of a checkpoint.
         clip (dict, optional): ``model`` and ``weights`` of a CLIP; they replace those of the config.
@@ -46,7 +50,7 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
         if value is not None and not isinstance(value, kinds) or value == '':
             raise UserError(f'The {name} is {value!r}, a {type(value).__name__}: expected the path of a file, or None.')
     clip = None if clip is None else check_clip(clip)
-    if isinstance(model, (str, Path)) and Path(model).suffix not in CONFIG_SUFFIXES:
+    if isinstance(model, (str, Path)) and not _is_config(str(model)):
         if weights is not None:
             raise UserError(f'{model} is not a config (its name must end in {", ".join(CONFIG_SUFFIXES)}), and the '
                             f'checkpoint {weights} is given, too: give one checkpoint.')
@@ -64,6 +68,12 @@ def find_config(model: str | Path | Config | dict | None, weights: str | None,
     return cfg, weights
 
 
+def _is_config(name: str) -> bool:
+    """Return True for the path of a config, and for a name without a file and a suffix: that of a shipped config."""
+    suffix = Path(name).suffix
+    return suffix in CONFIG_SUFFIXES or not (suffix or '://' in name or os.path.exists(name))
+
+
 def _read(model: str | Path | Config | dict | None, weights: str | None, clip: dict) -> Config:
     if isinstance(model, (str, Path)):
         return read_config(str(model))
@@ -76,15 +86,16 @@ def _read(model: str | Path | Config | dict | None, weights: str | None, clip: d
 
 def shipped_config(name: str) -> Config:
     """Read ``configs/NAME.py`` of the checkout or of the installed package."""
-    return read_config(f'{BaseInferencer._get_repo_or_mim_dir("mmseg_mvp")}/configs/{name}.py')
+    return read_config(str(ROOT / 'configs' / f'{name}.py'))
 
 
 def training_free(clip: dict) -> Config:
     """Return the config of a model that needs no training, with the given CLIP.
 
     It is MaskCLIP (arXiv 2112.01071) with the dense variant ``'auto'``: NACLIP's attention (arXiv 2404.08181) for a ViT
-    with a class token. It uses one template, ``'a photo of a {}.'``. The shipped configs use 85 templates, which take
-    85 times as long to encode after each change of classes.
+    with a class token. It uses one sentence per name, ``'a photo of a {}.'``, and :func:`method_name` says so. The
+    configs of MaskCLIP use 85 sentences, which take 85 times as long to encode after each change of classes. On the toy
+    world, the difference is below 0.1 points of mIoU (68.37 and 68.41).
 
     Args:
         clip (dict): ``model`` and ``weights`` of the CLIP.
@@ -166,12 +177,17 @@ def usable_device(device: str | None) -> str:
 def build_model(cfg: Config, weights: str | None) -> BaseModel:
     """Build a segmentor and load its checkpoint. Raise UserError if it does not classify by text."""
     cfg.model.pop('pretrained', None)
+    for note in prepare_model(cfg):
+        print_log(note, 'current')
     model = MODELS.build(cfg.model)
+    check_clip_features(model)
     model.cfg = cfg
     if find_text_head(model) is None:
-        raise UserError(f'{type(model).__name__} with {cfg.model.get("decode_head", {}).get("type")} does not classify '
-                        f'by text, so it takes no names: use a config of this project, or a text head in '
-                        f'OpenVocabEncoderDecoder.')
+        head = getattr(model, 'decode_head', model)
+        kind = type(head[-1] if isinstance(head, nn.ModuleList) else head).__name__
+        raise UserError(f'{type(model).__name__} with {kind} does not classify by text, so it takes no names: write '
+                        f"type='OpenVocabEncoderDecoder' and decode_head=dict(type='MultiPromptTextHead', ...) into "
+                        f'the model, or use a config of this project.')
     if weights is not None:
         with checked_fit(model, weights):
             _load_checkpoint_to_model(model, read_checkpoint(weights))

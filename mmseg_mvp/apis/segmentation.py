@@ -2,8 +2,7 @@
 import json
 import os
 from collections.abc import Callable
-from functools import cached_property, reduce
-from itertools import islice
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,16 @@ from mmseg_mvp.labels import IGNORE
 from mmseg_mvp.models.utils.explanation import Explanation
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.utils.files import atomic_write
-from mmseg_mvp.visualization import distinct_colours, draw_overlay
-from mmseg_mvp.visualization.explanation import draw_explanation
-from mmseg_mvp.visualization.legend import stack
+from mmseg_mvp.visualization import distinct_colours, draw_overlay, write_note
 
-PICTURES = '.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'
+from .explained import Explained
+from .pictures import png, save_picture, write_image
+
 UNKNOWN_COLOUR = (128, 128, 128)
-SHOWN_VIEWS = 8  # classes whose views are drawn
 
 
-class Segmentation:
-    """Label map of an image and its classes; computes scores, presence, views and pictures on request.
+class Segmentation(Explained):
+    """Label map of an image and its classes; computes scores, reasons, views and pictures on request.
 
     Args:
         sample (SegDataSample): Prediction with ``low_res_logits``, and with ``image`` and ``img_path`` in its metainfo.
@@ -38,6 +36,7 @@ class Segmentation:
     Attributes:
         image (np.ndarray): Image as read, RGB, (H, W, 3) uint8.
         path (Path, optional): Path of the image file.
+        note (str, optional): Warning that pictures show, such as that a toy CLIP made them.
         classes (tuple[str]): Names of the N classes, by label.
         unknown (int): Label of pixels below the threshold: 255, mmseg's ignore index; 65535 with more than 255 classes.
         label_map (np.ndarray): Class of each pixel, (H, W) int64.
@@ -45,7 +44,7 @@ class Segmentation:
 
     def __init__(self, sample: SegDataSample, classes: list[str], explain: Callable[[], Explanation | None],
                  threshold: float | None = None) -> None:
-        self.image, self.path = sample.metainfo['image'], sample.metainfo['img_path']
+        self.image, self.path, self.note = (sample.metainfo.get(key) for key in ('image', 'img_path', 'note'))
         self.classes = tuple(classes)
         self.unknown = IGNORE if len(classes) <= IGNORE else 2**16 - 1
         self.label_map = sample.pred_sem_seg.data[0].cpu().numpy()
@@ -58,6 +57,9 @@ class Segmentation:
     def __repr__(self) -> str:
         height, width = self.label_map.shape
         return f'Segmentation({self.path or "image"}, {width} x {height}, {self.present()})'
+
+    def _repr_png_(self) -> bytes:
+        return png(self.draw())
 
     def present(self) -> list[str]:
         """Return the names of the classes in the label map, largest area first."""
@@ -95,51 +97,10 @@ class Segmentation:
         """Return the probabilities of all classes, (N, H, W) float32. With many classes, :meth:`score` saves memory."""
         return self._logits.probabilities().numpy()
 
-    @cached_property
-    def explanation(self) -> Explanation | None:
-        """Map of each prompt; None if the model has none. The first access runs the model again."""
-        return self._explain()
-
-    @property
-    def presence(self) -> np.ndarray | None:
-        """Presence score of each class in the image, GPR's g (N,), 0..1; None if the model has no GPR."""
-        presence = None if self.explanation is None else self.explanation.presence
-        return None if presence is None else presence.cpu().numpy()
-
-    def views(self, name: str) -> np.ndarray:
-        """Return the cosines of a class for the k segmentation prompts, ``m_1 .. m_k``, (k, H, W) float32.
-
-        Raises:
-            UserError: If no class has this name, or the model has no map per prompt.
-        """
-        index = self.index(name)
-        self._check_explained()
-        return self.explanation.views(index).cpu().numpy()
-
-    def _check_explained(self) -> None:
-        if self.explanation is None:
-            raise UserError('This model has no map per prompt: use MVP-SEG or MaskCLIP '
-                            '(CLIPEncoderDecoder) for views.')
-
     def draw(self) -> np.ndarray:
         """Draw the label map over the image, with a legend below; RGB, (H', W', 3) uint8."""
-        return draw_overlay(self.image, self.label_map, self.classes, self.colours, ignore_index=self.unknown)
-
-    def draw_views(self) -> np.ndarray:
-        """Draw the map of each prompt for the largest classes and, with GPR, the presence scores, in one column.
-
-        Returns:
-            np.ndarray: RGB, (H', W', 3) uint8.
-
-        Raises:
-            UserError: If the model has no map per prompt.
-        """
-        self._check_explained()
-        pictures = dict(islice(draw_explanation(self.image, self.label_map, self.classes, self.colours,
-                                                self.explanation, self.unknown), 2 + SHOWN_VIEWS))
-        views = [picture for kind, picture in pictures.items() if kind.startswith('views')][:SHOWN_VIEWS]
-        presence = [pictures['presence']] if 'presence' in pictures else []
-        return reduce(stack, views + presence or [self.image])
+        return write_note(draw_overlay(self.image, self.label_map, self.classes, self.colours,
+                                       ignore_index=self.unknown), self.note)
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
         """Write the picture of :meth:`draw`.
@@ -173,7 +134,7 @@ class Segmentation:
         mask = Image.fromarray(self.label_map.astype(np.uint8 if self.unknown == IGNORE else np.uint16))
         if self.unknown == IGNORE:
             mask.putpalette(self._palette().tobytes())
-        _write(mask, path, overwrite, ('.png',))
+        write_image(mask, path, overwrite, ('.png',))
 
     def to_labelme(self, image_path: str | Path, tolerance: float = 1) -> dict:
         """Return the content of a labelme file: one polygon per connected region, holes kept.
@@ -229,21 +190,3 @@ class Segmentation:
         palette[self.unknown] = UNKNOWN_COLOUR
         return palette
 
-
-def save_picture(picture: np.ndarray, path: str | Path, overwrite: bool = False) -> None:
-    """Write an RGB picture (H, W, 3) uint8; a failed write leaves no partial file.
-
-    Raises:
-        UserError: As in :meth:`Segmentation.save`.
-    """
-    _write(Image.fromarray(picture), path, overwrite, PICTURES)
-
-
-def _write(picture: Image.Image, path: str | Path, overwrite: bool, endings: tuple[str, ...]) -> None:
-    if not isinstance(path, (str, Path)):
-        raise UserError(f'A picture cannot be saved as {path!r}: expected the path of a file.')
-    path = Path(path)
-    if path.suffix.lower() not in endings:
-        raise UserError(f'{path} does not end in {" or ".join(endings)}: give a name whose ending defines the format.')
-    with atomic_write(path, overwrite) as temporary:
-        picture.save(temporary)

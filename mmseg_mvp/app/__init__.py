@@ -1,6 +1,6 @@
 """Application: command line tools and web page. The library does not import it.
 
-The modules of the web page are imported by ``tools/app.py`` only, because they need the extra ``web``.
+``web/``, the page, is imported by ``tools/app.py`` only, because it needs the extra ``web``.
 """
 from mmseg_mvp.checkpoints import check_checkpoint
 from mmseg_mvp.utils.config import merge_options, read_config

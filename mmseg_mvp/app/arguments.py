@@ -2,7 +2,7 @@
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,15 @@ from mmseg_mvp.models.text.example_rows import EXAMPLE_WEIGHT
 from mmseg_mvp.utils.config import merge_options, read_config
 from mmseg_mvp.utils.former_config import check_former_keys
 from mmseg_mvp.vocabularies import load_vocabulary
+
+# How a user names another CLIP, in the arguments of the running tool.
+_BY_FLAG, _BY_OPTION = '--clip {model}:FILE', '--cfg-options {place}.weights=FILE'
+_CLIP_SETTING = dict(text=_BY_OPTION, place='model.clip')
+
+
+def clip_setting(model: str) -> str:
+    """Return the argument by which a user of the running tool names the weights file of a CLIP."""
+    return _CLIP_SETTING['text'].format(model=model, place=_CLIP_SETTING['place'])
 
 
 class OptionsAction(DictAction):
@@ -49,7 +58,7 @@ def _with_blanks(value: Any) -> Any:
 
 def add_common_arguments(parser: ArgumentParser) -> None:
     """Add the arguments shared by the training and test tools, named as in MMSegmentation."""
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or a shipped config such as mvp_seg/voc_zs')
     parser.add_argument('--work-dir', help='folder of logs and checkpoints '
                         '(default: ./work_dirs/FOLDER/NAME for a config FOLDER/NAME.py)')
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', default={},
@@ -128,18 +137,29 @@ def load_config(args: Namespace) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg = read_config(args.config)
+    _CLIP_SETTING.update(text=_BY_OPTION, place=next(_places_of_clip(cfg), 'model.clip'))
     merge_options(cfg, args.cfg_options)
     put_max_pixels(cfg._cfg_dict, getattr(args, 'max_pixels', None))
     check_former_keys(cfg)
     cfg.launcher = args.launcher
-    path = Path(args.config).resolve()
+    path = Path(cfg.filename).resolve()
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'./work_dirs/{path.parent.name}/{path.stem}'
     return cfg
 
 
+def _places_of_clip(part: Any, place: str = '') -> Iterator[str]:
+    """Generate the dotted places of each ``clip`` in a part of a config."""
+    for key, value in part.items() if isinstance(part, (Mapping, Config)) else ():
+        inner = f'{place}.{key}'.lstrip('.')
+        if key == 'clip' and isinstance(value, Mapping):
+            yield inner
+        yield from _places_of_clip(value, inner)
+
+
 def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the arguments that :func:`build_inferencer` reads."""
-    parser.add_argument('--config', help='config file; without config and checkpoint: a model without training')
+    parser.add_argument('--config', help='config file, or a shipped config such as maskclip/voc_zs; without config '
+                        'and checkpoint: a model without training')
     parser.add_argument('--checkpoint', help='checkpoint file; without --config, its own config is used')
     add_trust_argument(parser)
     parser.add_argument('--clip', metavar='MODEL:WEIGHTS',
@@ -178,6 +198,7 @@ def build_inferencer(args: Namespace, device: str | None, refine: str | None = N
     Raises:
         UserError: If :class:`OpenVocabInferencer` refuses the arguments, or ``--clip`` is malformed.
     """
+    _CLIP_SETTING['text'] = _BY_FLAG
     clip = clip_of(args.clip) if args.clip else None
     return OpenVocabInferencer(args.config, args.checkpoint, device, clip, limit_of(args), args.trust_checkpoint,
                                refine, getattr(args, 'example_weight', EXAMPLE_WEIGHT))
@@ -189,6 +210,7 @@ def clip_of(text: str) -> dict[str, str]:
     Raises:
         UserError: If one of them is missing.
     """
+    _CLIP_SETTING['text'] = _BY_FLAG
     name, _, weights = text.partition(':')
     if not (name and weights):
         raise UserError(f'--clip {text} is not MODEL:WEIGHTS, such as ViT-B-16-quickgelu:openai or toy-rn:toy')

@@ -5,7 +5,9 @@ import traceback
 
 from mmseg_mvp.utils.config import describe
 
-_KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError)
+from .component_errors import component_sentence
+
+_KINDS = (RuntimeError, ValueError, AssertionError, AttributeError, KeyError, IndexError)
 _REFUSALS = (TypeError, ValueError, AssertionError, LookupError, AttributeError, NotImplementedError)
 # Message of the host, and the sentence for the user. Exceptions of worker processes hold the message in a traceback.
 _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence in (
@@ -31,6 +33,15 @@ _SENTENCES = [(re.compile(pattern, re.DOTALL), sentence) for pattern, sentence i
     (r'Cannot infer the rule for key (\S+?),',
      'save_best of the checkpoint hook is {0}, which names no metric that rises or falls for certain: set it to the '
      'name of a metric, such as mIoU, or set rule=\'greater\' or \'less\' as well'),
+    (r'weight of size \[\d+, (\d+), .+?, expected input\[.+?\] to have \d+ channels, but got (\d+) channels',
+     'a layer is built for feature maps of {0} channels, but gets {1}: set in_channels of the head (or of the neck) to '
+     'the channels that the part before it returns at in_index'),
+    (r'Cannot find None in registry under scope',
+     'a norm_cfg, act_cfg, conv_cfg or upsample_cfg of the model has a type that is not registered: write one that is, '
+     'such as BN, SyncBN, GN or LN of norm_cfg, and ReLU or GELU of act_cfg'),
+    (r'Target (\d+) is out of bounds',
+     'the masks have the label {0}, but a head has no more classes than that: set num_classes of the decode head and '
+     'of all auxiliary heads to the number of training classes'),
     (r"has no attribute '_?gt_sem_seg'|(^|KeyError: )'seg_map_path'",
      'the training images have no masks: set data_prefix.seg_map_path of the data set to their folder, and load them '
      'by LoadCheckedAnnotations or LoadAnnotations in the training pipeline'),
@@ -57,8 +68,14 @@ def host_sentence(error: BaseException) -> str | None:
     if isinstance(error, KeyError) and frames[-1].name == '_save_best_checkpoint':
         return (f'the validation has no metric {error}, which save_best of the checkpoint hook names: set it to a name '
                 'in the log of the validation, such as mIoU')
+    if isinstance(error, IndexError) and any(frame.name == '_transform_inputs' for frame in frames):
+        return ('in_index of a head names a feature map that the backbone (or the neck) does not return: set '
+                'out_indices of the backbone, or in_index and in_channels of the head to those that it returns')
+    if isinstance(error, AssertionError) and not error.args and re.search(r'[\\/]necks[\\/]', frames[-1].filename):
+        return ('the neck needs one feature map for each entry of its in_channels: set out_indices of the backbone and '
+                'in_channels of the neck to the same layers')
     if isinstance(error, _REFUSALS) and any(map(_builds, frames)) and all(map(_is_installed, _since_built(frames))):
-        return f'the config does not fit its components: {describe(error)}'
+        return f'the config does not fit its components: {component_sentence(error) or describe(error)}'
     return None
 
 

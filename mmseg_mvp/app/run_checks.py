@@ -1,7 +1,9 @@
 """Checks of a config's loops, schedules and hooks, before anything is built."""
 import inspect
+import re
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from mmcv.transforms import Normalize
@@ -18,7 +20,7 @@ from mmseg_mvp.datasets.checks import leaf_datasets
 from mmseg_mvp.datasets.pipelines import is_a, steps_of
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
-from mmseg_mvp.utils.config import component_class, takes, type_name
+from mmseg_mvp.utils.config import KNOWN_KEYS, component_class, takes, type_name
 
 _LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')
 # Kind of each part, and True if it can be None.
@@ -26,6 +28,9 @@ _KINDS = {
     'env_cfg': (Mapping, False), 'randomness': (Mapping, False), 'custom_hooks': ((list, tuple), True),
     **dict.fromkeys(('default_hooks', 'log_processor', 'optim_wrapper', 'train_dataloader', 'val_dataloader',
                      'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg'), (Mapping, True))}
+# Settings that mmengine's DefaultOptimWrapperConstructor reads.
+_PARAMWISE = ('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult',
+              'dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate')
 # Of each training loop: the class, its setting, and the other loop's setting.
 _LOOPS = ((EpochBasedTrainLoop, 'max_epochs', 'max_iters'), (IterBasedTrainLoop, 'max_iters', 'max_epochs'))
 
@@ -42,6 +47,7 @@ def check_run(cfg: Config, loaders: Sequence[str]) -> None:
             or an infinite sampler feeds a loop that waits for its end.
     """
     _check_kinds(cfg)
+    _check_keys(cfg)
     if 'train_dataloader' in loaders:
         _check_optimizers(cfg)
     by_epoch = _check_train_loop(cfg.get('train_cfg') or {}) if 'train_dataloader' in loaders else None
@@ -68,6 +74,15 @@ def _check_kinds(cfg: Config) -> None:
         raise UserError(f'log_level is {level!r}: set one of {", ".join(_LEVELS)}')
 
 
+def _check_keys(cfg: Config) -> None:
+    """Refuse a key that is nearly one of mmengine's, which would be ignored. Suffixes mark variables of the config."""
+    for key in cfg.keys() - KNOWN_KEYS:
+        near = get_close_matches(key, KNOWN_KEYS, n=1, cutoff=.9)
+        if near and not re.match(rf'{near[0]}[_\d]', key):
+            raise UserError(f'The config has {key!r}, which mmengine ignores: write {near[0]!r}, or another name for a '
+                            f'variable')
+
+
 def _check_optimizers(cfg: Config) -> None:
     """Check the type of each optimizer, and the settings of ``clip_grad``, which torch would see in the first step."""
     wrapper = cfg.get('optim_wrapper') or {}
@@ -80,6 +95,13 @@ def _check_optimizers(cfg: Config) -> None:
         known = inspect.signature(clip_grad_value_ if clip.get('type') == 'value' else clip_grad_norm_).parameters
         if unknown := sorted(clip.keys() - known.keys() - {'type'}):
             raise UserError(f'optim_wrapper.clip_grad has {unknown[0]!r}: its settings are {", ".join([*known][1:])}')
+        if isinstance(part['optimizer'].get('lr', 0), str):
+            raise UserError(f'optim_wrapper.optimizer.lr is {part["optimizer"]["lr"]!r}: write a number, as 1e-4')
+    for rates in () if wrapper.get('constructor') else wrapper.get('paramwise_cfg') or ():
+        if rates not in _PARAMWISE:
+            near = get_close_matches(rates, _PARAMWISE, n=1, cutoff=0)[0]
+            raise UserError(f'optim_wrapper.paramwise_cfg has {rates!r}, which mmengine ignores: write {near!r}, or '
+                            f'remove it; its settings are {", ".join(_PARAMWISE)}')
 
 
 def _check_train_loop(loop: Mapping) -> bool | None:

@@ -6,12 +6,14 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import EVALUATOR, HOOKS, RUNNERS
 
+from mmseg_mvp.apis.model_check import check_clip_features, prepare_model
 from mmseg_mvp.datasets.checks import check_data, check_kinds
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors import OpenVocabEncoderDecoder
 from mmseg_mvp.models.segmentors.normalisation import warn_of_other_normalisation
 from mmseg_mvp.utils import without_cuda
 from mmseg_mvp.utils.config import component_class
+from mmseg_mvp.utils.reach import check_checkpoint_address, check_pretrained
 from mmseg_mvp.utils.wrappers import unwrapped
 
 from .pipelines import omit_masks
@@ -52,14 +54,18 @@ def build_runner(cfg: Config, loaders: Sequence[str], skip_data_check: bool = Fa
     if weights and '://' not in weights and not os.path.isfile(os.path.expanduser(weights)):
         state = 'is a folder' if os.path.isdir(weights) else 'does not exist'
         raise UserError(f'load_from {weights} {state}: give an existing checkpoint, or omit load_from')
-    notes += [*add_hooks(cfg), *without_cuda.adapt(cfg)]
+    check_checkpoint_address(weights or '')
+    notes += [*prepare_model(cfg), *add_hooks(cfg), *without_cuda.adapt(cfg)]
     skip_unlabelled(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for note in notes:
         runner.logger.warning(note)
     model = unwrapped(runner.model)
-    if not isinstance(model, OpenVocabEncoderDecoder):  # ours has warned already
+    check_clip_features(model)
+    if not isinstance(model, OpenVocabEncoderDecoder):  # ours checks and warns itself
         warn_of_other_normalisation(model)
+        if 'train_dataloader' in loaders and not cfg.get('resume'):
+            check_pretrained(model)
     return runner
 
 

@@ -1,10 +1,11 @@
-"""Segmentation of a video, frame by frame."""
+"""Segmentation of a video, frame by frame. It needs PyAV, the extra ``video``."""
+import logging
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-import mmcv
 import numpy as np
-from mmengine.utils import ProgressBar
+from mmengine.logging import print_log
 
 from mmseg_mvp.apis.images import UnreadableImage
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
@@ -15,48 +16,64 @@ from mmseg_mvp.visualization.legend import draw_legend, stack
 from mmseg_mvp.visualization.overlay import picture_size
 from mmseg_mvp.vocabularies.parsing import Source
 
+from .video_file import VideoReader, VideoWriter
+
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 LEGEND = 40  # largest number of classes in a legend below the frames
-FPS = 25.  # used if the video has no valid frame rate
+MISSING = ('a video needs PyAV, which is not installed: in the checkout, run pip install -e ".[video]" -c '
+           'requirements/tested.txt')
+
+
+def can_segment_videos() -> bool:
+    """Return True if PyAV is installed."""
+    return find_spec('av') is not None
+
+
+def count_frames(source: str | Path) -> int:
+    """Return the number of frames of a video, from its header, at least 1. An unreadable file counts as one frame."""
+    try:
+        with VideoReader(source) as reader:
+            return reader.count
+    except UnreadableImage:
+        return 1
 
 
 def segment_video(seg: OpenVocabInferencer, source: str | Path, target: str | Path, classes: Source,
-                  threshold: float | None = None, overwrite: bool = False) -> int:
-    """Write a video with the label map over each frame, without sound. Add a legend for at most 40 classes.
+                  threshold: float | None = None, overwrite: bool = False,
+                  update: Callable[[], object] = lambda: None) -> int:
+    """Write a video with the label map over each frame, as H.264 in MP4. Add a legend for at most 40 classes.
+
+    Frames keep their times and are turned as players show them. The sound is copied if MP4 holds its format.
 
     Args:
         seg (OpenVocabInferencer): Model that segments the frames.
-        source (str | Path): Video that OpenCV can read.
+        source (str | Path): Video that FFmpeg can read.
         target (str | Path): Path of the new video, ``.mp4``.
         classes (str | list | dict): Vocabulary, as in a call of ``seg``.
         threshold (float, optional): As in a call of ``seg``.
         overwrite (bool): True replaces an existing file.
+        update (Callable): Called after each frame.
 
     Returns:
         int: Number of frames.
 
     Raises:
-        UnreadableImage: If the video has no frame that OpenCV can read.
-        UserError: If ``target`` exists and ``overwrite`` is False, can't be written, or ``seg`` refuses the classes.
+        UnreadableImage: If the video has no frame that FFmpeg can read.
+        UserError: If PyAV is missing, ``target`` exists and ``overwrite`` is False, can't be written, or ``seg``
+            refuses the classes.
     """
-    reader = mmcv.VideoReader(str(source))
-    frame, writer = reader.read(), None
-    if frame is None:
-        raise UnreadableImage(f'Video {source} has no frame that OpenCV can read: it is empty, truncated, not a '
-                              f'video, or in a format that this OpenCV lacks.')
-    bar = ProgressBar(max(int(reader.frame_cnt), 0))
-    with atomic_write(Path(target), overwrite) as temporary:
-        try:
-            while frame is not None:
-                picture = frame_picture(seg(frame, classes, threshold))
-                writer = writer or open_writer(temporary, reader.fps, picture.shape)
-                writer.write(picture)
-                bar.update()
-                frame = reader.read()
-        finally:
-            if writer:
-                writer.release()
-    return bar.completed
+    if not can_segment_videos():
+        raise UserError(f'{source} is a video, and {MISSING}')
+    with VideoReader(source) as reader, atomic_write(Path(target), overwrite) as temporary:
+        with VideoWriter(temporary, reader) as writer:
+            for frame, start, duration in reader:
+                writer.write(frame_picture(seg(frame, classes, threshold)), start, duration)
+                update()
+        if not writer.count:
+            raise reader.unreadable()
+    for sentence in (*reader.complaints, *writer.complaints):
+        print_log(f'Video {source}: {sentence}', 'current', logging.WARNING)
+    return writer.count
 
 
 def frame_picture(out: Segmentation) -> np.ndarray:
@@ -71,17 +88,3 @@ def frame_picture(out: Segmentation) -> np.ndarray:
         picture = stack(picture, draw_legend(list(zip(out.classes, out.colours)), width))
     height, width = picture.shape[:2]
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode='edge')[..., ::-1].copy()
-
-
-def open_writer(path: Path, fps: float, shape: tuple[int, ...]) -> cv2.VideoWriter:
-    """Open a writer of MPEG-4 video with frames of a shape (H, W, 3).
-
-    Raises:
-        UserError: If OpenCV can't open the file for MPEG-4.
-    """
-    fps = fps if 0 < fps < 1000 else FPS
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), fps, shape[1::-1])
-    if not writer.isOpened():
-        raise UserError(f'OpenCV can\'t write an MPEG-4 video of {shape[1]} x {shape[0]} pixels to {path.parent}: '
-                        f'check that the folder is writable, and install opencv-python with FFmpeg (as from PyPI).')
-    return writer

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.unpickling import TRUST, MapLocation, NumberType, Reference, StandIn, is_checkpoint, read_archive
+from mmseg_mvp.utils.reach import check_checkpoint_address
 
 from .encoding import decode_checkpoint
 
@@ -181,9 +182,10 @@ def _read_url(url: str, model_dir: str | None = None, map_location: MapLocation 
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
         try:
+            check_checkpoint_address(url)
             torch.hub.download_url_to_file(url, path, progress=progress)
         except OSError as error:  # includes urllib's errors
-            raise UserError(f'{url} can\'t be downloaded ({" ".join(str(error).split())[:100]}): check the network, or '
+            raise UserError(f'{url} can\'t be downloaded ({" ".join(str(error).split())[:200]}): check the network, or '
                             f'download the file elsewhere and give its path.') from error
     return _read(path, map_location)
 

@@ -1,40 +1,40 @@
 """Are the weights of a CLIP or a proxy on this machine? Looks only, downloads nothing."""
-import os
-from collections.abc import Sequence
-
 import timm
-from huggingface_hub import try_to_load_from_cache
-from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+from huggingface_hub import constants
 from open_clip.pretrained import get_pretrained_cfg
+from timm.models import PretrainedCfg
 
 from .building import SHIPPED
+from .download import cached, file_at_hand
 
-_TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
+TIMM_FILES = ['model.safetensors', 'pytorch_model.bin']
 
 
 def clip_at_hand(model: str, weights: str | None) -> bool:
     """Return True if the weights of a CLIP need no download. Unknown names count as present; loading refuses them."""
     if weights is None or (SHIPPED / f'{model}.safetensors').is_file() and weights == 'toy':
         return True
-    published = get_pretrained_cfg(model, weights)
-    if not published:
-        return True
-    if hub := published.get('hf_hub'):
-        repository, file = os.path.split(hub)
-        files = [file, f'{os.path.splitext(file)[0]}.safetensors'] if file else [HF_WEIGHTS_NAME, HF_SAFE_WEIGHTS_NAME]
-        return _cached(repository, files)
-    return os.path.isfile(os.path.expanduser(f'~/.cache/clip/{os.path.basename(published.get("url", ""))}'))
+    return not get_pretrained_cfg(model, weights) or file_at_hand(model, weights) is not None
 
 
 def timm_at_hand(model: str) -> bool:
     """Return True if the weights of a timm model need no download. Unknown names count as present."""
-    try:
-        published = timm.get_pretrained_cfg(model)
-    except RuntimeError:  # an unknown tag
-        return True
+    published = _timm_config(model)
     repository = published.hf_hub_id if published else None
-    return not repository or _cached(repository, _TIMM_FILES)
+    return not repository or cached(repository, TIMM_FILES) is not None
 
 
-def _cached(repository: str, files: Sequence[str]) -> bool:
-    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+def timm_addresses(model: str) -> list[str]:
+    """Return the web addresses of the weights of a timm model: a plain file, and the page of a repository."""
+    published = _timm_config(model)
+    if published is None:
+        return []
+    page = published.hf_hub_id and f'{constants.ENDPOINT}/{published.hf_hub_id}'
+    return [address for address in (published.url, page) if address]
+
+
+def _timm_config(model: str) -> PretrainedCfg | None:
+    try:
+        return timm.get_pretrained_cfg(model)
+    except RuntimeError:  # an unknown tag
+        return None

@@ -47,6 +47,13 @@ def dense_tower(visual: nn.Module, variant: str | Mapping = 'maskclip', name: st
     return tower(visual, row)
 
 
+def variant_name(visual: nn.Module, variant: str | Mapping) -> str:
+    """Return the name of the row of a dense variant, as :func:`dense_tower` takes it; ``'auto'`` is resolved."""
+    if not isinstance(variant, str):
+        return variant.get('type', 'value')
+    return _find(visual)[1].best if variant == 'auto' else variant
+
+
 def _find(visual: nn.Module) -> tuple[type[nn.Module], Kind] | None:
     """Return the class of the dense tower and the kind of an image tower, or None."""
     if isinstance(visual, ModifiedResNet):

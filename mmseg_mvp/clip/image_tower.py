@@ -32,6 +32,7 @@ class ResNetTower(nn.Module):
         stride (int): Pixels per feature along each side.
         channels (tuple[int, ...]): Output channels of layer1 to layer4.
         embed_dim (int): Size D of the joint embedding.
+        key_dim (int): Size K of the keys of the attention pool.
     """
 
     def __init__(self, visual: ModifiedResNet, variant: DenseVariant = POOL_VARIANTS['maskclip']) -> None:
@@ -40,7 +41,7 @@ class ResNetTower(nn.Module):
         self.variant = variant
         self._used = {'v', *''.join(variant.pairs)}  # letters of the projections that the formula reads
         self.channels = tuple(layer[-1].conv3.out_channels for layer in self._layers())
-        self.embed_dim = visual.attnpool.c_proj.out_features
+        self.embed_dim, self.key_dim = visual.attnpool.c_proj.out_features, visual.attnpool.k_proj.out_features
         # The stem has stride 4; the average pool in the first block of a layer downsamples further.
         self.stride = 4 * math.prod(getattr(layer[0].avgpool, 'kernel_size', 1) for layer in self._layers())
 
@@ -56,17 +57,18 @@ class ResNetTower(nn.Module):
         pool = self.visual.attnpool
         return dict(q=pool.q_proj, k=pool.k_proj, v=pool.v_proj)
 
-    def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, out_indices: Sequence[int] = (), keys: bool = False) -> tuple[Tensor, ...]:
         """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
 
         Returns:
-            tuple[Tensor, ...]: Outputs of the layers ``out_indices`` (0 to 3), (B, C_i, h_i, w_i), then dense features
+            tuple[Tensor, ...]: Outputs of the layers ``out_indices`` (0 to 3), (B, C_i, h_i, w_i), with ``keys`` the
+            keys of the attention pool without position embeddings, (B, K, H/stride, W/stride), then dense features
             (B, D, H/stride, W/stride).
         """
-        *outputs, attended = self.attended(images, out_indices)
+        *outputs, attended = self.attended(images, out_indices, keys)
         return *outputs, self.project(attended)
 
-    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def attended(self, images: Tensor, out_indices: Sequence[int] = (), keys: bool = False) -> tuple[Tensor, ...]:
         """Extract as :meth:`forward`, but with the mixed values (B, C, h, w) in place of the dense features."""
         x = self.visual.stem(images)  # (B, C, H/4, W/4)
         outputs = []
@@ -74,6 +76,8 @@ class ResNetTower(nn.Module):
             x = layer(x)
             if index in out_indices:
                 outputs.append(x)
+        if keys:
+            outputs.append(_conv1x1(x, self.visual.attnpool.k_proj))
         return *outputs, self._attend(x) if self.variant.pairs else _conv1x1(x, self.visual.attnpool.v_proj)
 
     def project(self, attended: Tensor) -> Tensor:
@@ -103,6 +107,7 @@ class ViTTower(nn.Module):
         stride (int): Pixels per feature along each side (the patch size).
         channels (tuple[int, ...]): Output channels of each block.
         embed_dim (int): Size D of the joint embedding.
+        key_dim (int): Size K of the keys of the last block, all heads.
     """
 
     _block = staticmethod(apply_block)  # a method, so that a benchmark can use the block of open_clip instead
@@ -113,7 +118,7 @@ class ViTTower(nn.Module):
         self.variant = variant
         self.stride = visual.patch_size[0]
         self.channels = (visual.transformer.width, ) * len(visual.transformer.resblocks)
-        self.embed_dim = visual.proj.shape[1]
+        self.embed_dim, self.key_dim = visual.proj.shape[1], visual.transformer.width
 
     @property
     def projection(self) -> Tensor:
@@ -127,17 +132,18 @@ class ViTTower(nn.Module):
             return []
         return [parameter for part in (block.ln_2, block.mlp, block.ls_2) for parameter in part.parameters()]
 
-    def forward(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def forward(self, images: Tensor, out_indices: Sequence[int] = (), keys: bool = False) -> tuple[Tensor, ...]:
         """Extract features of normalised images, (B, 3, H, W), with H and W multiples of the stride.
 
         Returns:
-            tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), then dense
-            features (B, D, H/stride, W/stride).
+            tuple[Tensor, ...]: Patch tokens of the blocks ``out_indices``, (B, width, H/stride, W/stride), with
+            ``keys`` the keys of the last block, (B, K, H/stride, W/stride), then dense features
+            (B, D, H/stride, W/stride).
         """
-        *outputs, attended = self.attended(images, out_indices)
+        *outputs, attended = self.attended(images, out_indices, keys)
         return *outputs, self.project(attended)
 
-    def attended(self, images: Tensor, out_indices: Sequence[int] = ()) -> tuple[Tensor, ...]:
+    def attended(self, images: Tensor, out_indices: Sequence[int] = (), keys: bool = False) -> tuple[Tensor, ...]:
         """Extract as :meth:`forward`, but with y, (B, width, h, w), in place of the dense features."""
         x = self.visual.conv1(images)  # (B, width, h, w)
         grid = x.shape[2:]
@@ -153,6 +159,8 @@ class ViTTower(nn.Module):
                 x = self._block(block, x)
             if index in out_indices:
                 outputs.append(self._to_map(x, grid))
+        if keys:
+            outputs.append(self._to_map(_project(block, last_input, 'k'), grid))
         return *outputs, self._to_map(self._dense_block(block, last_input, grid, middle), grid)
 
     def project(self, attended: Tensor) -> Tensor:
@@ -186,8 +194,7 @@ class ViTTower(nn.Module):
             parts = dict(zip('qkv', projections(block, x)))
             mixed = attend_densely(self.variant, parts, parts['v'], grid, middle=middle).flatten(-2)
         else:
-            weight, bias = (values.chunk(3)[-1] for values in (block.attn.in_proj_weight, block.attn.in_proj_bias))
-            mixed = F.linear(block.ln_1(x), weight, bias)
+            mixed = _project(block, x, 'v')
         attended = block.ls_1(block.attn.out_proj(mixed))
         return add_mlp(block, x + attended) if self.variant.residual else attended
 
@@ -196,6 +203,13 @@ class ViTTower(nn.Module):
         """Reshape tokens (B, 1 + h*w, width) to a map (B, width, h, w), without the class token."""
         # reshape instead of unflatten, because the ONNX export would freeze the traced size.
         return tokens[:, 1:].transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
+
+
+def _project(block: ResidualAttentionBlock, x: Tensor, letter: str) -> Tensor:
+    """Return the ``q``, ``k`` or ``v`` of all heads, (B, N, width), of the input (B, N, width) of a block."""
+    weight, bias = (values.chunk(3)['qkv'.index(letter)] for values in (block.attn.in_proj_weight,
+                                                                        block.attn.in_proj_bias))
+    return F.linear(block.ln_1(x), weight, bias)
 
 
 def _conv1x1(x: Tensor, linear: nn.Linear) -> Tensor:

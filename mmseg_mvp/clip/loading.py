@@ -15,7 +15,8 @@ from mmseg_mvp.errors import UserError
 
 from .building import SHIPPED, build, find_config
 from .config import check_clip, check_normalisation
-from .dense_tower import DenseTower, dense_tower
+from .dense_tower import DenseTower, dense_tower, variant_name
+from .download import download
 from .identity import fingerprint, weights_hash
 from .layouts import arrange
 from .misfit import check_fit
@@ -54,6 +55,10 @@ class LoadedCLIP:
     def dense_tower(self, variant: str | Mapping = 'maskclip') -> DenseTower:
         """Return the image tower for dense features, see :func:`mmseg_mvp.clip.dense_tower.dense_tower`."""
         return dense_tower(self.model.visual, variant, self.name, (self.mean, self.std))
+
+    def variant_name(self, variant: str | Mapping) -> str:
+        """Return the name of a dense variant; ``'auto'`` is resolved."""
+        return variant_name(self.model.visual, variant)
 
     def normalisation(self) -> dict[str, list[float]]:
         """Return mean and standard deviation of pixels, RGB, 0 to 255, as mmseg's ``SegDataPreProcessor`` takes."""
@@ -141,7 +146,7 @@ def _find_weights(model: str, weights: str) -> tuple[WeightsFile, list[Facts]]:
     if weights == 'toy' and shipped.is_file():
         return read_weights(str(shipped)), []
     if get_pretrained_cfg(model, weights):
-        return read_weights(_download(model, weights)), [of_tag(model, weights)]
+        return read_weights(download(model, weights)), [of_tag(model, weights)]
     path = os.path.expanduser(weights)
     if not os.path.isfile(path):
         tags = ', '.join(open_clip.list_pretrained_tags_by_model(model)) or 'none'
@@ -149,16 +154,6 @@ def _find_weights(model: str, weights: str) -> tuple[WeightsFile, list[Facts]]:
                         f"model's pretrained tags ({tags}).")
     file = read_weights(path)
     return file, file.facts
-
-
-def _download(model: str, tag: str) -> str:
-    """Return the path of the file of a pretrained tag; open_clip downloads it once."""
-    try:
-        return open_clip.download_pretrained(get_pretrained_cfg(model, tag))
-    except Exception as error:  # the hub client raises various exceptions
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise UserError(f"The weights '{tag}' of CLIP '{model}' could not be downloaded ({reason}): check the network, "
-                        f'or download the file elsewhere and set clip.weights to its path.') from error
 
 
 def _with_activation(model: str, config: dict, facts: list[Facts]) -> dict:

@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
+from mmseg_mvp.utils.reach import unreachable_hub
 
+from .at_hand import timm_addresses, timm_at_hand
 from .misfit import check_values
 from .weights_file import WeightsFile, read_weights
 
@@ -130,6 +132,8 @@ def _create(variant: ProxyVariant) -> VisionTransformer | Eva:
         near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=3, cutoff=0.4)
         raise UserError(f"There is no timm model '{name}' for dense.model: expected a ViT of timm, such as "
                         f"vit_base_patch8_224.dino{' (similar: ' + ', '.join(near) + ')' if near else ''}.")
+    if download and not timm_at_hand(name) and (reason := unreachable_hub(timm.get_pretrained_cfg(name).hf_hub_id)):
+        raise _not_downloaded(name, reason)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the same random weights in every process
@@ -138,11 +142,17 @@ def _create(variant: ProxyVariant) -> VisionTransformer | Eva:
         raise _not_flat(name) from error
     except Exception as error:  # timm and the hub client raise various exceptions
         reason = ' '.join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"The proxy '{name}' can't be loaded from timm ({reason}): check the name and the network, or "
-                        f'download its weights elsewhere and set dense.weights to the file.') from error
+        raise _not_downloaded(name, reason) from error
     if not isinstance(model, (VisionTransformer, Eva)) or not isinstance(model.patch_embed, PatchEmbed):
         raise _not_flat(name)
     return model
+
+
+def _not_downloaded(name: str, reason: str) -> UserError:
+    addresses = ' or '.join(timm_addresses(name)) or 'its weights'
+    return UserError(f"The proxy '{name}' can't be loaded from timm ({reason}): check the name and the network, or get "
+                     f'{addresses} on another machine and set dense.weights to the file; '
+                     f'docs/weights.md lists all addresses.')
 
 
 def _not_flat(name: str) -> UserError:

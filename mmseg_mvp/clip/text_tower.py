@@ -18,11 +18,16 @@ from mmseg_mvp.errors import UserError
 from . import shared_prefix
 from .frozen import Frozen, unwrap
 from .loading import LoadedCLIP
+from .toys import is_toy, toy_words
 
 # Sentences per forward pass of open_clip without gradients.
 CHUNK = 64
 # Tolerance of the comparison with open_clip: above float32 rounding, below the effect of other pooling.
 TOLERANCE = 1e-3
+
+
+class LongName(UserError):
+    """Error for a class name or sentence with more tokens than the context of a CLIP."""
 
 
 class TextTower(nn.Module):
@@ -49,7 +54,7 @@ class TextTower(nn.Module):
         if not hasattr(text, 'token_embedding'):
             raise UserError(f"The text tower of CLIP '{clip.name}' has no table of word vectors, which prompts need: "
                             f'expected a text tower of open_clip; choose a CLIP without a Hugging Face text model.')
-        self.name = clip.name
+        self.name, self._toy_words = clip.name, toy_words() if is_toy(clip) else ()
         self.tokenizer = clip.tokenizer
         self.context_length = clip.tokenizer.context_length
         self.token_embedding = text.token_embedding
@@ -117,9 +122,9 @@ class TextTower(nn.Module):
             raise UserError(f"The class name or sentence '{sentence}' is empty: give it at least one word.")
         if len(ids) > room:
             shown = sentence if len(sentence) < 60 else f'{sentence[:60]}...'
-            raise UserError(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
-                            f"'{self.name}' has room for {room} ({self.context_length} minus start, end and {taken} "
-                            f'learned context vectors): use a shorter name or fewer context vectors.')
+            raise LongName(f"The class name or sentence '{shown}' has {len(ids)} tokens, but the context of CLIP "
+                           f"'{self.name}' has room for {room} ({self.context_length} minus start, end and {taken} "
+                           f'learned context vectors): use a shorter name or fewer context vectors.')
         self._check_known(sentence, ids)
         return ids
 
@@ -132,8 +137,10 @@ class TextTower(nn.Module):
                             f'another CLIP.')
         unknown = [token for token in ids if token in self._without_vector or token >= len(self.word_vectors)]
         if unknown:
+            known = (f'the {len(self._toy_words)} words of the captions that it was trained on ('
+                     f'{", ".join(self._toy_words)})' if self._toy_words else 'the words that it was trained on')
             raise UserError(f"CLIP '{self.name}' has no vector for '{self.tokenizer.decode(unknown).strip()}': it "
-                            f'knows the words of the captions that it was trained on; use such words or another CLIP.')
+                            f'knows {known}; use such words or another CLIP.')
 
     def words(self) -> dict[int, str]:
         """Map each regular token with a word vector to its spelling; a ``-`` marks the missing part of a word."""

@@ -13,9 +13,9 @@ from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
 from packaging.version import Version
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.host import extra_advice
+from mmseg_mvp.utils.reach import unreachable_hub
 
-# Seconds until a hub that does not answer counts as out of reach.
-TIMEOUT = 10
 _FILES = ('config.json', '*token*', '*.model', 'vocab*', 'merges*')
 # transformers raises these for damaged files and wrong settings, beside Exception itself.
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, RuntimeError)
@@ -185,8 +185,8 @@ def _check_extra(model: str) -> None:
         if Version(transformers.__version__) < Version(_LEAST):
             raise ImportError(f'found transformers {transformers.__version__}, expected {_LEAST} or newer')
     except ImportError as error:
-        raise UserError(f"The tokenizer of CLIP '{model}' needs transformers and sentencepiece ({error}): in the "
-                        f'checkout, run pip install -e ".[tokenizers]" -c requirements/tested.txt') from error
+        raise UserError(f"The tokenizer of CLIP '{model}' needs transformers and sentencepiece ({error}): "
+                        f"{extra_advice('tokenizers')}") from error
 
 
 def find_folder(model: str, name: str) -> str:
@@ -198,20 +198,12 @@ def find_folder(model: str, name: str) -> str:
     path = os.path.expanduser(name)
     if os.path.isdir(path):
         return path
-    reason = _unreachable(name)
+    reason = unreachable_hub(name)
     try:
         return huggingface_hub.snapshot_download(name, allow_patterns=_FILES, local_files_only=reason is not None)
     except Exception as error:  # the hub client raises various exceptions
         reason = ' '.join((reason or str(error) or type(error).__name__).split())[:200]
         raise UserError(f"The tokenizer of CLIP '{model}' is neither a folder nor in the cache, and the repository "
                         f"'{name}' could not be downloaded ({reason}): check the network, or copy the tokenizer files "
-                        f'of the repository to a folder and set clip.tokenizer to its path.') from error
-
-
-def _unreachable(repository: str) -> str | None:
-    """Return the reason if the hub does not answer in time; its download has no limit of time."""
-    try:
-        huggingface_hub.HfApi().model_info(repository, timeout=TIMEOUT)
-    except Exception as error:  # the hub client raises various exceptions
-        return str(error) or type(error).__name__
-    return None
+                        f'of {huggingface_hub.constants.ENDPOINT}/{name} to a folder and set clip.tokenizer to its '
+                        f'path.') from error

@@ -1,16 +1,15 @@
 """Files of a feature bank: an index, and one memory-mapped file per image with the features and labels of its crops."""
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.files import atomic_write
+from mmseg_mvp.utils.settings_index import FIX, check_same, read_index, unreadable, write_index
 
 try:
     import fcntl
@@ -18,9 +17,8 @@ except ImportError:  # not a POSIX system
     fcntl = None
 
 PRECISIONS = ('float16', 'float32')
-ANEW = 'name another folder, or delete this one to build it anew'
-_INDEX, _VERSION = 'index.json', 1
-_FIX = 'free disk space or correct the permissions, then run the command again: finished images are kept'
+_KIND = 'feature bank'
+_VERSION = 1
 
 
 class BankFiles:
@@ -64,19 +62,11 @@ class BankFiles:
         Raises:
             UserError: If the folder holds other files, or the index cannot be read.
         """
-        path = Path(folder) / _INDEX
+        index = read_index(folder, _KIND, _VERSION)
         try:
-            if not path.exists():
-                _check_empty(Path(folder))
-                return None
-            index = json.loads(path.read_text('utf-8'))
-            if index.pop('version') != _VERSION:
-                raise ValueError('it is of another version')
-            return cls(folder, **index)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f'The index {path} of the feature bank cannot be read ({error}): {ANEW}.') from error
+            return None if index is None else cls(folder, **index)
+        except (TypeError, ValueError) as error:
+            raise unreadable(folder, _KIND, error) from error
 
     def write_index(self) -> None:
         """Write the index.
@@ -84,8 +74,15 @@ class BankFiles:
         Raises:
             UserError: If the folder is not writable.
         """
-        with atomic_write(self.folder / _INDEX, overwrite=True, fix=_FIX) as part:
-            part.write_text(json.dumps(dict(version=_VERSION, **self.index), indent=1), 'utf-8')
+        write_index(self.folder, self.index, _KIND, _VERSION)
+
+    def check_settings(self, settings: Mapping) -> None:
+        """Compare the settings of the bank with those of a run.
+
+        Raises:
+            UserError: If they differ, with the first setting that does.
+        """
+        check_same(self.folder, _KIND, self.index['settings'], settings)
 
     def path(self, image: int) -> Path:
         """Return the path of the file of an image."""
@@ -105,7 +102,7 @@ class BankFiles:
         """
         records = np.empty(self.augmentations, self.dtype)
         records['features'], records['labels'] = features, labels
-        with atomic_write(self.path(image), overwrite=True, fix=_FIX) as part, open(part, 'wb') as file:
+        with atomic_write(self.path(image), overwrite=True, fix=FIX) as part, open(part, 'wb') as file:
             file.write(self._header)
             file.write(records.view(np.uint8).data)
 
@@ -150,43 +147,3 @@ def locked(folder: str | Path) -> Iterator[None]:
         except OSError:  # a network drive without locks
             pass
         yield
-
-
-def check_same(files: BankFiles, settings: Mapping) -> None:
-    """Compare the settings of a bank with those of the run.
-
-    Raises:
-        UserError: If they differ, with the first setting that does.
-    """
-    found, expected = (dict(_flat(part)) for part in (files.index['settings'], settings))
-    names = [name for name in dict.fromkeys([*expected, *found]) if found.get(name) != expected.get(name)]
-    if names:
-        name = names[0]
-        raise UserError(f'The feature bank {files.folder} does not fit this run: its {name} is {_text(found, name)} '
-                        f'there and {_text(expected, name)} here; {ANEW}.')
-
-
-def _flat(part: Any, place: str = '') -> Iterator[tuple[str, Any]]:
-    """Generate the values in nested dicts and lists of dicts, with their places."""
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            yield from _flat(value, f'{place}.{key}' if place else key)
-    elif isinstance(part, (list, tuple)) and any(isinstance(value, Mapping) for value in part):
-        for index, value in enumerate(part):
-            yield from _flat(value, f'{place}[{index}]')
-    else:
-        yield place, part
-
-
-def _text(settings: Mapping, name: str) -> str:
-    return repr(settings[name]) if name in settings else 'not set'
-
-
-def _check_empty(folder: Path) -> None:
-    """Raise UserError if a path is not a folder, or holds files other than those of an unfinished start."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f'The feature bank {folder} is a file: name a folder.')
-    others = [path.name for path in folder.iterdir() if not path.name.startswith('.')] if folder.exists() else []
-    if others:
-        raise UserError(f'The folder {folder} is not a feature bank, but holds files such as {min(others)!r}: name an '
-                        f'empty or a new folder.')

@@ -79,6 +79,24 @@ def check_files(dataset: BaseDataset, cfg: dict, loader: str) -> list[str]:
         slow.cancel()
 
 
+def check_pairs(cfg: dict, loader: str) -> None:
+    """Check that each mask of a data set without a list has its image, so that no part of the images is gone.
+
+    Raises:
+        UserError: If a mask has none.
+    """
+    dataset = prepare(cfg, loader)
+    if dataset is None or not _has_mmseg_list(dataset) or osp.isfile(dataset.ann_file):
+        return
+    images, masks, suffix = *map(dataset.data_prefix.get, ('img_path', 'seg_map_path')), dataset.seg_map_suffix
+    found = [osp.relpath(osp.join(place, name), masks)[:-len(suffix)] for place, _, names in os.walk(masks or '')
+             for name in names if name.endswith(suffix)]
+    if missing := FileIndex().missing([osp.join(images, name + dataset.img_suffix) for name in found]):
+        raise UserError(f'{len(missing)} of the {len(found)} masks of {loader} ({type_name(cfg)}) have no image: '
+                        f'{first_three(missing)} are missing; add the images, because the figures are those of the '
+                        f'whole set.')
+
+
 def is_remote(cfg: Mapping) -> bool:
     """Check if a data set is not on a local or mounted drive."""
     places = [cfg.get('data_root'), cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]

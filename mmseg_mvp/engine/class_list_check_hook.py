@@ -46,10 +46,21 @@ def _check_number(model: nn.Module, dataset) -> None:
                             f'({", ".join(map(str, classes[:3]))}, ...): set num_classes of all heads to this number.')
 
 
+def _check_auxiliary(model: nn.Module, classes: int) -> None:
+    """Check that auxiliary heads have an output for each training class of the text head; more change nothing."""
+    heads = getattr(model, 'auxiliary_head', None) or []
+    for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+        if isinstance(number := getattr(head, 'num_classes', None), int) and 1 < number < classes:
+            raise UserError(f'auxiliary_head.num_classes is {number}, but decode_head.train_classes has {classes} '
+                            f'classes: write auxiliary_head=dict(num_classes={classes}).')
+
+
 def _check(runner, dataset, training: bool) -> None:
     if (head := find_text_head(unwrapped(runner.model))) is None:
         _check_number(unwrapped(runner.model), dataset)
         return
+    if training:
+        _check_auxiliary(unwrapped(runner.model), len(head.classifier.train_vocabulary))
     classifier = head.classifier
     vocabulary = classifier.train_vocabulary if training else classifier.test_vocabulary
     for leaf in leaf_datasets(dataset):

@@ -19,9 +19,9 @@ class TestRecordHook(Hook):
     """Hook that writes the result of a test as JSON.
 
     The file has ``metrics`` (percent), ``classes`` (a dict per class, from the first metric that has the table),
-    ``seconds`` of the test loop, ``peak_memory_mib`` (of the GPU with CUDA, else of the process; the largest of all
-    processes), ``device``, ``random_seed``, and ``clip`` (name, weights and fingerprint, or null). Values that are not
-    finite are null.
+    ``images`` (their number), ``seconds`` of the test loop, ``peak_memory_mib`` (of the GPU with CUDA, else of the
+    process; the largest of all processes), ``device``, ``random_seed``, and ``clip`` (name, weights and fingerprint, or
+    null). Values that are not finite are null.
 
     Args:
         file (str): New file.
@@ -47,7 +47,7 @@ class TestRecordHook(Hook):
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
         content = dict(metrics=metrics or {}, classes=tables[0] if tables else [], seconds=round(seconds, 1),
                        peak_memory_mib=memory.item(), device=device, random_seed=runner.seed,
-                       clip=_clip(runner.model))
+                       clip=_clip(runner.model), images=len(runner.test_dataloader.dataset))
         with atomic_write(self.file) as temporary:
             temporary.write_text(json.dumps(_finite(content), indent=1, ensure_ascii=False), 'utf-8')
 

@@ -3,7 +3,11 @@ from .backbones import CLIPImageEncoder
 from .decode_heads import (
                            DeepLabV2Head,
                            GPRDeepLabV3PlusHead,
+                           GPRFCNHead,
                            GPRHeadMixin,
+                           GPRLightHamHead,
+                           GPRSegformerHead,
+                           GPRUPerHead,
                            LowResLossMixin,
                            LSegHead,
                            MultiPromptTextHead,
@@ -11,6 +15,7 @@ from .decode_heads import (
                            TextDeepLabV3PlusHead,
                            TextFCNHead,
                            TextHeadMixin,
+                           TextLightHamHead,
                            TextSegformerHead,
                            TextUPerHead,
 )
@@ -19,9 +24,9 @@ from .modules import GPR, SpatialRegularization
 from .segmentors import CLIPEncoderDecoder, KnowledgeTransfer, LowResSegTTAModel, OpenVocabEncoderDecoder
 from .text import LearnedPrompts, TemplatePrompts, TextClassifier, TextHead, TextLayer, find_text_head
 
-__all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'GPRDeepLabV3PlusHead',
-           'GPRHeadMixin', 'KnowledgeTransfer', 'LSegHead', 'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel',
-           'MultiPromptTextHead', 'OCLoss', 'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss',
-           'SpatialRegularization', 'TemplatePrompts', 'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead',
-           'TextFCNHead', 'TextHead', 'TextHeadMixin', 'TextLayer', 'TextSegformerHead', 'TextUPerHead',
-           'find_text_head']
+__all__ = ['CLIPEncoderDecoder', 'CLIPImageEncoder', 'DeepLabV2Head', 'GPR', 'GPRDeepLabV3PlusHead', 'GPRFCNHead',
+           'GPRHeadMixin', 'GPRLightHamHead', 'GPRSegformerHead', 'GPRUPerHead', 'KnowledgeTransfer', 'LSegHead',
+           'LearnedPrompts', 'LowResLossMixin', 'LowResSegTTAModel', 'MultiPromptTextHead', 'OCLoss',
+           'OpenVocabEncoderDecoder', 'PresenceLoss', 'RefinedSegLoss', 'SpatialRegularization', 'TemplatePrompts',
+           'TextClassifier', 'TextDeepLabV2Head', 'TextDeepLabV3PlusHead', 'TextFCNHead', 'TextHead', 'TextHeadMixin',
+           'TextLayer', 'TextLightHamHead', 'TextSegformerHead', 'TextUPerHead', 'find_text_head']

@@ -1,7 +1,7 @@
 """Reading of config files."""
 import inspect
-import os
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from mmengine.config import Config
@@ -10,19 +10,20 @@ from mmengine.runner import Runner
 
 from mmseg_mvp.errors import UserError
 
+from .shipped import find_config_file
+
 # Top-level keys that a user may set even if the config has no such key.
 KNOWN_KEYS = {*inspect.signature(Runner.__init__).parameters, 'custom_imports', 'runner_type', 'tta_model',
               'tta_pipeline', 'model_wrapper_cfg', 'find_unused_parameters', 'sync_bn', 'feature_bank'}
 
 
 def read_config(path: str) -> Config:
-    """Read a config file.
+    """Read a config file, or a shipped config by its short name, such as ``mvp_seg/voc_zs``.
 
     Raises:
         UserError: If the file is missing or can't be parsed.
     """
-    if not os.path.isfile(path):  # Path.is_file raises an error if the name is too long
-        raise UserError(f'config {path} does not exist: give a config file, such as configs/*/*.py of the checkout')
+    path = find_config_file(path)
     try:
         return Config.fromfile(path)
     except UserError:
@@ -75,3 +76,17 @@ def type_name(part: Mapping) -> str:
 def takes(cls: Any, parameter: str) -> bool:
     """Return True if a class or one of its base classes has a parameter of this name."""
     return any(parameter in inspect.signature(base.__init__).parameters for base in getattr(cls, '__mro__', ()))
+
+
+@cache
+def settings_of(cls: type) -> tuple[str, ...] | None:
+    """Return the parameters of a class and of the bases that receive the rest; None if any is taken."""
+    known = []
+    for base in cls.__mro__[:-1]:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        known += [one.name for one in parameters if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            return tuple(name for name in dict.fromkeys(known) if name != 'self')
+    return None

@@ -79,9 +79,14 @@ def check_apart(out: str, show_dir: str) -> None:
                         'overwrite files: name two separate folders')
 
 
+def written_size(number: float) -> str:
+    """Write a number of bytes."""
+    return f'{number / 2**30:.1f} GiB' if number >= 2**30 else f'{number / 2**20:.1f} MiB'
+
+
 @contextmanager
-def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX,
-                 sync: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX, sync: bool = False,
+                 writer: str = '') -> Iterator[Path]:
     """Write a file under a temporary name and rename it when complete. A killed run leaves no partial file at ``path``.
 
     Args:
@@ -90,6 +95,7 @@ def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX,
         fix (str): End of the error message: the advice if the file can't be written.
         sync (bool): True syncs the file to disk before and the folder after the renaming, for files that must survive a
             power failure.
+        writer (str): Name of the process, if several may write this file at the same time.
 
     Yields:
         Path: Temporary path to write to: a hidden file in the same folder, with the same suffix.
@@ -100,7 +106,7 @@ def atomic_write(path: str | Path, overwrite: bool = False, fix: str = FIX,
     path = Path(path)
     if not overwrite:
         check_new_file(path)
-    temporary = path.with_name(f'.{path.stem}.part{path.suffix}')
+    temporary = path.with_name(f'.{path.stem}.part{writer}{path.suffix}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -89,12 +89,23 @@ def reason(error: Exception) -> str:
     return line or type(error).__name__
 
 
+class TooManyPixels(UnreadableImage):
+    """Error for an image that exceeds ``max_pixels``.
+
+    Attributes:
+        size (tuple[int, int]): Width and height of the image, in pixels.
+    """
+
+    def __init__(self, size: tuple[int, int], name: str, max_pixels: int) -> None:
+        self.size, (width, height) = size, size
+        super().__init__(f'{name} has {width} x {height} = {width * height} pixels, but max_pixels (--max-pixels) is '
+                         f'{max_pixels}: raise it, or make the image smaller.')
+
+
 def check_size(size: tuple[int, int], name: str, max_pixels: int) -> None:
-    """Raise UnreadableImage if a size, (width, height), has more than ``max_pixels`` pixels."""
-    width, height = size
-    if width * height > max_pixels:
-        raise UnreadableImage(f'{name} has {width} x {height} = {width * height} pixels, but max_pixels (--max-pixels) '
-                              f'is {max_pixels}: raise it, or make the image smaller.')
+    """Raise TooManyPixels if a size, (width, height), has more than ``max_pixels`` pixels."""
+    if size[0] * size[1] > max_pixels:
+        raise TooManyPixels(size, name, max_pixels)
 
 
 def _decode(file: BinaryIO, name: str, max_pixels: int) -> Photo:

@@ -43,8 +43,8 @@ class SideBySideVisualizationHook(Hook):
         ignore_index (int, optional): Ground truth label of ignored pixels; None takes that of the model's head.
         draw (bool): If True, pass the pictures to the backends of the runner's visualizer (``vis_backends``), such as
             TensorboardVisBackend.
-        explain (bool): If True, also draw the label map over the image and, for models with prompts, the presence of
-            the classes and the maps of each prompt. It needs an additional pass per image.
+        explain (bool): If True, also draw the label map over the image, a row of maps for each class and, with GPR, the
+            presence of the classes. It needs an additional pass per image.
     """
 
     def __init__(self, out_dir: str | None = None, interval: int = 1, show: bool = False, wait_time: float = 0.,
@@ -123,7 +123,8 @@ class SideBySideVisualizationHook(Hook):
         yield '', side_by_side(image, labels, truth, classes, colours, self.unseen, ignored)
         if self.explain:
             explanation = explained(runner.model, inputs, position, sample)
-            for kind, picture in draw_explanation(image, labels, classes, colours, explanation):
+            logits = sample.get('low_res_logits')  # mmseg's own models have none
+            for kind, picture in draw_explanation(image, labels, classes, colours, explanation, logits):
                 yield f'__{kind}', picture
 
     def _hand_out(self, runner: Runner, mode: str, name: str, picture: np.ndarray) -> None:

@@ -3,16 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.config import Config
 from mmengine.fileio import get_file_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DATASETS, HOOKS
+from mmengine.registry import DATASETS, HOOKS, PARAM_SCHEDULERS
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import TensorboardVisBackend, WandbVisBackend
 from mmseg.datasets import BaseSegDataset
-from mmseg.models import SegDataPreProcessor
+from mmseg.models import FCNHead, SegDataPreProcessor
+from mmseg.models.necks import FPN
 from mmseg.structures import SegDataSample
 from torch import nn
 from torch._utils import ExceptionWrapper
@@ -72,7 +74,8 @@ CASES = {
     'assert': (lambda **_: HOOKS.build(dict(type='EMAHook', begin_iter=1, begin_epoch=1)), 'AssertionError: .*begin'),
     'unknown argument': (lambda **_: HOOKS.build(dict(type='LoggerHook', intervall=1)), 'intervall'),
     'file backend': (lambda **_: get_file_backend('file:///a.txt'), 'a file backend of the config is unknown'),
-    'missing argument': (lambda **_: DATASETS.build(dict(type='RepeatDataset', dataset={})), "argument: 'times'"),
+    'missing argument': (lambda **_: DATASETS.build(dict(type='RepeatDataset', dataset={})),
+                         "RepeatDataset lacks 'times'"),
     'no data set': (lambda **_: DATASETS.build(dict(type='ConcatDataset', datasets=[])), 'IndexError'),
     'torch refuses': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='SGD', lr=-1))),
                       'Invalid learning rate: -1'),
@@ -81,6 +84,18 @@ CASES = {
             type=BaseSegDataset, metainfo=dict(classes=['a']), ann_file=__file__))), 'get_cat_ids'),
     'best metric': (lambda **places: best('mIOU', places['folder']), "no metric 'mIOU', which save_best"),
     'best rule': (lambda **places: best('x', places['folder']), 'save_best of the checkpoint hook is x,'),
+    'unknown setting': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(optimizer=dict(type='AdamW', lrr=1))),
+                        "AdamW has no setting 'lrr': write 'lr'"),
+    'unknown wrapper': (lambda **_: build_optim_wrapper(nn.Linear(1, 1), dict(
+        type='OptimWraper', optimizer=dict(type='AdamW'))), "'OptimWraper' is not in the registry .*'OptimWrapper'"),
+    'unknown schedule': (lambda **_: PARAM_SCHEDULERS.build(dict(type='PolyLRR')), "write 'PolyLR'"),
+    'unknown norm': (lambda **_: ConvModule(1, 1, 1, norm_cfg=dict(type='SyncBNN')), 'a norm_cfg, act_cfg, .* not reg'),
+    'no type': (lambda **_: HOOKS.build(dict(interval=1)), r"a part has no type, \{'interval': 1\}: write type"),
+    'channels': (lambda **_: nn.Conv2d(4, 8, 3)(torch.zeros(1, 3, 9, 9)), 'is built for feature maps of 4 .* gets 3'),
+    'few outputs': (lambda **_: nn.functional.cross_entropy(torch.zeros(1, 3), torch.tensor([7])), 'the label 7'),
+    'in_index': (lambda **_: FCNHead(in_channels=4, channels=4, num_classes=2, in_index=3)([torch.zeros(1, 4, 3, 3)]),
+                 'in_index of a head names'),
+    'neck': (lambda **_: FPN([4, 4], 4, 2)([torch.zeros(1, 4, 3, 3)]), 'one feature map for each entry'),
     'unknown hook': (lambda **_: HOOKS.build(dict(type='NobodyHook')), 'NobodyHook'),
 }
 

@@ -35,6 +35,7 @@ def test_shipped_configs_pass():
     dict(train_cfg=dict(type='MyLoop', anything=1)), dict(param_scheduler=None), dict(param_scheduler=POLY),
     dict(param_scheduler=[POLY, dict(type='ReduceOnPlateauLR')]), dict(param_scheduler=dict(first=[POLY])),
     dict(train_cfg=EPOCHS, sampler='DefaultSampler', param_scheduler=dict(type='PolyLR')),
+    dict(model_2={}, crop_size=(64, 64), optim_wrapper=dict(constructor='Own', paramwise_cfg=dict(layers=3))),
     dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False), timer=None)),
     dict(train_cfg=EPOCHS, sampler='DefaultSampler', default_hooks=dict(checkpoint=dict(type='CheckpointHook'))),
     dict(loader=dict(num_workers=2, persistent_workers=True)),
@@ -48,6 +49,9 @@ def test_sound_settings_pass(settings):
 
 
 @pytest.mark.parametrize('settings, words', [
+    (dict(optim_wraper=dict(type='OptimWrapper')), "'optim_wraper', which mmengine ignores: write 'optim_wrapper'"),
+    (dict(optim_wrapper=dict(paramwise_cfg=dict(custom_key={}))), "'custom_key', .*write 'custom_keys'"),
+    (dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr='fast'))), "lr is 'fast': write a number"),
     (dict(train_cfg=dict(ITERS, val_interval=0)), 'train_cfg.val_interval is 0'),
     (dict(train_cfg=dict(ITERS, val_interval='1')), "train_cfg.val_interval is '1'"),
     (dict(train_cfg=dict(ITERS, max_iters=0)), 'train_cfg.max_iters is 0'),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from fixtures.tools import BENCHMARKS, load_tool
 
-SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - {'harness.py', 'peers.py', 'report.py', 'soak.py'})
+OTHERS = {'harness.py', 'peers.py', 'report.py', 'run_all.py', 'soak.py'}
+SCRIPTS = sorted({path.name for path in BENCHMARKS.glob('*.py')} - OTHERS)
 
 
 @pytest.mark.slow
@@ -20,6 +21,33 @@ def test_quick_run_writes_its_figures(script, tmp_path):
         rows = list(csv.DictReader(file))
     assert {row['variant'] == row['peer'] for row in rows} == {True, False}
     assert any(float(row['seconds'] or 0) > 0 for row in rows)
+
+
+@pytest.fixture
+def run_all(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return load_tool('run_all.py', BENCHMARKS)
+
+
+def test_all_scripts_are_run_by_one_command(run_all):
+    assert [path.name for path in run_all.scripts()] == SCRIPTS
+
+
+def test_a_failing_script_does_not_stop_the_others(run_all, tmp_path, capfd):
+    for name, content in (('a', 'raise SystemExit(3)'), ('b', 'import sys; print(sys.argv[1:])')):
+        (tmp_path / f'{name}.py').write_text(content)
+    assert run_all.run([tmp_path / 'a.py', tmp_path / 'b.py'], ['--device', 'cuda']) == ['a.py']
+    printed = capfd.readouterr().out
+    assert "['--device', 'cuda']" in printed and '[2/2, about 0 min left] b.py' in printed
+
+
+def test_rows_behind_their_peer_are_listed(run_all):
+    row = dict(claim='loss', case='C=2', variant='ours', peer='plain', device='cuda', dtype='float32', speedup='1.2',
+               memory_ratio='0.5')
+    others = [dict(row, speedup='0.8'), dict(row, memory_ratio='1.1', speedup=''), dict(row, variant='plain'),
+              dict(row, device='cpu', speedup='0.1'), dict(row, speedup='', memory_ratio='')]
+    slow, large = run_all.behind([row, *others], 'cuda', 'float32')
+    assert 'loss, C=2, ours: 0.8x the speed' in slow and '1.1 of the memory of plain' in large
 
 
 def test_ten_thousand_names_are_distinct(monkeypatch):

@@ -51,6 +51,27 @@ def test_vit_block_that_lets_each_token_see_only_itself_gives_the_dense_features
     assert torch.allclose(dense.flatten(2).transpose(1, 2), expected[:, 1:], atol=1e-4)
 
 
+def test_keys_are_those_of_the_pool_and_of_the_last_block(resnet, vit):
+    images = torch.randn(2, 3, 64, 64)
+    for variant in ('maskclip', 'kk'):
+        keys, dense = dense_tower(resnet, variant)(images, keys=True)
+        x = resnet.layer4(resnet.layer3(resnet.layer2(resnet.layer1(resnet.stem(images)))))
+        expected = resnet.attnpool.k_proj(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        assert torch.allclose(keys, expected, atol=1e-5)
+        assert torch.equal(dense, dense_tower(resnet, variant)(images)[0])
+    x = vit._embeds(images)
+    *first, last = vit.transformer.resblocks
+    for block in first:
+        x = block(x)
+    weight, bias = last.attn.in_proj_weight[64:128], last.attn.in_proj_bias[64:128]
+    expected = (last.ln_1(x) @ weight.T + bias)[:, 1:].transpose(1, 2).reshape(2, 64, 4, 4)
+    for variant in ('maskclip', 'naclip', 'sclip'):
+        first_block, keys, dense = dense_tower(vit, variant)(images, [0], keys=True)
+        assert torch.allclose(keys, expected, atol=1e-5)
+        assert torch.equal(dense, dense_tower(vit, variant)(images)[0])
+        assert torch.equal(first_block, dense_tower(vit, variant)(images, [0])[0])
+
+
 def test_vit_value_variant_drops_residual_and_mlp(vit):
     images = torch.randn(1, 3, 64, 64)
     dense, = dense_tower(vit, 'value')(images)

@@ -12,7 +12,7 @@ from fixtures.payloads import write_torchscript
 from safetensors.torch import save_file
 
 from mmseg_mvp.checkpoints import trusted_checkpoints
-from mmseg_mvp.clip import load_clip, loading
+from mmseg_mvp.clip import download, load_clip, loading
 from mmseg_mvp.clip.identity import weights_hash
 from mmseg_mvp.errors import UserError
 
@@ -197,11 +197,13 @@ class TestBadInput:
         assert not proof.exists()
 
     def test_tag_that_cannot_be_fetched_says_what_to_do(self, monkeypatch):
-        def unreachable(*args, **kwargs):
+        def fail(*args, **kwargs):
             raise RuntimeError('Failed to download')
 
-        monkeypatch.setattr(open_clip, 'download_pretrained', unreachable)
-        with pytest.raises(UserError, match="'openai'.*could not be downloaded.*clip.weights"):
+        monkeypatch.setattr(download, 'file_at_hand', lambda *args: None)
+        monkeypatch.setattr(download, 'unreachable_hub', lambda repository: None)
+        monkeypatch.setattr(open_clip, 'download_pretrained', fail)
+        with pytest.raises(UserError, match=r"'openai'.*could not be downloaded.*Failed.*clip=dict\(model='RN50-"):
             load_clip('RN50-quickgelu', 'openai')
 
     @pytest.mark.parametrize('settings, words', [

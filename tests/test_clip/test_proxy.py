@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
+from mmseg_mvp.clip import proxy
 from mmseg_mvp.clip.dense_variants import AVERAGE_POOL, CLASS_TOKEN, LATENT_POOL, RESNET_POOL, find_variant
 from mmseg_mvp.clip.proxy import Proxy, ProxyVariant, load_proxy
 
@@ -147,8 +148,16 @@ class TestRefused:
         def create_model(*args, **kwargs):
             raise OSError('Could not reach\nthe hub')
         monkeypatch.setattr(timm, 'create_model', create_model)
+        monkeypatch.setattr(proxy, 'unreachable_hub', lambda repository: None)
         refused(lambda: load_proxy(ProxyVariant(), *CLIP), "'vit_base_patch8_224.dino' can't be loaded from timm "
                 '(Could not reach the hub): check the name and the network')
+
+    def test_a_hub_out_of_reach_is_not_waited_for(self, monkeypatch):
+        monkeypatch.setattr(timm, 'create_model', lambda *args, **kwargs: pytest.fail('timm was asked'))
+        monkeypatch.setattr(proxy, 'timm_at_hand', lambda name: False)
+        monkeypatch.setattr(proxy, 'unreachable_hub', lambda repository: f'no answer of {repository}')
+        refused(lambda: load_proxy(ProxyVariant(), *CLIP), 'no answer of timm/vit_base_patch8_224.dino',
+                'https://dl.fbaipublicfiles.com/dino/', 'https://huggingface.co/timm/vit_base_patch8_224.dino')
 
     @pytest.mark.parametrize('kind', [CLASS_TOKEN, RESNET_POOL, LATENT_POOL], ids=lambda kind: kind.title)
     @pytest.mark.parametrize('settings, words', [

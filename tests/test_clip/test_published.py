@@ -44,6 +44,9 @@ def tags_of_tiny_models(monkeypatch, tmp_path, tiny_rn, tiny_vit):
         return small(model)
 
     monkeypatch.setattr('mmseg_mvp.clip.loading.find_config', find)
+    monkeypatch.setattr('mmseg_mvp.clip.download.file_at_hand', lambda *args: None)
+    for name in ('unreachable', 'unreachable_hub'):
+        monkeypatch.setattr(f'mmseg_mvp.clip.download.{name}', lambda address: None)
     monkeypatch.setattr(open_clip, 'download_pretrained', download)
 
 

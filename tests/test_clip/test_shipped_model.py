@@ -81,7 +81,7 @@ def test_words_that_the_toy_never_read_are_refused(toy):
 
 
 def test_all_shipped_files_are_toys_with_a_name():
-    assert {path.stem for path in SHIPPED.iterdir()} == set(TOYS)
+    assert {path.stem for path in SHIPPED.iterdir() if path.suffix != '.txt'} == set(TOYS)
 
 
 def test_the_vit_is_open_clips_own_with_a_class_token():

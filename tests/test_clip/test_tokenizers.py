@@ -16,8 +16,8 @@ from fixtures.own_tokens import KINDS, TEXTS, reference_ids, write_tokenizer
 from fixtures.refusals import refused
 from open_clip.tokenizer import HFTokenizer
 
-from mmseg_mvp.clip import tokenizers
 from mmseg_mvp.clip.tokenizers import BytePairTokenizer, build_tokenizer, find_folder
+from mmseg_mvp.utils import reach
 
 SENTENCES = ['a photo of the cat', 'dog', 'Two  small Televisions,', 'a_tree in the scene.']
 FRAMES = {'siglip': ((), ('</s>', ), '</s>'), 'siglip2': ((), ('</s>', ), '<pad>'), 'mt5': ((), ('</s>', ), '<pad>'),
@@ -146,7 +146,7 @@ class TestFiles:
         monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
         with socket.create_server(('127.0.0.1', 0)) as server:  # it accepts and says nothing
             monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', f'http://127.0.0.1:{server.getsockname()[1]}')
-            monkeypatch.setattr(tokenizers, 'TIMEOUT', 1)
+            monkeypatch.setattr(reach, 'LIMIT', 1)
             waiting = threading.Timer(60, server.close)
             waiting.start()
             before = time.time()

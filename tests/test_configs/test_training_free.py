@@ -115,9 +115,23 @@ def test_words_of_objects():
     assert voc['background'] == load_vocabulary('coco_object')['background']
     voc20 = load_vocabulary(load('voc20_sclip').model.decode_head.train_classes)
     assert voc20 == {name: words for name, words in voc.items() if name != 'background'}
-    for name in ('voc21', 'coco_object'):
-        clearclip = load_vocabulary(load(f'{name}_clearclip').model.decode_head.train_classes)
-        assert clearclip == dict(load_vocabulary(name), background=('background', ))
+
+
+# Words of ProxyCLIP's background of COCO-Object, in its own file.
+SEVENTEEN = 'sky wall tree wood grass road sea river mountain sands desk bed building cloud floor hill rail'.split()
+
+
+@pytest.mark.parametrize('name, background', [
+    ('voc20_clearclip', None), ('voc21_clearclip', ['background']), ('coco_object_clearclip', ['background']),
+    ('voc20_proxy', None), ('voc21_proxy', list(load_vocabulary('voc21')['background'])),
+    ('coco_object_proxy', SEVENTEEN)])
+def test_clearclip_and_proxyclip_have_one_word_for_an_object(name, background):
+    cfg = load(name)
+    found = load_vocabulary(cfg.model.decode_head.train_classes)
+    names = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO['classes']
+    other = dict(boat='ship', diningtable='table') if name.startswith('voc') else {}
+    expected = {one: (other.get(one, one), ) for one in names}
+    assert found == dict(expected, **({} if background is None else dict(background=tuple(background))))
 
 
 def write_converted(name, folder):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixtures.refusals import refused
 
-from mmseg_mvp.datasets.bank_files import BankFiles, check_same, locked
+from mmseg_mvp.datasets.bank_files import BankFiles, locked
 
 SHAPES = dict(features=(4, 2, 3), labels=(8, 12))
 
@@ -88,8 +88,8 @@ def test_the_index_is_plain_json(files):
     ({'a': None, 'b': 1}, {'a': None}, 'b is 1 there and not set here')])
 def test_the_first_difference_is_named(tmp_path, there, here, words):
     files = BankFiles(tmp_path, there, 3, 2, **SHAPES)
-    check_same(files, there)
-    refused(lambda: check_same(files, here), words, str(tmp_path), 'delete this one')
+    files.check_settings(there)
+    refused(lambda: files.check_settings(here), words, str(tmp_path), 'delete this one')
 
 
 def test_one_process_builds_a_bank(tmp_path):

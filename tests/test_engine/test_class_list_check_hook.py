@@ -78,3 +78,17 @@ def test_a_head_without_text_has_one_output_per_class(number, right, cascade):
     else:
         with pytest.raises(UserError, match=f'num_classes is {number}, but the data set has 3 classes'):
             ClassListCheckHook().before_test(runner)
+
+
+@pytest.mark.parametrize('number, right', [(1, True), (2, False), (3, True), (4, True)])
+def test_an_auxiliary_head_has_an_output_for_each_training_class(number, right):
+    model = Segmentor(Head({'a': (), 'b': (), 'c': ()}, {'a': (), 'b': (), 'c': ()}))
+    model.auxiliary_head = nn.ModuleList([nn.Module(), nn.Module()])
+    model.auxiliary_head[1].num_classes = number
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=leaf(('a', 'b', 'c'), None)))
+    runner = SimpleNamespace(model=model, train_loop=loop, val_loop=None)
+    if right:
+        ClassListCheckHook().before_train(runner)
+    else:
+        with pytest.raises(UserError, match=r'auxiliary_head=dict\(num_classes=3\)'):
+            ClassListCheckHook().before_train(runner)

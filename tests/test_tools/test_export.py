@@ -58,13 +58,25 @@ def refuse(run, capsys, tmp_path):
 def test_onnx_of_ones_own_classes(classes, run, tmp_path):
     (tmp_path / 'names.txt').write_text('red house\ntree\nboat\n')
     said = run(MASKCLIP, '--format', 'onnx', '--out', 'new/toy.onnx', '--classes', classes).out
-    assert "'scale': (64, 64)" in said and said.endswith('Written to new/toy.onnx.\n')
+    assert 'at most 64 pixels along the longer and 64 along the shorter side' in said
+    assert said.endswith('Written to new/toy.onnx.\n')
     model = MODELS.build(Config.fromfile(MASKCLIP).model).eval()
     model.set_classes(['red house', 'tree', 'boat'])
     labels, = onnxruntime.InferenceSession('new/toy.onnx').run(None, dict(images=toy_images().numpy()))
     assert (labels == maps(model, toy_images())[0].numpy()).mean() > 0.999
-    assert {entry.key: entry.value for entry in onnx.load('new/toy.onnx').metadata_props}['classes'] == (
-        '["red house", "tree", "boat"]')
+    about = {entry.key: entry.value for entry in onnx.load('new/toy.onnx').metadata_props}
+    assert about['classes'] == '["red house", "tree", "boat"]' and about['input_size'] == '{"fit": [64, 64]}'
+
+
+def test_a_fixed_size_and_windows_are_told(run):
+    options = ['--cfg-options', 'model.test_cfg.mode=slide', 'model.test_cfg.crop_size=(32,32)',
+               'model.test_cfg.stride=(16,16)']
+    said = run(MASKCLIP, '--format', 'onnx', '--out', 'toy.onnx', '--classes', 'tree, boat', '--shape', 1, 48, 64,
+               *options).out
+    assert 'stretched to 64 x 48 pixels (width x height)' in said
+    assert 'slides windows of (32, 32) pixels over the image, but the file takes it as a whole' in said
+    about = {entry.key: entry.value for entry in onnx.load('toy.onnx').metadata_props}
+    assert about['input_size'] == '{"stretch": [64, 48]}'
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 """Training from a feature bank by the tools: killed runs, two processes, full disks, and the same checkpoint."""
+import json
 import os
 import re
 import shutil
@@ -38,6 +39,11 @@ def folder(tmp_path_factory):
         return Job('train', [str(config), '--work-dir', name, '--feature-bank', bank or f'{name} bank', *flags],
                    {**SMALL, **options}, ranks)
 
+    def tested(name, bank='bank of tests', ranks=1):
+        flags = ['--feature-bank', bank] if bank else []
+        return Job('test', [str(plain), f'one/iter_{LAST}.pth', '--work-dir', name, *flags, '--record', f'{name}.json'],
+                   dict(test_dataloader__dataset__num_images=6), ranks)
+
     jobs = [job('one'),
             job('killed', folder / 'kill.py'), job('killed'),
             job('resumed', **KILL), job('resumed', flags=['--resume']),
@@ -46,9 +52,11 @@ def folder(tmp_path_factory):
             job('float32', plain, feature_bank__precision='float32'),
             Job('train', [str(plain), '--work-dir', 'online'], {
                 key: value for key, value in SMALL.items() if not key.startswith('feature_bank')}),
-            job('foreign', plain, bank='one bank')]
+            job('foreign', plain, bank='one bank'),
+            tested('first', ranks=2), tested('again'), tested('without', bank=False), tested('training', 'one bank')]
     (folder / 'output').write_text(run_jobs(jobs, folder))
-    assert [job.status for job in jobs] == [[0], [-9], [0], [-9], [0], [0, 0], [2], [0], [0], [2]], (
+    assert [job.status for job in jobs] == [[0], [-9], [0], [-9], [0], [0, 0], [2], [0], [0], [2],
+                                       [0, 0], [0], [0], [2]], (
         folder / 'output').read_text()[-3000:]
     return folder
 
@@ -120,3 +128,15 @@ def test_the_checkpoint_is_that_of_a_training_on_images(folder):
 def test_a_foreign_bank_is_refused_by_what_differs(folder):
     sentence = re.search('^error: (The feature bank one bank .*)$', (folder / 'output').read_text(), re.MULTILINE)[1]
     assert 'its train_dataloader.dataset.pipeline[1]' in sentence and os.listdir(folder / 'one bank')
+
+
+@pytest.mark.slow
+def test_repeated_tests_read_what_two_processes_stored(folder):
+    """The tiny model scores 6 images; half precision may move a few of their pixels."""
+    first, again, without = (json.loads((folder / f'{name}.json').read_text())['metrics']
+                             for name in ('first', 'again', 'without'))
+    assert first == again == pytest.approx(without, abs=0.5)
+    assert len(list((folder / 'bank of tests').glob('*/*.safetensors'))) == 6
+    output = (folder / 'output').read_text()
+    assert 'bank of tests gave 6 and took in 0 images' in output
+    assert 'error: one bank is a feature bank, but the run needs a feature bank of tests' in output

@@ -15,8 +15,12 @@ from torch import nn
 from mmseg_mvp.engine import NoSyncModelWrapper
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import CLIPEncoderDecoder
+from mmseg_mvp.models.utils.class_scores import ClassScores
 from mmseg_mvp.models.utils.explanation import Explanation
-from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, draw_views, side_by_side
+from mmseg_mvp.models.utils.low_res_logits import LowResLogits
+from mmseg_mvp.models.utils.reasons import reasons
+from mmseg_mvp.visualization import SideBySideVisualizationHook, draw_presence, side_by_side
+from mmseg_mvp.visualization.class_rows import ClassRow, draw_class_rows
 from mmseg_mvp.visualization.hook import read_image
 
 METAINFO = dict(classes=('house', 'bird'), palette=[[200, 10, 10], [10, 10, 200]])
@@ -195,17 +199,25 @@ def test_predictions_are_explained_on_request(runner, bgr, tmp_path, backends, w
     runner.model = wrap(Explaining())
     hook = SideBySideVisualizationHook(out_dir=str(tmp_path / 'new'), draw=True, explain=True)
     hook.before_test(runner)
-    hook.after_test_iter(runner, 0, dict(inputs=[bgr]), [make_sample('a/b.jpg')])
-    kinds = ['', '__overlay', '__presence', '__views_01_bird', '__views_00_house']
-    assert [name for name, _, _ in backends.images] == [f'test_b{kind}' for kind in kinds[:3]] + [
-        f'test_b{kind}' for kind in sorted(kinds[3:])]
+    sample = make_sample('a/b.jpg')
+    sample.set_data(dict(low_res_logits=LowResLogits(
+        logits=torch.tensor([[[3., 0.]], [[0., 1.]]]), rows=torch.ones(SHAPE[0], 1),
+        columns=torch.eye(2).repeat_interleave(SHAPE[1] // 2, 0))))
+    hook.after_test_iter(runner, 0, dict(inputs=[bgr]), [sample])
+    kinds = ['', '__overlay', '__presence', '__classes']
+    assert [name for name, _, _ in backends.images] == [f'test_b{kind}' for kind in kinds]
     pictures = {name: picture for name, picture, _ in backends.images}
     assert np.array_equal(pictures['test_b__presence'], draw_presence(METAINFO['classes'], [0.9, 0.2]))
-    rgb = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0))
+    rgb, labels = np.ascontiguousarray(bgr.numpy()[::-1].transpose(1, 2, 0)), sample.pred_sem_seg.data[0].numpy()
+    scores = ClassScores(sample.low_res_logits)
     maps = np.array([[[2.], [3.]], [[6.], [7.]], [[10.], [11.]]]).repeat(SHAPE[0] // 2, 1).repeat(SHAPE[1], 2)
     winners = np.where(np.arange(SHAPE[1]) > 30, 2, -1)[None].repeat(SHAPE[0], 0)  # 10 and 11 are above 6 and 7
-    expected = draw_views(rgb, maps, 'bird', ['global prompt', 'prompt 1', 'prompt 2'], winners)
-    assert np.array_equal(pictures['test_b__views_01_bird'], expected)
+    house, bird = reasons(labels, METAINFO['classes'], scores, np.array([0.9, 0.2]))
+    rows = [ClassRow(house, METAINFO['palette'][0], scores.maps([0])[0].numpy(), maps - [[[2.]]] * 3,
+                     np.where(winners < 0, 2, -1)),
+            ClassRow(bird, METAINFO['palette'][1], scores.maps([1])[0].numpy(), maps, winners)]
+    expected = draw_class_rows(rgb, rows, ['global prompt', 'prompt 1', 'prompt 2'])
+    assert np.array_equal(pictures['test_b__classes'], expected)
     assert {path.stem for path in (tmp_path / 'new').iterdir()} == {f'b{kind}' for kind in kinds}
 
 

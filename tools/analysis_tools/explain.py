@@ -1,7 +1,11 @@
 """Explain a prediction: python tools/analysis_tools/explain.py CONFIG [CHECKPOINT] [IMAGE] --out-dir DIR.
 
-Writes the label map over the image, the class maps of each prompt, the presence score of each class (GPR), and
-the words nearest to the learned prompts.
+overlay.png        label map over the image
+classes.png        the photo once, and a row for each class, also for classes without a pixel: highest probability
+                   and its place, presence, map of the score, map of each prompt, on common scales
+classes.csv        these numbers for all classes
+presence.png       presence of each class as bars, of a model with GPR
+nearest_words.csv  words nearest to the learned prompts, also as nearest_words.md
 """
 import argparse
 import csv
@@ -26,19 +30,24 @@ from mmseg_mvp.apis.segmentation import save_picture
 from mmseg_mvp.datasets.checks import check_data
 from mmseg_mvp.models.text import LearnedPrompts, TextClassifier, nearest_words
 from mmseg_mvp.models.text.nearest_words import NearestWords
-from mmseg_mvp.visualization.explanation import draw_explanation, prompt_titles
+from mmseg_mvp.models.utils.reasons import Reason
+from mmseg_mvp.visualization import draw_presence
+from mmseg_mvp.visualization.explanation import prompt_titles, shown
 from mmseg_mvp.visualization.nearest_words import markdown_table, table_rows
 from mmseg_mvp.vocabularies import load_vocabulary
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description='Explain a prediction')
-    parser.add_argument('config', help='config file')
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file, or a shipped config such as maskclip/voc_zs')
     parser.add_argument('checkpoint', nargs='?', help='checkpoint file; omitted: the model as built')
     parser.add_argument('image', nargs='?', help='image file (default: an image of the config\'s test data)')
     parser.add_argument('--classes', metavar='NAMES',
                         help='comma-separated names ("red house, tree, sky"), a file of class names, or '
                              'a label set such as ade20k (default: the config\'s test classes)')
+    parser.add_argument('--why', metavar='NAMES',
+                        help='comma-separated names of the classes in classes.png (default: the largest 8 in the label '
+                             'map, and others by probability, 12 in total)')
     parser.add_argument('--out-dir', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument('--index', type=int, default=0, help='image of the test data (default: %(default)s)')
     parser.add_argument('--top', type=int, default=5, help='nearest words of a context vector (default: %(default)s)')
@@ -66,6 +75,20 @@ def test_picture(cfg: Config, index: int) -> str | np.ndarray:
         raise UserError(f'--index is {index}, but the test data have the images 0 to {len(dataset) - 1}')
     path = dataset.get_data_info(index)['img_path']
     return path if Path(path).is_file() else np.ascontiguousarray(dataset[index]['inputs'].permute(1, 2, 0).numpy())
+
+
+def draw(out: Segmentation, names: str | None) -> dict[str, np.ndarray]:
+    """Draw all pictures by name, RGB (H, W, 3) each; raise UserError if ``names`` are not among the classes."""
+    bars = {} if out.presence is None else {'presence': draw_presence(out.classes, out.presence)}
+    return {'overlay': out.draw(), 'classes': out.draw_reasons(names), **bars}
+
+
+def write_reasons(out: Segmentation, folder: Path) -> None:
+    """Write the numbers of all classes to classes.csv."""
+    with (folder / 'classes.csv').open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, Reason._fields)
+        writer.writeheader()
+        writer.writerows(one._asdict() for one in out.reasons())
 
 
 def write_words(nearest: NearestWords, classifier: TextClassifier, folder: Path) -> None:
@@ -100,14 +123,15 @@ def main() -> None:
     app.merge_options(cfg, args.cfg_options)
     seg = OpenVocabInferencer(cfg, args.checkpoint, args.device, trust_checkpoint=args.trust_checkpoint)
     out = seg(args.image or test_picture(cfg, args.index), vocabulary)
+    pictures = draw(out, args.why)
     classifier, folder = seg.model.decode_head.classifier, Path(args.out_dir)
     nearest = nearest_words(classifier, top=args.top) if isinstance(classifier.prompts, LearnedPrompts) else None
-    for kind, picture in draw_explanation(out.image, out.label_map, out.classes, out.colours, out.explanation,
-                                          out.unknown):
+    for kind, picture in pictures.items():
         save_picture(picture, folder / f'{kind}.png')
+    write_reasons(out, folder)
     if nearest:
         write_words(nearest, classifier, folder)
-    for sentence in what_is_missing(out, classifier):
+    for sentence in (*map(str, shown(out.reasons())), *what_is_missing(out, classifier)):
         print(sentence)
     print(f'The explanation ({", ".join(sorted(path.name for path in folder.iterdir()))}) is in {folder}')
 

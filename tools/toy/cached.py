@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 
+import runs  # isort: skip  # noqa: F401 (imports this package before mmseg, which hides mmseg's notices)
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner

@@ -1,4 +1,4 @@
-"""The main job: MaskCLIP against MVP-SEG on the toy world, with pictures: python tools/toy/demo.py [--work-dir DIR].
+"""Compare MaskCLIP and MVP-SEG on the toy world, with pictures: python tools/toy/demo.py [--work-dir DIR].
 
 Tests CLIP's templates (MaskCLIP). Trains MVP-SEG's prompts on the seen classes and tests them: one prompt with as many
 context vectors as three, three with the fusion and the OCLoss of the paper, and three that cooperate. The images of the
@@ -7,13 +7,16 @@ toy world are small and synthetic. The figures show that the program works, not 
 import argparse
 import json
 import multiprocessing
+import os
+import re
 import runpy
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import mmseg_mvp  # noqa: F401  (forked tools need not import it again)
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from mmseg_mvp.app.suites.commands import failure
 
 ROOT = Path(__file__).resolve().parents[2]
 # Row: folder, config and options.
@@ -25,26 +28,56 @@ ROWS = {
         'printed', 'mvp_seg/toy_zs', ('--cfg-options', 'model.decode_head.loss_oc.squared=False')),
     'MVP-SEG, cooperating prompts': ('logsumexp', 'mvp_seg/toy_zs_logsumexp', ()),
 }
+UNITS = dict(train=450, test=70)  # length in the bar: iterations of a training; a test takes as long as 70
 COLUMNS = {'mIoU(S)': 'mIoU_S', 'mIoU(U)': 'mIoU_U', 'hIoU': 'hIoU'}
 
 
-def run_tool(name: str, *arguments: str | Path) -> None:
-    """Run a tool of this checkout in a process of its own; exit with its code if it fails."""
-    command = [str(ROOT / 'tools' / f'{name}.py'), *map(str, arguments)]
-    print(f'\n$ {" ".join(["python", *command])}', flush=True)
-    if sys.platform == 'linux':  # a fork has imported the packages, which saves five seconds
-        process = multiprocessing.get_context('fork').Process(target=run_script, args=(command, ))
+class Tools:
+    """Runs tools in processes of their own. It shows one progress bar; a log file has all that they print.
+
+    Args:
+        log (Path): Log file.
+        bar (Progress): Bar, which is refreshed here only, since a fork must not happen beside another thread.
+    """
+
+    def __init__(self, log: Path, bar: Progress) -> None:
+        self.log, self.bar, self.done = log, bar, 0
+        self.task = bar.add_task('', total=sum(UNITS['test'] + UNITS['train'] * (row != 'MaskCLIP') for row in ROWS))
+
+    def run(self, row: str, name: str, *arguments: str | Path) -> None:
+        """Run a tool for a row of the table; exit with its code if it fails."""
+        command = [str(ROOT / 'tools' / f'{name}.py'), *map(str, arguments)]
+        with open(self.log, 'a', encoding='utf-8') as file:
+            print(f'\n$ {" ".join(["python", *command])}', file=file, flush=True)
+            begin = file.tell()
+        self.bar.update(self.task, description=f'{row}: {name}')
+        # A fork has imported the packages, which saves five seconds.
+        context = multiprocessing.get_context('fork' if sys.platform == 'linux' else 'spawn')
+        process = context.Process(target=run_script, args=(command, self.log))
         process.start()
-        process.join()
-        code = process.exitcode
-    else:
-        code = subprocess.run([sys.executable, *command]).returncode
-    if code:
-        sys.exit(code)
+        while process.exitcode is None:
+            process.join(.2)
+            self.bar.update(self.task, completed=self.done + iterations(self.log, begin), refresh=True)
+        self.done += UNITS[name]
+        if process.exitcode:
+            self.bar.stop()
+            print(f'error: {failure(self.log, begin, process.exitcode)}\nLog: {self.log}', file=sys.stderr)
+            sys.exit(process.exitcode)
 
 
-def run_script(command: list[str]) -> None:
-    """Run a script with arguments in this process."""
+def iterations(log: Path, begin: int) -> int:
+    """Return the last iteration of a training in the part of a log after ``begin`` bytes, 0 without a training."""
+    with open(log, 'rb') as file:
+        file.seek(begin)
+        found = re.findall(rb'Iter\(train\) +\[ *(\d+)/', file.read())
+    return int(found[-1]) if found else 0
+
+
+def run_script(command: list[str], log: Path) -> None:
+    """Run a script with arguments in this process; its output goes to a log file."""
+    with open(log, 'ab') as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
     sys.argv = command
     sys.path[0] = str(Path(command[0]).parent)
     runpy.run_path(command[0], run_name='__main__')
@@ -56,16 +89,18 @@ def read_metrics(work_dir: Path) -> dict[str, float]:
     return json.loads(newest.read_text())
 
 
-def run_row(row: str, work_dir: Path) -> dict[str, float]:
+def run_row(row: str, tools: Tools, work_dir: Path) -> dict[str, float]:
     """Train, if the method learns, and test one row; return its metrics in percent."""
     folder, name, options = ROWS[row]
     config, folder, checkpoint = ROOT / 'configs' / f'{name}.py', work_dir / folder, ()
     if row != 'MaskCLIP':
-        run_tool('train', config, '--work-dir', folder / 'train', *options)
+        tools.run(row, 'train', config, '--work-dir', folder / 'train', *options)
         checkpoint = (folder / 'train' / 'last_checkpoint').read_text().strip(),
     pictures = ('--show-dir', work_dir / 'pictures') if row == list(ROWS)[-1] else ()
-    run_tool('test', config, *checkpoint, '--work-dir', folder / 'test', *pictures, *options)
-    return read_metrics(folder / 'test')
+    tools.run(row, 'test', config, *checkpoint, '--work-dir', folder / 'test', *pictures, *options)
+    metrics = read_metrics(folder / 'test')
+    print(f'{row}: hIoU {metrics["hIoU"]:.2f}', flush=True)
+    return metrics
 
 
 def print_table(results: dict[str, dict[str, float]]) -> None:
@@ -83,7 +118,14 @@ def main() -> None:
     work_dir = parser.parse_args().work_dir
     if work_dir.exists() and (not work_dir.is_dir() or any(work_dir.iterdir())):
         parser.error(f'--work-dir {work_dir} exists and is not an empty folder: name a new folder')
-    print_table({row: run_row(row, work_dir) for row in ROWS})
+    work_dir.mkdir(parents=True, exist_ok=True)
+    log = work_dir / 'log.txt'
+    print(f'Three trainings and four tests take about two minutes on two cores. Log: {log}', flush=True)
+    columns = TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    with Progress(*columns, auto_refresh=False, transient=True) as bar:
+        tools = Tools(log, bar)
+        results = {row: run_row(row, tools, work_dir) for row in ROWS}
+    print_table(results)
     print(f'\nPictures (image, ground truth, prediction): {work_dir / "pictures"}')
 
 

@@ -33,7 +33,7 @@ METHODS = {
 MASKS = [dict(type='DrawToyScene'), dict(type='PackSegInputs')]
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class TaughtByMasks(KnowledgeTransfer):
     """Student with ground truth instead of pseudo labels; background is ignored."""
 

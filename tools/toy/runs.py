@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-ROOT = Path(__file__).resolve().parents[2]
+from mmseg_mvp.utils.shipped import DOCS, ROOT
 
 
 def arguments(study: str, description: str) -> argparse.ArgumentParser:
@@ -13,7 +13,7 @@ def arguments(study: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds of the runs')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs') / study, help='folder of the runs')
-    parser.add_argument('--docs', type=Path, default=ROOT / 'docs', help='folder for tables and pictures')
+    parser.add_argument('--docs', type=Path, default=DOCS, help='folder for tables and pictures')
     return parser
 
 

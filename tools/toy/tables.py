@@ -118,6 +118,7 @@ def spread(values: list[float]) -> str:
 def write(results: list[dict], page: Path, table: str | None = None) -> str:
     """Write the runs as CSV and the table, by default :func:`summarize`, into the page; return the table."""
     _write_csv(results, page.with_suffix('.csv'))
+    (page.parent / 'images').mkdir(exist_ok=True)
     table = table or summarize(results)
     if not page.exists():
         page.write_text(f'# {page.stem}\n\n{START}\n{END}\n')

@@ -33,7 +33,7 @@ ROWS = {
 NAMES = list(ROWS)
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class SeenOnly(KnowledgeTransfer):
     """Student without pseudo labels; hidden pixels are ignored."""
 
@@ -41,7 +41,7 @@ class SeenOnly(KnowledgeTransfer):
         return torch.where(is_hidden(label), IGNORE, label), {}
 
 
-@MODELS.register_module()
+@MODELS.register_module(force=True)
 class FullySupervised(KnowledgeTransfer):
     """Student with ground truth instead of pseudo labels."""
 

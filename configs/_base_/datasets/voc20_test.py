@@ -1,5 +1,10 @@
 # PASCAL VOC 2012, 20 classes, background ignored, test only.
 _base_ = './test_only.py'
+from mmseg_mvp.vocabularies import class_names
+
+# One word a class, as in the code of ClearCLIP and ProxyCLIP.
+words = {'boat': 'boat = ship', 'diningtable': 'diningtable = table'}
+one_word = [words.get(name, name) for name in class_names('voc20')]
 
 dataset_type = 'PascalVOC20Dataset'
 data_root = 'data/VOCdevkit/VOC2012'

@@ -18,7 +18,7 @@ from mmseg_mvp.models.text import TextClassifier, TextHead, find_text_head
 
 # Smallest share of pixels with equal labels in the exported and the original model; allows for rounding errors.
 AGREEMENT = 0.999
-_AFTER_THE_NETWORK = ('class_token_weight', 'word_softmax', 'prob_thd', 'area_thd')
+_AFTER_THE_NETWORK = ('class_token_weight', 'word_softmax', 'prob_thd', 'area_thd', 'prompt_denoise', 'key_smooth')
 
 
 def text_head(model: BaseModel) -> TextHead:
@@ -64,8 +64,8 @@ def check_unrefined(model: BaseModel) -> None:
     """Refuse a model that changes its logits after the network.
 
     Raises:
-        UserError: If ``test_cfg.refine``, ``class_token_weight``, ``word_softmax``, ``prob_thd`` or ``area_thd`` is
-            set, or the head does not classify by text.
+        UserError: If a setting of ``test_cfg`` that changes logits or labels is set, or the head does not classify by
+            text.
     """
     text_head(model)
     settings = model.test_cfg or {}

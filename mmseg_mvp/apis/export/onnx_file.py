@@ -11,6 +11,7 @@ from torch.onnx._constants import ONNX_TORCHSCRIPT_EXPORTER_MAX_OPSET
 
 from mmseg_mvp.clip import traceable_positions
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.host import extra_advice
 from mmseg_mvp.utils.files import atomic_write, check_new_file
 
 from .common import (
@@ -102,8 +103,8 @@ def check_onnx(opset: int) -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise UserError(f'{error.name} is not installed, which the ONNX export needs: in the checkout, run pip install '
-                        f'-e ".[export]" -c requirements/tested.txt') from error
+        raise UserError(f'{error.name} is not installed, which the ONNX export needs: '
+                        f'{extra_advice("export")}') from error
     if opset not in OPSETS:
         raise UserError(f'ONNX opset {opset} is not supported: expected {OPSETS[0]} to {OPSETS[-1]}')
 

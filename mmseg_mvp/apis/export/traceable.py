@@ -69,17 +69,18 @@ class TraceableSegmentor(nn.Module):
             Tensor | tuple[Tensor, Tensor]: Label maps (B, H, W), int64; with ``scores`` also the logits (B, C, H, W).
         """
         self.text.given = text
-        height, width = images.shape[1:3]
-        x = F.pad(self._normalised(images), (0, -width % self.multiple, 0, -height % self.multiple))
+        pixels = images.float()  # the only reader of the input: TensorRT takes bytes into a cast alone
+        height, width = pixels.shape[1:3]
+        x = F.pad(self._normalised(pixels), (0, -width % self.multiple, 0, -height % self.multiple))
         logits = self.model.decode_head(self.model.extract_feat(x))
         logits = F.interpolate(logits, size=x.shape[2:], mode='bilinear', align_corners=self.model.align_corners)
         logits = logits[..., :height, :width]
         labels = logits.argmax(dim=1)
         return (labels, logits) if self.scores else labels
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        """Normalise RGB images as mmseg's data preprocessor does with BGR images, (B, 3, H, W)."""
-        preprocessor, x = self.model.data_preprocessor, images.permute(0, 3, 1, 2).float()
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """Normalise RGB images (B, H, W, 3) as mmseg's data preprocessor does with BGR images, (B, 3, H, W)."""
+        preprocessor, x = self.model.data_preprocessor, pixels.permute(0, 3, 1, 2)
         x = x if swaps_channels(preprocessor) else x.flip(1)
         return (x - preprocessor.mean) / preprocessor.std if preprocessor._enable_normalize else x
 

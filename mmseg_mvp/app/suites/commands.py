@@ -1,8 +1,10 @@
 """The commands of a job: tools/train.py, tools/test.py, or a script, in processes of their own."""
 import csv
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,10 +13,14 @@ from typing import Any
 
 from mmseg_mvp.engine import find_complete_checkpoint
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.shipped import DOCS, ROOT
 
+from .banks import bank_of
 from .missing import config_path
-from .records import read_json
-from .rows import ROOT, Job
+from .records import FREE, read_json
+from .rows import Job
+
+_FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT)))
 
 
 class Commands:
@@ -25,11 +31,13 @@ class Commands:
         processes (int): Processes per job, by torchrun if more than one.
         docs (Path): Folder in which scripts write their pages.
         skip_data_check (bool): True starts without a look for every image.
+        feature_bank (Path, optional): Folder that keeps the features of the test images.
     """
 
-    def __init__(self, options: Mapping[str, Any], processes: int = 1, docs: Path = ROOT / 'docs',
-                 skip_data_check: bool = False) -> None:
+    def __init__(self, options: Mapping[str, Any], processes: int = 1, docs: Path = DOCS,
+                 skip_data_check: bool = False, feature_bank: Path | None = None) -> None:
         self.options, self.processes, self.docs, self.skip_data_check = options, processes, docs, skip_data_check
+        self.feature_bank = feature_bank
         self._running: list[subprocess.Popen] = []
 
     def run(self, job: Job, gpus: str, started: Callable[[int], None]) -> dict[str, Any]:
@@ -57,7 +65,10 @@ class Commands:
             checkpoint = last_checkpoint(job)
         record = job.folder / 'record.json'
         record.unlink(missing_ok=True)
-        tested = [config_path(job.row.config), *([checkpoint] if checkpoint else []), '--work-dir', job.folder / 'test']
+        config = config_path(job.row.config)
+        tested = [config, *([checkpoint] if checkpoint else []), '--work-dir', job.folder / 'test']
+        if self.feature_bank and (bank := bank_of(self.feature_bank, config, {**job.row.options, **self.options})):
+            tested += ['--feature-bank', bank]
         self._call(job, 'test', [*tested, '--record', record], gpus, started)
         found = read_json(record)
         if not found.get('metrics'):
@@ -118,17 +129,31 @@ class Commands:
                 with suppress(OSError):
                     process.kill()  # only if it has not ended
         if code:
-            raise UserError(_message(self.log(job), begin, code))
+            raise UserError(failure(self.log(job), begin, code))
 
 
-def _message(log: Path, begin: int, code: int) -> str:
+def failure(log: Path, begin: int, code: int) -> str:
     """Return the message of a failed command from its part of the log."""
     with open(log, 'rb') as file:
         file.seek(begin)
         lines = [line.strip() for line in file.read().decode('utf-8', 'replace').splitlines() if line.strip()]
+    if _is_full(log.parent, lines):
+        return f'the disk of {log.parent} is full: {FREE}'
     ends = f'signal {-code} ended the process' if code < 0 else f'the process ended with code {code}'
     sentence = next((line.removeprefix('error: ') for line in lines if line.startswith('error: ')), None)
     return sentence or f'{ends} ({lines[-1] if lines else "no message"}): read {log}'
+
+
+def _is_full(folder: Path, lines: Sequence[str]) -> bool:
+    """Return True if a command says so, or nothing more can be written: its last words did not fit then."""
+    if any(words in line for words in _FULL for line in lines):
+        return True
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))
+    except OSError:
+        return True
+    return False
 
 
 def last_checkpoint(job: Job) -> str:

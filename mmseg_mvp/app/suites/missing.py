@@ -5,17 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.runner.checkpoint import get_external_models, get_torchvision_models
 
 from mmseg_mvp.app.arguments import OptionsAction
 from mmseg_mvp.clip.at_hand import clip_at_hand, timm_at_hand
-from mmseg_mvp.datasets.checks import check_data
+from mmseg_mvp.datasets.checks import check_data, leaf_datasets
+from mmseg_mvp.datasets.preflight import check_pairs
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import merge_options, read_config
+from mmseg_mvp.utils.reach import in_torch_cache
+from mmseg_mvp.utils.shipped import ROOT
 
-from .rows import ROOT, Job
+from .rows import Job
 
 _PRETRAIN = ('write it with a converter of MMSegmentation, such as tools/model_converters/vit2mmseg.py '
              '(docs/lseg.md), or set init_cfg of the config')
@@ -30,7 +31,7 @@ class Checks:
     """
 
     def __init__(self, options: Mapping[str, Any], files: bool) -> None:
-        self.options, self.files, self._data = options, files, {}
+        self.options, self.files, self._data, self._read = options, files, {}, {}
 
     def faults(self, job: Job) -> list[str]:
         """Return a sentence for each thing without which a job can't run."""
@@ -38,7 +39,7 @@ class Checks:
             return [] if (ROOT / job.row.script).is_file() else [f'script {job.row.script} does not exist: correct '
                                                                   'the row, or omit it']
         try:
-            configs = list(self._configs(job))
+            configs = self._read[job.title] = list(self._configs(job))
         except UserError as error:
             return [str(error)]
         found = [fault for cfg, loaders in configs for fault in self._data_faults(cfg, loaders)]
@@ -50,7 +51,8 @@ class Checks:
     def downloads(self, job: Job) -> list[str]:
         """Return a sentence for each published weights file that a job would download, with the command to get it."""
         try:
-            models = [cfg.get('model') or {} for cfg, _ in ([] if job.row.script else self._configs(job))]
+            configs = [] if job.row.script else self._read.get(job.title) or self._configs(job)
+            models = [cfg.get('model') or {} for cfg, _ in configs]
         except UserError:  # a fault
             return []
         return sorted({one for model in models for one in _downloads(model)})
@@ -74,6 +76,8 @@ class Checks:
             if key not in self._data:
                 try:
                     check_data(cfg, [loader], self.files)
+                    for leaf in leaf_datasets(cfg[loader].dataset) if self.files and cfg.get(loader) else ():
+                        check_pairs(leaf, loader)
                     self._data[key] = None
                 except UserError as error:
                     self._data[key] = str(error)
@@ -133,14 +137,6 @@ def _downloads(model: Mapping) -> Iterator[str]:
                 yield f'proxy {name}: python -c "import timm; timm.create_model({name!r}, pretrained=True)"'
         init = part.get('init_cfg')
         path = init.get('checkpoint') if isinstance(init, Mapping) else None
-        if isinstance(path, str) and '://' in path and not _in_torch_cache(path):
+        if isinstance(path, str) and '://' in path and not in_torch_cache(path):
             yield (f'{path}: python -c "from mmengine.runner.checkpoint import CheckpointLoader; '
                    f'CheckpointLoader.load_checkpoint({path!r})"')
-
-
-def _in_torch_cache(path: str) -> bool:
-    """Return True if the file of an address of mmengine is in torch's cache."""
-    scheme, _, name = path.partition('://')
-    tables = {'open-mmlab': get_external_models, 'torchvision': get_torchvision_models}
-    address = tables[scheme]().get(name, '') if scheme in tables else path
-    return Path(torch.hub.get_dir(), 'checkpoints', os.path.basename(address)).is_file()

@@ -85,8 +85,9 @@ def _section(name: str, result: dict[str, Any]) -> str:
     """Return the part of one result: how it was made, its metrics, and the table of its classes or runs."""
     made = {'config': result['config'], 'options': result['options'], 'commit': short(result['commit']),
             'finished': result['finished'], 'host': result['host'], 'device': result.get('device'),
-            'seconds': result.get('seconds'), 'peak memory, MiB': result.get('peak_memory_mib'),
-            'CLIP': result.get('clip'), 'versions': result['versions'], **result['metrics']}
+            'images': result.get('images'), 'seconds': result.get('seconds'),
+            'peak memory, MiB': result.get('peak_memory_mib'), 'CLIP': result.get('clip'),
+            'versions': result['versions'], **result['metrics']}
     tables = [html_table(list(entries[0]), (entry.values() for entry in entries))
               for entries in (result.get('classes'), result.get('runs')) if entries]
     return (f'<h2>{escape(name)}</h2>{html_table(["", ""], made.items())}'

@@ -11,13 +11,16 @@ from typing import Any
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.host import installed_version
 from mmseg_mvp.utils.files import atomic_write
+from mmseg_mvp.utils.shipped import ROOT
 from mmseg_mvp.version import __version__
 
-from .rows import ROOT, Job
+from .rows import Job
 
 PACKAGES = ('torch', 'torchvision', 'open_clip_torch', 'timm', 'numpy', 'pillow', 'opencv-python', 'onedl-mmcv',
             'onedl-mmengine', 'onedl-mmsegmentation', 'mmcv', 'mmengine', 'mmsegmentation')
-_FREE = 'free disk space, or give another --work-dir; finished rows are kept'
+_KINDS = dict(suite=str, row=str, config=str, options=dict, commit=str, versions=dict, host=str, finished=str,
+              sessions=list, metrics=dict, classes=list, seconds=dict)
+FREE = 'free disk space, or give another --work-dir; finished rows are kept'
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +65,7 @@ def write_json(content: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: If it can't be written, as on a full disk.
     """
-    with atomic_write(path, overwrite=True, fix=_FREE, sync=True) as temporary:
+    with atomic_write(path, overwrite=True, fix=FREE, sync=True) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n', 'utf-8')
 
 
@@ -100,9 +103,20 @@ def read_record(path: Path) -> dict:
         UserError: If it is not a result.
     """
     found = read_json(path)
-    if not {'suite', 'row', 'commit', 'versions', 'metrics'} <= found.keys():
+    if not _is_record(found):
         raise UserError(f'{path} is not a result of tools/benchmark.py: move it away, and run the row again.')
     return found
+
+
+def _is_record(found: Mapping[str, Any]) -> bool:
+    """Return True if a file has all that the tables read, as :func:`write_result` writes it."""
+    def numbers(values: Mapping) -> bool:
+        return all(isinstance(value, (int, float, type(None))) for value in values.values())
+
+    return (all(isinstance(found.get(key), kind) for key, kind in _KINDS.items())
+            and numbers(found['metrics']) and numbers(found['seconds']) and None not in found['seconds'].values()
+            and all(isinstance(one, dict) for one in [*found['classes'], *found['sessions']])
+            and all(isinstance(one.get('commit'), str) for one in found['sessions']))
 
 
 def read_json(path: Path) -> dict:

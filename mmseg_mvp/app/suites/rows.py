@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.utils.shipped import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 _SCALARS = (str, int, float, bool, type(None))
 _NAME = re.compile(r'[\w.+-]+')
 

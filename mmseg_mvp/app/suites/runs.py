@@ -4,11 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mmseg_mvp.app.errors import user_sentence
+from mmseg_mvp.app.errors import is_full_disk, user_sentence
 
 from .commands import Commands
 from .locks import Held, Lock, is_dead
-from .records import begin_session, write_result
+from .records import FREE, begin_session, write_result
 from .rows import Job
 
 POLL = 5.  # seconds between two looks for the result of a job in another process
@@ -59,7 +59,7 @@ class Runs:
             try:
                 self._run(job, lock, gpus, start)
             except Exception as error:
-                if (sentence := user_sentence(error)) is None:
+                if (sentence := _sentence(error)) is None:
                     raise
                 self._fail(job, sentence)
             finally:
@@ -105,6 +105,11 @@ class Runs:
             self.elsewhere.append(str(held))
             self._say(str(held))
             return None
+        except OSError as error:  # a full disk, or a folder of another user
+            if (sentence := _sentence(error)) is None:
+                raise
+            self._fail(job, sentence)
+            return None
         if job.result.exists():
             lock.release()
             return None
@@ -119,7 +124,8 @@ class Runs:
         content = self.commands.run(job, gpus, lock.add)
         write_result(job, self.commands.options, content)
         figures = ', '.join(f'{key} {value:.2f}' for key, value in content['metrics'].items() if value is not None)
-        self._say(f'{job.title}: done in {(time.time() - start) / 60:.1f} min{": " * bool(figures)}{figures}')
+        images = f', {content["images"]} images' if content.get('images') else ''
+        self._say(f'{job.title}: done in {(time.time() - start) / 60:.1f} min{images}{": " * bool(figures)}{figures}')
 
     def _fail(self, job: Job, sentence: str) -> None:
         if not self._stop:
@@ -140,6 +146,10 @@ class Runs:
     @staticmethod
     def _say(text: str) -> None:
         print(text, flush=True)
+
+
+def _sentence(error: Exception) -> str | None:
+    return f'the disk is full ({error}): {FREE}' if is_full_disk(error) else user_sentence(error)
 
 
 def duration(minutes: float) -> str:

@@ -8,11 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.host import extra_advice
 
 from .records import Shape
 from .runs import by_columns, counts_of
-
-INSTALL = 'pip install -e ".[annotations]"'
 
 
 def extra(module: str, purpose: str) -> ModuleType:
@@ -24,8 +23,8 @@ def extra(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(f'{purpose} needs the package {module.partition(".")[0]}, which is not installed: run: '
-                        f'{INSTALL}') from error
+        raise UserError(f'{purpose} needs the package {module.partition(".")[0]}, which is not installed: '
+                        f'{extra_advice("annotations")}') from error
 
 
 def check_extent(points: np.ndarray, shape: Shape, where: str) -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -12,7 +13,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmseg_mvp.clip import Frozen, check_clip, embed_images, fold_batch_norm, load_clip, unwrap
+from mmseg_mvp.clip import Frozen, check_clip, embed_images, fold_batch_norm, load_clip, unwrap, weights_hash
 from mmseg_mvp.errors import UserError
 
 PRECISIONS = ('bfloat16', 'float16')
@@ -38,10 +39,15 @@ class CLIPImageEncoder(BaseModule):
 
     Attributes:
         dense (str | dict): Dense variant, to be recorded: the weights file of a proxy is named without its folder.
+        variant (str): Name of the dense variant, for messages.
         stride (int): Pixels per dense feature along each side.
         embed_dim (int): Channels D of the dense features.
+        key_dim (int): Channels K of the keys of the last attention; 0 if the tower gives none.
+        out_channels (tuple[int, ...]): Channels of the returned features.
+        layer_channels (tuple[int, ...]): Channels of the layers or blocks that ``out_indices`` selects from.
         normalisation (dict[str, list[float]]): ``mean`` and ``std`` of pixels, RGB, 0 to 255, that the CLIP expects.
         fingerprint (str): Fingerprint of the CLIP.
+        store (FeatureStore, optional): Store of the outputs, see :class:`mmseg_mvp.engine.FeatureStoreHook`.
 
     Raises:
         UserError: If the CLIP cannot be loaded or has no such dense features, a layer does not exist, or the precision
@@ -60,13 +66,17 @@ class CLIPImageEncoder(BaseModule):
         if wrong:
             raise UserError(f"CLIPImageEncoder.out_indices names layers {wrong}, but CLIP '{clip['model']}' has layers "
                             f'0 to {len(tower.channels) - 1}.')
-        self.dense = _without_folder(dense)
+        self.dense, self.variant = _without_folder(dense), loaded.variant_name(dense)
         self.out_indices = tuple(out_indices)
         self.frozen = frozen
         self.autocast = autocast
+        self.out_channels = (*(tower.channels[index] for index in self.out_indices), tower.embed_dim)
+        self.layer_channels = tower.channels
         self.stride, self.embed_dim, self.normalisation = tower.stride, tower.embed_dim, loaded.normalisation()
+        self.key_dim = getattr(tower, 'key_dim', 0)
         self.fingerprint = loaded.fingerprint
         self.tower = Frozen(fold_batch_norm(tower)) if frozen else _own(tower, self.out_indices)
+        self.store = None
         self._warned = False
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -81,10 +91,35 @@ class CLIPImageEncoder(BaseModule):
         Raises:
             UserError: If the device does not support ``autocast``.
         """
+        return self._run(images)
+
+    def features_and_keys(self, images: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Extract features as :meth:`forward`, and the keys of the last attention, (B, K, h, w), not normalised."""
+        self.check_keys()
+        *outputs, keys, dense = self._run(images, keys=True)
+        return (*outputs, dense), keys
+
+    def check_keys(self) -> None:
+        """Raise UserError if the tower gives no keys."""
+        if not self.key_dim:
+            raise UserError(f"test_cfg.key_smooth needs the keys of CLIP's last attention, but this CLIP with "
+                            f"dense={self.dense!r} gives none: take a ResNet or ViT of open_clip without a proxy, such "
+                            f"as ViT-B-16 with dense='maskclip', or omit key_smooth.")
+
+    def _run(self, images: Tensor, **wanted: bool) -> tuple[Tensor, ...]:
         pad_h, pad_w = (-side % self.stride for side in images.shape[2:])
         images = F.pad(images, (0, pad_w, 0, pad_h)) if pad_h or pad_w else images
         with torch.no_grad() if self.frozen else nullcontext():
-            return self._extract(images) if self.autocast is None else self._extract_under_autocast(images)
+            extract = self._extract if self.autocast is None else self._extract_under_autocast
+            extract = self._extract if self.autocast is None else self._extract_under_autocast
+            if self.store is None:
+                return extract(images, **wanted)
+            return self.store(images, partial(extract, **wanted), '+'.join(wanted))
+
+    def identity(self) -> dict:
+        """Return the settings that the features of an image depend on, by name, as plain data of JSON."""
+        return {'CLIP (fingerprint)': self.fingerprint, 'dense variant': self.dense, 'autocast': self.autocast,
+                'image tower (hash)': weights_hash(unwrap(self.tower))}
 
     def image_embedding(self, images: Tensor) -> Tensor:
         """Compute CLIP's own embedding of whole images (class token or attention pool), as a map of one position.
@@ -97,10 +132,10 @@ class CLIPImageEncoder(BaseModule):
         with torch.no_grad() if self.frozen else nullcontext():
             return embed_images(unwrap(self.tower), images)[:, :, None, None]
 
-    def _extract(self, images: Tensor) -> tuple[Tensor, ...]:
-        return self.tower(images, self.out_indices)
+    def _extract(self, images: Tensor, **wanted: bool) -> tuple[Tensor, ...]:
+        return self.tower(images, self.out_indices, **wanted)
 
-    def _extract_under_autocast(self, images: Tensor) -> tuple[Tensor, ...]:
+    def _extract_under_autocast(self, images: Tensor, **wanted: bool) -> tuple[Tensor, ...]:
         if not self.training and not self._warned:
             self._warned = True
             print_log(f'Image features are computed in {self.autocast} (CLIPImageEncoder.autocast): name it beside any '
@@ -112,7 +147,7 @@ class CLIPImageEncoder(BaseModule):
                             f"{images.device.type} with torch {torch.__version__} ({error}): take 'bfloat16', or "
                             f'None') from error
         with autocast:
-            features = self._extract(images)
+            features = self._extract(images, **wanted)
         return tuple(feature.to(images.dtype) for feature in features)
 
 

@@ -1,5 +1,5 @@
 """mmseg decode heads with Global Prompt Refining of MVP-SEG (arXiv 2304.06957), without CLIP."""
-from mmseg.models.decode_heads import DepthwiseSeparableASPPHead
+from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, LightHamHead, SegformerHead, UPerHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor
@@ -54,3 +54,23 @@ class GPRHeadMixin:
 @MODELS.register_module()
 class GPRDeepLabV3PlusHead(GPRHeadMixin, DepthwiseSeparableASPPHead):
     """``DepthwiseSeparableASPPHead`` of mmseg with GPR."""
+
+
+@MODELS.register_module()
+class GPRFCNHead(GPRHeadMixin, FCNHead):
+    """``FCNHead`` of mmseg with GPR."""
+
+
+@MODELS.register_module()
+class GPRLightHamHead(GPRHeadMixin, LightHamHead):
+    """``LightHamHead`` of mmseg (SegNeXt) with GPR."""
+
+
+@MODELS.register_module()
+class GPRSegformerHead(GPRHeadMixin, SegformerHead):
+    """``SegformerHead`` of mmseg with GPR."""
+
+
+@MODELS.register_module()
+class GPRUPerHead(GPRHeadMixin, UPerHead):
+    """``UPerHead`` of mmseg with GPR."""

@@ -1,9 +1,8 @@
 """Losses of mmseg heads from logits at feature resolution."""
 import torch
+from mmengine.logging import print_log
 from mmseg.utils import SampleList
 from torch import Tensor, nn
-
-from mmseg_mvp.errors import UserError
 
 from ..losses.refined_seg_loss import RefinedSegLoss
 from ..utils.label_map import label_map
@@ -14,19 +13,19 @@ class LowResLossMixin:
     """Mixin that passes the logits of an mmseg head to ``RefinedSegLoss`` without resizing.
 
     ``class LowResFCNHead(LowResLossMixin, FCNHead)`` has the losses and ``acc_seg`` of ``FCNHead``, without the
-    (C, H, W) map. ``loss_decode`` is one or several ``RefinedSegLoss``.
-
-    Raises:
-        UserError: If another loss or a sampler is set; they need logits at full size.
+    (C, H, W) map. ``loss_decode`` is one or several ``RefinedSegLoss``. Another loss or a sampler needs logits at full
+    size: they get them as in mmseg, and the log says so.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         others = [type(loss).__name__ for loss in self._losses() if not isinstance(loss, RefinedSegLoss)]
-        if others or self.sampler is not None:
-            found = ', '.join(others) or type(self.sampler).__name__
-            raise UserError(f'{type(self).__name__} passes low-resolution logits, but {found} needs full-size '
-                            f'logits: use RefinedSegLoss without a sampler, or the head without LowResLossMixin.')
+        others += [] if self.sampler is None else [type(self.sampler).__name__]
+        self._at_full_size = bool(others)
+        if others:
+            print_log(f'{type(self).__name__} computes logits at full size for {", ".join(others)}: '
+                      f"loss_decode=dict(_delete_=True, type='RefinedSegLoss') without a sampler needs less memory.",
+                      'current')
 
     def _losses(self) -> list[nn.Module]:
         return list(self.loss_decode) if isinstance(self.loss_decode, nn.ModuleList) else [self.loss_decode]
@@ -36,6 +35,8 @@ class LowResLossMixin:
 
         ``seg_logits`` are at feature resolution, (B, C, h, w), and ``gt_sem_seg`` of each sample is (1, H, W).
         """
+        if self._at_full_size:
+            return super().loss_by_feat(seg_logits, batch_data_samples)
         label = self._stack_batch_gt(batch_data_samples).squeeze(1)  # (B, 1, H, W) -> (B, H, W)
         losses = {}
         for loss_decode in self._losses():

@@ -17,6 +17,9 @@ from ..text.text_classifier import TextClassifier
 from ..text.text_head import TextHead
 from ..utils.state import rename_key
 
+_DEFINED_BY = dict(num_classes='train_classes and test_classes define the number of classes',
+                   channels="CLIP's embeddings define the number of channels")
+
 
 @MODELS.register_module()
 class MultiPromptTextHead(TextHead, BaseDecodeHead):
@@ -42,8 +45,10 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
         loss_decode (dict): Config of ``RefinedSegLoss``, or of an mmseg loss, which receives the refined logits.
         loss_presence (dict, optional): Config of the loss of the global prompt.
         loss_oc (dict, optional): Config of the orthogonal constraint loss of the segmentation prompts.
-        in_channels (int, optional): Channels of the backbone's features; None takes CLIP's embedding size.
-        **kwargs: ``in_index``, ``ignore_index``, ``align_corners`` and ``init_cfg`` of mmseg's ``BaseDecodeHead``.
+        in_channels (int | list[int], optional): Channels of the backbone's features; None takes CLIP's embedding size.
+            A list needs ``input_transform='resize_concat'``.
+        **kwargs: ``in_index``, ``input_transform``, ``ignore_index``, ``align_corners`` and ``init_cfg`` of mmseg's
+            ``BaseDecodeHead``.
 
     Raises:
         UserError: If the CLIP, the prompts, a vocabulary or a number is not valid, or GPR has no global prompt.
@@ -55,11 +60,16 @@ class MultiPromptTextHead(TextHead, BaseDecodeHead):
                  loss_decode: dict = dict(type='RefinedSegLoss'), loss_presence: dict | None = None,
                  loss_oc: dict | None = None, in_channels: int | None = None, **kwargs) -> None:
         check_number('MultiPromptTextHead.scale, k * logit_scale,', scale, above=0)
-        if 'num_classes' in kwargs:
-            raise UserError('MultiPromptTextHead.num_classes is set, but train_classes and test_classes define '
-                            'the number of classes: omit num_classes.')
+        if given := [key for key in ('num_classes', 'channels') if key in kwargs]:
+            raise UserError(f'MultiPromptTextHead.{given[0]} is set, but {_DEFINED_BY[given[0]]}: omit {given[0]}; if '
+                            f"a base config sets it, write decode_head=dict(_delete_=True, type='MultiPromptTextHead', "
+                            f'...).')
         check_number('MultiPromptTextHead.ignore_index', kwargs.get('ignore_index', 255), whole=True)
-        if in_channels is not None:
+        if isinstance(in_channels, (list, tuple)) and kwargs.get('input_transform') != 'resize_concat':
+            raise UserError(f'MultiPromptTextHead.in_channels is {list(in_channels)}, but it takes one feature map: '
+                            f'set in_channels and in_index to one of each, such as in_channels={in_channels[-1]}, '
+                            f"in_index=-1, or input_transform='resize_concat' for all of them.")
+        if in_channels is not None and not isinstance(in_channels, (list, tuple)):
             check_number('MultiPromptTextHead.in_channels', in_channels, least=1, whole=True)
         classifier = TextClassifier(clip, prompts, train_classes, test_classes, synonyms, fusion)
         channels = classifier.embed_dim

@@ -1,5 +1,5 @@
 """mmseg decode heads with text embeddings as the last layer."""
-from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, SegformerHead, UPerHead
+from mmseg.models.decode_heads import DepthwiseSeparableASPPHead, FCNHead, LightHamHead, SegformerHead, UPerHead
 from mmseg.registry import MODELS
 from mmseg.utils import SampleList
 from torch import Tensor, nn
@@ -111,3 +111,8 @@ class TextUPerHead(TextHeadMixin, LowResLossMixin, UPerHead):
 @MODELS.register_module()
 class TextSegformerHead(TextHeadMixin, LowResLossMixin, SegformerHead):
     """``SegformerHead`` of mmseg with a text layer."""
+
+
+@MODELS.register_module()
+class TextLightHamHead(TextHeadMixin, LowResLossMixin, LightHamHead):
+    """``LightHamHead`` of mmseg (SegNeXt) with a text layer."""

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from mmseg_mvp.utils.checking import check_tensor
 
-from .checks import check_loss
+from .checks import check_loss, refuse_labels
 
 
 @MODELS.register_module()
@@ -35,12 +35,13 @@ class OCLoss(BaseModule):
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
-    def forward(self, contexts: Tensor) -> Tensor:
+    def forward(self, contexts: Tensor, *others, **settings) -> Tensor:
         """Compute the loss () of the context vectors of k prompts, (k, M, width); 0 for one prompt.
 
         Raises:
-            UserError: If ``contexts`` is not such a tensor.
+            UserError: If ``contexts`` is not such a tensor, or the loss is called as ``loss_decode``.
         """
+        refuse_labels('OCLoss', "loss_oc=dict(type='OCLoss') in a text head with LearnedPrompts", others, settings)
         check_tensor('OCLoss', contexts, 'k, M, width')
         cosines = pair_cosines(contexts)
         return self.loss_weight * (cosines.square() if self.squared else cosines.abs()).sum()

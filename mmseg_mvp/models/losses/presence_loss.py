@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_tensor
 
-from .checks import check_loss
+from .checks import check_loss, refuse_labels
 
 FORMS = ('bce', 'printed')
 
@@ -38,16 +38,18 @@ class PresenceLoss(BaseModule):
         self.loss_weight = loss_weight
         self.loss_name = loss_name
 
-    def forward(self, logits: Tensor, present: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, present: Tensor, **settings) -> Tensor:
         """Compute the loss (); 0 for an empty batch.
 
         Args:
             logits (Tensor): Presence logits, the argument of GPR's sigmoid, (B, C).
             present (Tensor): 1 for classes in the image, else 0, (B, C).
+            **settings: Refused; a head of mmseg gives them to ``loss_decode``.
 
         Raises:
-            UserError: If the arguments are not such tensors.
+            UserError: If the arguments are not such tensors, or the loss is called as ``loss_decode``.
         """
+        refuse_labels('PresenceLoss', "loss_presence=dict(type='PresenceLoss') in a head with gpr", (), settings)
         check_tensor('PresenceLoss', logits, 'B, C')
         if not isinstance(present, Tensor) or present.shape != logits.shape:
             raise UserError(f'PresenceLoss got logits {tuple(logits.shape)} and, as what is present, '

@@ -14,6 +14,7 @@ from mmseg_mvp.utils.checking import check_number
 
 from ..backbones import CLIPImageEncoder
 from ..text.text_head import TextHead
+from ..utils.class_cleaning import smoothed_by_keys, without_absent
 from ..utils.explanation import Explanation
 from ..utils.label_map import to_original
 from ..utils.pixel_windows import window_matrix, window_starts
@@ -40,6 +41,11 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
     ``(1 - w) * logits + w * logits of CLIP's embedding of the whole image``, so absent classes fade (CASS, arXiv
     2411.17150).
 
+    ``test_cfg.prompt_denoise`` drops classes whose largest probability in the image is below it, and
+    ``test_cfg.key_smooth`` replaces the probabilities of positions whose largest one is below it by means over the
+    image, weighted by the similarity of CLIP's keys (MaskCLIP, arXiv 2112.01071). With ``stitch='pixels'``, the
+    positions are those of all windows.
+
     The head provides ``class_maps`` (for a window) and ``refine`` (for an image).
 
     Args:
@@ -49,11 +55,15 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
 
     Raises:
         UserError: If a setting of ``test_cfg`` is out of range or does not fit the head, or
-            ``class_token_weight`` is set and the backbone is no ``CLIPImageEncoder``.
+            a setting that needs a ``CLIPImageEncoder`` is set and the backbone is another.
     """
 
     def __init__(self, backbone: dict, decode_head: dict, **kwargs) -> None:
         super().__init__(backbone, decode_head, **kwargs)
+        if not hasattr(self.backbone, 'stride') or not hasattr(self.decode_head, 'class_maps'):
+            raise UserError(f'CLIPEncoderDecoder refines class maps in the stride of its backbone, which '
+                            f'{type(self.backbone).__name__} with {type(self.decode_head).__name__} does not give: '
+                            f"write type='OpenVocabEncoderDecoder', or use CLIPImageEncoder with MultiPromptTextHead.")
         if isinstance(self.backbone, CLIPImageEncoder):
             self.decode_head.classifier.dense = str(self.backbone.dense)
         self._report_window_sizes()
@@ -106,25 +116,41 @@ class CLIPEncoderDecoder(OpenVocabEncoderDecoder):
         return self.decode_head.view_maps(self.extract_feat(inputs))
 
     def _whole_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self._refined(self.class_maps(inputs), inputs)
+        return self._refined(self._maps(inputs), inputs)
 
     def _slide_logits(self, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        return self._refined(self._windowed(inputs, self.class_maps), inputs)
+        return self._refined(self._windowed(inputs, self._maps), inputs)
+
+    def _maps(self, inputs: Tensor) -> Tensor:
+        """Compute class maps (B, M, h, w) of images or windows; with ``key_smooth``, K maps of unit keys follow."""
+        if not self.test_cfg.get('key_smooth'):
+            return self.class_maps(inputs)
+        features, keys = self.backbone.features_and_keys(inputs)
+        maps = self._head_maps(self.neck(features) if self.with_neck else features)
+        return torch.cat([maps, F.normalize(keys, dim=1)], dim=1)
 
     def _refined(self, maps: Tensor, inputs: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return refined logits (B, C, h, w) of class maps (B, M, h, w) of images, and their size in pixels."""
+        """Return refined logits (B, C, h, w) of the maps (B, M or M + K, h, w) of images, and their size in pixels."""
+        smooth, denoise = self.test_cfg.get('key_smooth'), self.test_cfg.get('prompt_denoise')
+        maps, keys = maps.tensor_split([-self.backbone.key_dim], dim=1) if smooth else (maps, None)
         logits = self.decode_head.refine(maps)
         if weight := self.test_cfg.get('class_token_weight'):
             prior = self._head_maps((self.backbone.image_embedding(inputs), ))  # (B, M, 1, 1)
             logits = (1 - weight) * logits + weight * prior[:, :logits.shape[1]]
-        return logits, self._covered(maps, inputs)
+        if denoise:
+            words = self.test_cfg.get('word_softmax')
+            counts = self.decode_head.classifier.row_counts if words else [1] * logits.shape[1]
+            logits = without_absent(logits, counts, denoise)
+        return smoothed_by_keys(logits, keys, smooth) if smooth else logits, self._covered(maps, inputs)
 
     def _check_features(self) -> None:
         weight = self.test_cfg.get('class_token_weight')
         if weight is not None:
             check_number('test_cfg.class_token_weight', weight, least=0, most=1)
-        if weight and not isinstance(self.backbone, CLIPImageEncoder):
-            super()._check_features()
+        if not isinstance(self.backbone, CLIPImageEncoder):
+            self._refuse('class_token_weight', 'prompt_denoise', 'key_smooth')
+        elif self.test_cfg.get('key_smooth'):
+            self.backbone.check_keys()
         head = self.decode_head
         if self.test_cfg.get('word_softmax') and (not isinstance(head, TextHead) or head.classifier.synonyms != 'max'):
             raise UserError(f"test_cfg.word_softmax needs the score of each word, but {type(head).__name__} joins the "

@@ -21,6 +21,8 @@ from ..utils.pseudo_labels import pseudo_labels
 from ..utils.tiled_resize import resize_matrices
 from .open_vocab_encoder_decoder import OpenVocabEncoderDecoder
 
+_LABEL_SETTINGS = ('refine', 'word_softmax', 'prob_thd', 'area_thd', 'prompt_denoise', 'key_smooth')
+
 
 @MODELS.register_module()
 class KnowledgeTransfer(OpenVocabEncoderDecoder):
@@ -223,7 +225,7 @@ def _relabelled(sample, label: Tensor):
 
 def _check_teacher(teacher: OpenVocabEncoderDecoder) -> None:
     """Refuse settings of the teacher that change label maps, since it gives logits."""
-    settings = [key for key in ('refine', 'word_softmax', 'prob_thd', 'area_thd') if teacher.test_cfg.get(key)]
+    settings = [key for key in _LABEL_SETTINGS if teacher.test_cfg.get(key)]
     settings += ['stitch'] * (teacher.test_cfg.get('stitch') == 'pixels')
     if settings:
         raise UserError(f'KnowledgeTransfer.teacher has a test_cfg.{settings[0]}, but it gives logits, which this does '

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.config import component_class, takes
+from mmseg_mvp.utils.reach import check_pretrained
 
 from ..modules.pamr import build_refinement
 from ..text.example_rows import ExampleRows
@@ -69,6 +70,7 @@ class OpenVocabEncoderDecoder(LabelSettings, LowResInference, EncoderDecoder):
             UserError: If pretrained weights of an ``init_cfg`` cannot be loaded.
         """
         try:
+            check_pretrained(self)
             super().init_weights()
         except OSError as error:  # missing file, no network
             raise UserError(f'Pretrained weights cannot be loaded ({error}): set the init_cfg.checkpoint of the '

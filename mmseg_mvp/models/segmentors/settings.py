@@ -9,10 +9,11 @@ from ..text.text_head import TextHead
 from ..utils.decision import Decision
 
 KEYS = ('mode', 'crop_size', 'stride', 'stitch', 'keep_logits', 'refine', 'class_token_weight', 'word_softmax',
-        'prob_thd', 'bg_idx', 'area_thd')
+        'prob_thd', 'bg_idx', 'area_thd', 'prompt_denoise', 'key_smooth')
 # Names of these settings in published code.
 _ELSEWHERE = dict(logit_scale='model.decode_head.scale', name_path='model.decode_head.train_classes', pamr='refine',
-                  slide_crop='crop_size', slide_stride='stride', threshold='prob_thd')
+                  slide_crop='crop_size', slide_stride='stride', threshold='prob_thd', pd_thresh='prompt_denoise',
+                  ks_thresh='key_smooth')
 _STITCHES = ('features', 'pixels')
 
 
@@ -30,13 +31,16 @@ class LabelSettings:
 
     def _check_features(self) -> None:
         """Refuse settings that need the features of CLIP."""
-        for key in ('class_token_weight', 'word_softmax'):
-            if self.test_cfg.get(key):
-                raise UserError(f'{type(self).__name__} takes no test_cfg.{key}, because it needs the features of '
-                                f'CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
+        self._refuse('class_token_weight', 'word_softmax', 'prompt_denoise', 'key_smooth')
         if self.test_cfg.get('stitch') == 'features':
             raise UserError(f"{type(self).__name__} stitches windows in pixels, not in features: omit "
                             f"test_cfg.stitch='features', or use CLIPEncoderDecoder.")
+
+    def _refuse(self, *keys: str) -> None:
+        for key in keys:
+            if self.test_cfg.get(key):
+                raise UserError(f'{type(self).__name__} takes no test_cfg.{key}, because it needs the features of '
+                                f'CLIP: omit it, or use CLIPEncoderDecoder with CLIPImageEncoder.')
 
     def _vocabulary(self, meta: dict = {}) -> dict[str, tuple[str, ...]]:
         """Return the test vocabulary of an image; numbers if the head does not classify by text."""
@@ -87,6 +91,9 @@ def _check_windows(test_cfg: Mapping) -> None:
 
 
 def _check_thresholds(test_cfg: Mapping) -> None:
+    for key in ('prompt_denoise', 'key_smooth'):
+        if test_cfg.get(key) is not None:
+            check_number(f'model.test_cfg.{key}', test_cfg[key], least=0, most=1)
     for key in ('prob_thd', 'area_thd'):
         if test_cfg.get(key) is None:
             continue

@@ -2,7 +2,6 @@
 from collections.abc import Callable, Sequence
 
 import torch
-from mmengine.utils import ProgressBar
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,8 +9,9 @@ from torch.nn import functional as F
 from mmseg_mvp.clip import Frozen, encode_prompts, encode_sentences, resolve_templates
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.utils.checking import check_number
+from mmseg_mvp.utils.progress import progress_of
 
-# Encoding of more sentences shows a progress bar.
+# Encoding of more sentences shows a progress bar in the terminal.
 MANY_SENTENCES = 2000
 
 
@@ -144,5 +144,5 @@ class TemplatePrompts(nn.Module):
 
 
 def _progress(sentences: int) -> Callable[[int], None] | None:
-    """Create the callback of a progress bar for long inference, or return None."""
-    return ProgressBar(sentences).update if sentences > MANY_SENTENCES and not torch.is_grad_enabled() else None
+    """Return the callback of the progress of long inference, or None."""
+    return None if torch.is_grad_enabled() else progress_of(sentences, MANY_SENTENCES)

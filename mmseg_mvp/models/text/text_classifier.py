@@ -62,8 +62,9 @@ class TextClassifier(nn.Module):
         if synonyms not in SYNONYMS:
             raise UserError(f"synonyms is '{synonyms}': expected one of {', '.join(SYNONYMS)}.")
         if not isinstance(prompts, dict) or 'type' not in prompts:
-            raise UserError(f"The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts "
-                            f'or TemplatePrompts.')
+            given = [f', {key}={value!r}' for key, value in prompts.items()] if isinstance(prompts, dict) else ''
+            raise UserError(f'The prompts of the config are {prompts!r}: expected a dict with a type, LearnedPrompts '
+                            f"or TemplatePrompts; write prompts=dict(type='LearnedPrompts'{''.join(given)}).")
         self.clip = load_clip(**check_clip(clip))
         self.synonyms = synonyms
         self.tower = Frozen(TextTower(self.clip))

@@ -67,7 +67,7 @@ class LowResLogits(BaseDataElement):
     def _probability(self, index: int | None) -> Tensor:
         return probability_map(*self.view(), index)
 
-    def _pieces(self) -> Iterator[tuple[slice, tuple[slice, slice], Tensor]]:
+    def pieces(self) -> Iterator[tuple[slice, tuple[slice, slice], Tensor]]:
         """Generate resized scores (s, r, c) in pieces, with the slice of their rows S and their place in (H, W)."""
         maps = classes_last(self.logits, self.rows)
         with torch.autocast(self.rows.device.type, enabled=False):
@@ -79,7 +79,7 @@ class LowResLogits(BaseDataElement):
         classes, size = self.rule.row_classes(self.rows.device), (len(self.rows), len(self.columns))
         value, total = self.rows.new_full(size, -torch.inf), self.rows.new_full(size, -torch.inf)
         labels = torch.zeros(size, dtype=torch.int64, device=self.rows.device)
-        for part, target, scores in self._pieces():
+        for part, target, scores in self.pieces():
             total[target] = torch.logaddexp(total[target], scores.logsumexp(dim=0))
             if kept is not None:
                 scores = scores.masked_fill(~kept[classes[part]][:, None, None], -torch.inf)
@@ -92,7 +92,7 @@ class LowResLogits(BaseDataElement):
     def _log_probabilities(self, classes: Tensor, count: int) -> Tensor:
         size = (len(self.rows), len(self.columns))
         best, total = self.rows.new_full((count, *size), -torch.inf), self.rows.new_full(size, -torch.inf)
-        for part, target, scores in self._pieces():
+        for part, target, scores in self.pieces():
             total[target] = torch.logaddexp(total[target], scores.logsumexp(dim=0))
             for label, score in zip(classes[part].tolist(), scores):
                 place = (label, *target)

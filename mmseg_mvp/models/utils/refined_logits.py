@@ -51,7 +51,7 @@ class RefinedLogits(LowResLogits):
                 wanted = maps[index - part.start]
         return (wanted - total).exp()
 
-    def _pieces(self) -> Iterator[tuple[slice, tuple[slice, slice], Tensor]]:
+    def pieces(self) -> Iterator[tuple[slice, tuple[slice, slice], Tensor]]:
         for part, maps in self._chunks():
             yield part, (slice(None), slice(None)), maps
 

@@ -139,14 +139,15 @@ def test_classes_stay_open(make, tiny_rn, tiny_vit, tmp_path):
 
 def test_what_the_file_says(tiny_rn, tmp_path):
     _, model = mvp_seg(tiny_rn)
-    export_onnx(model, tmp_path / 'model.onnx', opset=16, resize='[]')
+    export_onnx(model, tmp_path / 'model.onnx', opset=16, input_size='{}')
     file = onnx.load(str(tmp_path / 'model.onnx'))
     onnx.checker.check_model(file, full_check=True)
     said = {entry.key: entry.value for entry in file.metadata_props}
-    assert json.loads(said['classes']) == ALL and said['resize'] == '[]'
+    assert json.loads(said['classes']) == ALL and said['input_size'] == '{}'
     assert said['fingerprint'] == model.decode_head.classifier.clip.fingerprint
     assert said['writer'] == f'mmseg_mvp {mmseg_mvp.__version__}'
     assert str(tmp_path) not in str(said) and '/' not in said['clip']
+    assert [node.op_type for node in file.graph.node if 'images' in node.input] == ['Cast'], 'TensorRT takes no other'
     assert file.opset_import[0].version == 16 and [output.name for output in file.graph.output] == ['labels']
     assert [dim.dim_param for dim in file.graph.input[0].type.tensor_type.shape.dim] == ['batch', 'height', 'width', '']
 

@@ -1,6 +1,7 @@
 """The command lines of a job, and the message of one that fails. Processes are small scripts here."""
 import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,8 +60,19 @@ def test_a_row_is_trained_and_its_last_checkpoint_tested(root):
 
 
 @pytest.mark.slow
+def test_rows_of_a_frozen_clip_share_a_feature_bank(root):
+    (root / 'clip.py').write_text("model = dict(clip=dict(model='RN50'), backbone=dict(type='CLIPImageEncoder'))")
+    (root / 'student.py').write_text("model = dict(backbone=dict(type='ResNetV1c'))")
+    jobs = jobs_of(root, *(dict(name=name, config=str(root / f'{name}.py')) for name in ('clip', 'student')))
+    clip, student = (Commands({}, feature_bank=root / 'banks').run(job, '', lambda pid: None)['words'] for job in jobs)
+    assert Path(clip[clip.index('--feature-bank') + 1]).parent == root / 'banks'
+    assert '--feature-bank' not in student
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('code, message', [
     ('import sys; print("error: the disk is full"); sys.exit(2)', '^the disk is full$'),
+    ('print("error: No space left on device"); raise SystemExit(2)', '^the disk of .*work.mine.a is full: free disk'),
     ('raise KeyError("x")', r"ended with code 1 \(KeyError: 'x'\): read .*log.txt"),
     ('import os; os.kill(os.getpid(), 9)', r'signal 9 ended the process \(no message\)')])
 def test_the_message_of_a_failed_command_is_that_of_this_run(root, code, message):
@@ -69,6 +81,15 @@ def test_the_message_of_a_failed_command_is_that_of_this_run(root, code, message
     job.folder.mkdir(parents=True)
     (job.folder / 'log.txt').write_text('error: an old one\n')
     with pytest.raises(UserError, match=message):
+        Commands({}).run(job, '', lambda pid: None)
+
+
+@pytest.mark.slow
+def test_a_command_whose_last_words_do_not_fit_met_a_full_disk(root, monkeypatch):
+    (root / 'tools/test.py').write_text('print("[1/2] half a line", end=""); raise SystemExit(1)')
+    job, = jobs_of(root, dict(name='a', config='a.py'))
+    monkeypatch.setattr(commands.tempfile, 'TemporaryFile', lambda dir: open('/dev/full', 'wb'))
+    with pytest.raises(UserError, match='^the disk of .* is full: .*finished rows are kept$'):
         Commands({}).run(job, '', lambda pid: None)
 
 

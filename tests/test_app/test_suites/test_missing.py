@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 from fixtures.suites import jobs_of
-from fixtures.trees import write_voc
+from fixtures.trees import write_ade20k, write_cityscapes, write_coco_stuff, write_voc
 
 from mmseg_mvp.app.suites.missing import Checks
-from mmseg_mvp.clip import at_hand
+from mmseg_mvp.clip import at_hand, download
 from mmseg_mvp.clip.at_hand import clip_at_hand, timm_at_hand
 
 TOY = dict(name='toy', config='configs/maskclip/toy_zs.py')
@@ -48,6 +48,22 @@ def test_a_script_that_is_gone_is_named(tmp_path):
     assert 'script tools/gone.py does not exist' in faults(tmp_path, dict(name='s', script='tools/gone.py'))[0]
 
 
+@pytest.mark.parametrize('name, write, image', [
+    ('coco_stuff', write_coco_stuff, 'images/val2017/000000000003.jpg'),
+    ('ade20k', write_ade20k, 'images/validation/ADE_val_00000003.jpg'),
+    ('cityscapes', write_cityscapes, 'leftImg8bit/val/lindau/lindau_000002_000019_leftImg8bit.png')])
+def test_half_of_the_images_of_a_set_without_a_list(name, write, image, tmp_path):
+    """The folder is the list, so the figure would be that of the other images."""
+    row = dict(name='a', config=f'configs/training_free/{name}_naclip.py', options={'model.clip.weights': None})
+    root = write(tmp_path / 'data')
+    assert faults(tmp_path, row) == []
+    (root / image).unlink()
+    sentence, = faults(tmp_path, row)
+    assert '1 of the 4 masks of test_dataloader' in sentence and image in sentence and '\n' not in sentence
+    job, = jobs_of(tmp_path, row)
+    assert Checks({}, files=False).faults(job) == []
+
+
 def test_missing_data_show_the_tree_and_half_of_a_set_the_files(tmp_path):
     sentence, = faults(tmp_path, VOC)
     assert "data root 'data/VOCdevkit/VOC2012'" in sentence and 'SegmentationClassAug' in sentence
@@ -84,7 +100,7 @@ def test_weights_files_of_a_config_are_named(tmp_path):
 
 
 def test_downloads_come_with_their_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(at_hand, 'try_to_load_from_cache', lambda repository, file: None)
+    monkeypatch.setattr(download, 'try_to_load_from_cache', lambda repository, file: None)
     proxy, student = jobs_of(tmp_path, dict(name='p', config='configs/dense/voc_zs_proxy.py'),
                              dict(name='s', config='configs/mvp_seg_plus/voc_zs.py', train=True))
     found = Checks({}, True).downloads(proxy)
@@ -100,14 +116,15 @@ def test_downloads_come_with_their_command(tmp_path, monkeypatch):
 
 def test_weights_are_found_in_the_caches(monkeypatch, tmp_path):
     held = {('timm/vit_base_patch16_clip_224.openai', 'open_clip_model.safetensors'): 'file'}
-    monkeypatch.setattr(at_hand, 'try_to_load_from_cache', lambda *key: held.get(key))
+    monkeypatch.setattr(download, 'try_to_load_from_cache', lambda *key: held.get(key))
     assert clip_at_hand('ViT-B-16-quickgelu', 'openai') and not clip_at_hand('RN50-quickgelu', 'openai')
     assert clip_at_hand('toy-rn', 'toy') and clip_at_hand('RN50', None) and clip_at_hand('RN50', 'file.pt')
     assert not timm_at_hand('vit_base_patch8_224.dino')
     held['timm/vit_base_patch8_224.dino', 'model.safetensors'] = 'file'
     assert timm_at_hand('vit_base_patch8_224.dino') and timm_at_hand('vit_tiny_patch16_224.unknown')
     monkeypatch.setenv('HOME', str(tmp_path))
-    monkeypatch.setattr(at_hand, 'get_pretrained_cfg', lambda model, tag: {'url': 'https://a.example/b/model.pt'})
+    for module in (at_hand, download):
+        monkeypatch.setattr(module, 'get_pretrained_cfg', lambda model, tag: {'url': 'https://a.example/b/model.pt'})
     assert not clip_at_hand('any', 'tag')
     (tmp_path / '.cache/clip').mkdir(parents=True)
     (tmp_path / '.cache/clip/model.pt').write_text('')

@@ -43,6 +43,19 @@ def test_a_result_of_other_versions_settings_or_commits_is_told(job):
     assert "options {'model.x': [1, 2]} (now {'model.x': [1, 2], 'model.y': 1})" in found
 
 
+@pytest.mark.parametrize('changed', [
+    dict(versions=[]), dict(metrics=[]), dict(metrics=dict(mIoU='high')), dict(commit=None), dict(sessions=3),
+    dict(sessions=[{}]), dict(seconds=None), dict(seconds=dict(test=None)), dict(classes=None), dict(classes=['sky']),
+    dict(config=None), dict(host=None), dict(finished=1), dict(options=[])], ids=str)
+def test_a_changed_result_is_refused(changed, job):
+    content = made(job, dict(hIoU=1., mIoU=None))
+    assert records.read_result(job) == content
+    for broken in (dict(content, **changed), {key: value for key, value in content.items() if key not in changed}):
+        job.result.write_text(json.dumps(broken))
+        with pytest.raises(UserError, match='a_seed3.json is not a result .*move it away'):
+            records.read_result(job)
+
+
 def test_a_result_that_is_moved_aside_stays(job):
     first = made(job, dict(hIoU=1.))
     (job.folder / 'log.txt').write_text('first')

@@ -74,8 +74,23 @@ def test_a_failed_job_and_those_that_need_it_get_a_sentence_and_others_run(tmp_p
     run.run()
     assert run.failed.keys() == {f'mine/{name}' for name in ('teacher', 'student', 'next', 'full')}
     assert run.failed['mine/teacher'] == 'no data' and 'mine/teacher, which failed' in run.failed['mine/student']
-    assert 'disk is full' in run.failed['mine/full']
+    assert 'disk is full' in run.failed['mine/full'] and '--resume' not in run.failed['mine/full']
     assert fake.ran == ['teacher', 'other', 'full'] and jobs[3].result.exists() and not jobs[0].result.exists()
+
+
+def test_a_disk_without_room_for_a_lock_stops_no_other_row(tmp_path, monkeypatch):
+    jobs, acquire = jobs_of(tmp_path, row('a'), row('b', 'a'), row('c')), Lock.acquire
+
+    def full(lock):
+        if lock.path == jobs[0].lock:
+            raise OSError(28, 'No space left on device')
+        return acquire(lock)
+
+    monkeypatch.setattr(Lock, 'acquire', full)
+    run = runs.Runs(jobs, Fake(), [''], {}, {})
+    run.run()
+    assert run.commands.ran == ['c'] and run.failed.keys() == {'mine/a', 'mine/b'}
+    assert 'disk is full' in run.failed['mine/a'] and 'finished rows are kept' in run.failed['mine/a']
 
 
 def test_a_defect_of_the_program_is_raised(tmp_path):

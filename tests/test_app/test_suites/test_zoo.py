@@ -146,7 +146,7 @@ FORMER = {
 def test_no_published_figure_was_lost(name, tmp_path):
     found = [figure for one in lines_of(read_published(DOCS)[name], tmp_path) for figure in one.published
              if figure is not None]
-    assert found == FORMER[name]
+    assert found[:len(FORMER[name])] == FORMER[name]  # newer ones follow
 
 
 def test_rows_of_a_file_have_lines_of_their_own(tmp_path):

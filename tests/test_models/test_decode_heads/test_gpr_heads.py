@@ -10,11 +10,6 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import GPRDeepLabV3PlusHead, GPRHeadMixin
 
 
-@MODELS.register_module()
-class GPRFCNHead(GPRHeadMixin, FCNHead):
-    """What a user would write."""
-
-
 def head_config(**kwargs):
     return dict(type='GPRFCNHead', num_classes=4, in_channels=64, in_index=3, channels=8, num_convs=1,
                 norm_cfg=dict(type='BN'), dropout_ratio=0, **kwargs)

@@ -1,4 +1,6 @@
 """The mixin on a stock head of mmseg: same losses, accuracy and gradients as the head without it."""
+from unittest import mock
+
 import pytest
 import torch
 from fixtures.lanes import WEIGHTED_CROSS_ENTROPY
@@ -6,8 +8,8 @@ from mmengine.structures import PixelData
 from mmseg.models.decode_heads import FCNHead
 from mmseg.structures import SegDataSample
 
-from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import LowResLossMixin
+from mmseg_mvp.models.decode_heads import low_res_loss
 
 
 class LowResFCNHead(LowResLossMixin, FCNHead):
@@ -42,9 +44,14 @@ def test_losses_and_gradients_are_those_of_the_stock_head(settings, align_corner
         assert torch.allclose(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize('settings, words', [
-    (dict(loss=dict(type='DiceLoss')), "DiceLoss needs"),
-    (dict(loss=dict(type='RefinedSegLoss'), sampler=dict(type='OHEMPixelSampler')), "OHEMPixelSampler needs")])
-def test_what_needs_the_full_size_is_refused(settings, words):
-    with pytest.raises(UserError, match=words):
-        build(LowResFCNHead, **settings)
+@pytest.mark.parametrize('settings, name', [
+    (dict(loss=dict(type='DiceLoss')), 'DiceLoss'),
+    (dict(loss=dict(type='CrossEntropyLoss'), sampler=dict(type='OHEMPixelSampler')), 'OHEMPixelSampler')])
+def test_what_needs_the_full_size_gets_it_as_in_the_stock_head(settings, name):
+    with mock.patch.object(low_res_loss, 'print_log') as log:
+        heads = [build(cls, **settings) for cls in (FCNHead, LowResFCNHead)]
+    assert name in log.call_args.args[0] and log.call_count == 1
+    features = (torch.randn(2, 6, 6, 7), )
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=one)) for one in torch.randint(0, 5, (2, 1, 22, 31))]
+    expected, losses = (head.loss(features, samples, {}) for head in heads)
+    assert losses == expected

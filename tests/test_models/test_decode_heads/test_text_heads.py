@@ -172,9 +172,15 @@ def test_losses_of_low_resolution_are_mmsegs_resize_and_cross_entropy(tiny_rn, a
 
 
 @pytest.mark.parametrize('name', HEADS)
-def test_low_resolution_logits_are_for_the_loss_that_takes_them(tiny_rn, name):
-    with pytest.raises(UserError, match=f"{name} passes low-resolution logits, but CrossEntropyLoss needs"):
-        MODELS.build(head_config(tiny_rn, name, loss_decode=dict(type='CrossEntropyLoss')))
+def test_a_loss_that_needs_them_gets_logits_at_full_size(tiny_rn, name):
+    model = build_segmentor(head_config(tiny_rn, name, dropout_ratio=0, loss_decode=dict(type='CrossEntropyLoss')))
+    data = batch()
+    features = model.extract_feat(torch.stack(data['inputs']))
+    label = torch.cat([sample.gt_sem_seg.data for sample in data['data_samples']])
+    full = F.interpolate(model.decode_head(features), label.shape[1:], mode='bilinear')
+    expected = F.cross_entropy(full, label, ignore_index=255, reduction='sum') / label.numel()
+    losses = model.decode_head.loss(features, data['data_samples'], {})
+    assert losses['loss_ce'].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_stock_losses_go_without_the_mixin_of_low_resolution(tiny_rn):

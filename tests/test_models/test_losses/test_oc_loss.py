@@ -3,6 +3,7 @@ import pytest
 import torch
 from fixtures.equations import check_same, randn
 
+from mmseg_mvp.errors import UserError
 from mmseg_mvp.models import OCLoss
 from mmseg_mvp.models.losses.oc_loss import pair_cosines
 
@@ -39,3 +40,8 @@ def test_the_gradient_of_squared_cosines_fades():
 
     assert torch.allclose(gradient(1.56, False), gradient(1.3, False), rtol=0.05)
     assert gradient(1.56, True) < 0.05 * gradient(1.3, True)
+
+
+def test_a_head_that_gives_labels_is_told_its_place():
+    with pytest.raises(UserError, match=r"write .*RefinedSegLoss.* loss_oc=dict"):
+        OCLoss()(torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4), weight=None, ignore_index=255)

@@ -24,3 +24,8 @@ def test_presence_loss():
     assert PresenceLoss('printed')(certain, present) < 1e-9 < 1 < PresenceLoss()(certain, present)
     with pytest.raises(UserError, match='focal'):
         PresenceLoss('focal')
+
+
+def test_a_head_that_gives_labels_is_told_its_place():
+    with pytest.raises(UserError, match=r"write .*RefinedSegLoss.* loss_presence=dict"):
+        PresenceLoss()(torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4), weight=None, ignore_index=255)

@@ -5,7 +5,7 @@ import socket
 import pytest
 from starlette.exceptions import HTTPException
 
-from mmseg_mvp.app.web_server import Guard, check_address
+from mmseg_mvp.app.web.server import Guard, check_address
 from mmseg_mvp.errors import UserError
 
 

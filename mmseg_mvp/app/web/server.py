@@ -12,16 +12,18 @@ from starlette.middleware import Middleware
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
 from mmseg_mvp.errors import UserError
 
-from .web_page import THEME, build_page
+from .page import build_page
+from .style import STYLE, THEME
 
-MB = 10**6
+MB = 2**20  # as Gradio counts
 ENVELOPE = MB  # bytes that a request may contain in addition to the file
 # Gradio's frontend runs inline scripts. It works without resources from other hosts.
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'self'")
 # Privacy: no public tunnel, no history of runs, no monitoring, no other interface than the page.
 SETTINGS = dict(share=False, run_history=False, enable_monitoring=False, mcp_server=False, ssr_mode=False, inline=False,
-                footer_links=[], theme=THEME, quiet=True, prevent_thread_lock=True)
+                footer_links=[], theme=THEME, css=STYLE, quiet=True, prevent_thread_lock=True,
+                state_session_capacity=1000)
 
 
 class Guard:
@@ -86,11 +88,12 @@ def serve(seg: OpenVocabInferencer, host: str, port: int, max_upload: float) -> 
     max_bytes = round(max_upload * MB)
     with TemporaryDirectory(prefix='mmseg_mvp_page_') as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder  # Gradio reads it when the page is built and when it is launched
-        page = build_page(seg)
+        page = build_page(seg, max_upload)
         try:
             page.queue(max_size=32).launch(
                 server_name=f'[{host}]' if ':' in host else host, server_port=port, max_file_size=max_bytes,
-                app_kwargs=dict(middleware=[Middleware(Guard, max_bytes=max_bytes + ENVELOPE)]), **SETTINGS)
+                app_kwargs=dict(middleware=[Middleware(Guard, max_bytes=max_bytes + ENVELOPE)],
+                                routes=[page.answers.visits.route()]), **SETTINGS)
             print(f'The page is at {page.local_url} (Ctrl+C ends it)', flush=True)
             page.block_thread()
         finally:

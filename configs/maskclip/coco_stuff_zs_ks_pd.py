@@ -1,0 +1,3 @@
+# MaskCLIP with key smoothing and prompt denoising, at the thresholds of its code and paper (arXiv 2112.01071).
+_base_ = './coco_stuff_zs.py'
+model = dict(test_cfg=dict(key_smooth=1., prompt_denoise=0.5))

@@ -1,0 +1,1 @@
+"""Web page of ``tools/app.py``. It needs the extra ``web``."""
