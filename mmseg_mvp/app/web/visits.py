@@ -1,6 +1,6 @@
 """Visits of the web page: one page in one browser, its files, its examples and its result."""
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,22 +71,29 @@ class Visits:
 
     def __init__(self) -> None:
         self._visits: dict[str, Visit] = {}
+        self._left: dict[str, Visit] = {}  # of visitors who left, for whom a run may still be at work
 
     def of(self, request: gr.Request) -> Visit:
         """Return the visit of a request, a new one if necessary. Visits without an event for an hour end."""
         now = time.monotonic()
         for key in [key for key, visit in list(self._visits.items()) if now - visit.used > LONGEST_PAUSE]:
             self.end(key)
-        visit = self._visits.setdefault(request.session_hash, Visit())
+        for key in [key for key, visit in list(self._left.items()) if now - visit.used > LONGEST_PAUSE]:
+            self._left.pop(key, None)
+        visit = self._left.get(request.session_hash) or self._visits.setdefault(request.session_hash, Visit())
         visit.used = now
         return visit
 
     def note(self, request: gr.Request, *paths: Path) -> None:
-        """Add files to a visit."""
+        """Add files to a visit. Those of a visitor who left are deleted at once."""
         self.of(request).files.update(paths)
+        if request.session_hash in self._left:
+            self._delete(paths)
 
     def keep(self, request: gr.Request, result: Segmentation) -> None:
         """Keep the result of a visit in memory, and forget the oldest ones."""
+        if request.session_hash in self._left:
+            return
         self.of(request).result = result
         holders = sorted((visit for visit in list(self._visits.values()) if visit.result), key=lambda one: one.used)
         for visit in holders[:-MOST_RESULTS]:
@@ -96,13 +103,22 @@ class Visits:
         """Delete the files of a visit, except files that belong to another visit as well."""
         visit = self._visits.pop(key, Visit())
         visit.forget()  # a run may still be at work for it
-        for path in visit.files.difference(*[visit.files for visit in list(self._visits.values())]):
+        self._delete(visit.files)
+
+    def _delete(self, paths: Iterable[Path]) -> None:
+        """Delete files that belong to no visit."""
+        for path in set(paths).difference(*[visit.files for visit in list(self._visits.values())]):
             path.unlink(missing_ok=True)
+
+    def leave(self, key: str) -> None:
+        """End a visit whose page is left. Its key does not come again."""
+        self._left[key] = Visit(used=time.monotonic())
+        self.end(key)
 
     def route(self) -> Route:
         """Return the route of the signal that a page sends when it is left."""
         def end(request: Request) -> Response:
-            self.end(request.path_params['visit'])
+            self.leave(request.path_params['visit'])
             return Response(status_code=204)
 
         return Route(f'/{ENDING}', end, methods=['POST'])

@@ -41,6 +41,22 @@ def test_the_signal_of_a_page_ends_its_visit(tmp_path, visits):
     assert files(tmp_path) == ['bob', 'both', 'nobody']
 
 
+def test_a_run_that_outlives_its_visit_leaves_no_file_and_no_result(tmp_path, visits):
+    visits.leave('ann')
+    (tmp_path / 'late').touch()
+    visits.note(ANN, tmp_path / 'late', tmp_path / 'both')
+    visits.keep(ANN, 'result')
+    assert files(tmp_path) == ['bob', 'both', 'nobody'] and visits.of(ANN).result is None
+    assert visits.of(ANN) is visits.of(ANN) is not visits.of(BOB)
+
+
+def test_a_visit_that_ended_by_a_pause_may_go_on(tmp_path, visits):
+    visits.end('ann')
+    (tmp_path / 'ann').touch()
+    visits.note(ANN, tmp_path / 'ann')
+    assert files(tmp_path) == ['ann', 'bob', 'both', 'nobody']
+
+
 def test_a_visit_without_events_ends(tmp_path, visits, monkeypatch):
     now = web_visits.time.monotonic()
     monkeypatch.setattr(web_visits.time, 'monotonic', lambda: now + 3000)
