@@ -16,7 +16,7 @@ from mmseg.registry import DATASETS, MODELS
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from mmseg_mvp.datasets.bank_files import PRECISIONS, BankFiles, locked
+from mmseg_mvp.datasets.bank_files import BankFiles, locked
 from mmseg_mvp.datasets.feature_bank import FeatureBankDataset
 from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.segmentors.feature_inputs import check_frozen_features
@@ -24,6 +24,7 @@ from mmseg_mvp.models.utils.ignored_label import ignored_label
 from mmseg_mvp.utils.checking import check_number
 from mmseg_mvp.utils.files import written_size
 from mmseg_mvp.utils.random_state import kept_random_state
+from mmseg_mvp.utils.settings_index import PRECISIONS
 
 from .bank_crops import Crops, features_of, inputs_of, mixed_sizes
 from .bank_settings import bank_settings

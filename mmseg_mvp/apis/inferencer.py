@@ -116,8 +116,7 @@ class OpenVocabInferencer:
                 share a batch.
 
         Returns:
-            Segmentation | list[Segmentation]: One result per image; a list if ``inputs`` is a folder or a list. In a
-            notebook, both show themselves.
+            Segmentation | list[Segmentation]: One result per image; a list for a folder or a list. Notebooks show both.
 
         Raises:
             UnreadableImage: If an image can't be read.

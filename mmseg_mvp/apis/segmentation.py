@@ -189,4 +189,3 @@ class Segmentation(Explained):
         palette = np.pad(self.colours, ((0, 256 - len(self.classes)), (0, 0)))  # values without a class are black
         palette[self.unknown] = UNKNOWN_COLOUR
         return palette
-

@@ -11,6 +11,7 @@ from mmseg_mvp.apis.images import UnreadableImage
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
 from mmseg_mvp.apis.segmentation import Segmentation
 from mmseg_mvp.errors import UserError
+from mmseg_mvp.host import extra_advice
 from mmseg_mvp.utils.files import atomic_write
 from mmseg_mvp.visualization.legend import draw_legend, stack
 from mmseg_mvp.visualization.overlay import picture_size
@@ -20,8 +21,7 @@ from .video_file import VideoReader, VideoWriter
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv')
 LEGEND = 40  # largest number of classes in a legend below the frames
-MISSING = ('a video needs PyAV, which is not installed: in the checkout, run pip install -e ".[video]" -c '
-           'requirements/tested.txt')
+MISSING = f'a video needs PyAV, which is not installed: {extra_advice("video")}'
 
 
 def can_segment_videos() -> bool:

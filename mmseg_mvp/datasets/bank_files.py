@@ -16,7 +16,6 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None
 
-PRECISIONS = ('float16', 'float32')
 _KIND = 'feature bank'
 _VERSION = 1
 

@@ -8,9 +8,8 @@ from mmseg_mvp.errors import UserError
 from mmseg_mvp.models.backbones import CLIPImageEncoder
 from mmseg_mvp.utils.feature_store import FeatureStore
 from mmseg_mvp.utils.files import written_size
+from mmseg_mvp.utils.settings_index import PRECISIONS
 from mmseg_mvp.utils.wrappers import unwrapped
-
-PRECISIONS = ('float16', 'float32')
 
 
 @HOOKS.register_module()

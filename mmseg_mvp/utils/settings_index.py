@@ -10,6 +10,7 @@ from .files import atomic_write
 
 ANEW = 'name another folder, or delete this one to build it anew'
 FIX = 'free disk space or correct the permissions, then run the command again: finished images are kept'
+PRECISIONS = ('float16', 'float32')  # of stored features
 _NAME = 'index.json'
 _FIRST_KIND = 'feature bank'  # of an index without a kind
 

@@ -7,7 +7,7 @@ import gradio as gr
 from PIL import Image
 
 from mmseg_mvp.apis.inferencer import OpenVocabInferencer
-from mmseg_mvp.clip import TOYS
+from mmseg_mvp.clip import is_toy
 from mmseg_mvp.datasets.toy.scenes import Scene, draw_scene
 
 from .model import knows
@@ -32,7 +32,7 @@ def names_of(seg: OpenVocabInferencer, scene: Scene) -> str:
 
 def add_gallery(seg: OpenVocabInferencer) -> gr.HTML:
     """Add the gallery to the page. The data of its event ``select`` have the ``index`` of a scene in :data:`SCENES`."""
-    toy = seg.model.decode_head.classifier.clip.name in TOYS
+    toy = is_toy(seg.model.decode_head.classifier.clip)
     buttons = ''.join(_button(number, draw_scene(index, 'test', SIZE)) for number, index in enumerate(SCENES))
     return gr.HTML(f'<p>{TRY if toy else TRY_REAL}</p>{buttons}', css_template=STYLE, js_on_load=ON_LOAD,
                    elem_id='gallery')

@@ -112,7 +112,8 @@ class Visits:
 
     def leave(self, key: str) -> None:
         """End a visit whose page is left. Its key does not come again."""
-        self._left[key] = Visit(used=time.monotonic())
+        visit = self._left[key] = self._visits.get(key, Visit())
+        visit.used = time.monotonic()
         self.end(key)
 
     def route(self) -> Route:

@@ -111,7 +111,6 @@ class CLIPImageEncoder(BaseModule):
         images = F.pad(images, (0, pad_w, 0, pad_h)) if pad_h or pad_w else images
         with torch.no_grad() if self.frozen else nullcontext():
             extract = self._extract if self.autocast is None else self._extract_under_autocast
-            extract = self._extract if self.autocast is None else self._extract_under_autocast
             if self.store is None:
                 return extract(images, **wanted)
             return self.store(images, partial(extract, **wanted), '+'.join(wanted))
