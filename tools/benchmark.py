@@ -147,7 +147,10 @@ def tables(args: argparse.Namespace, jobs: list[rows.Job]) -> None:
     suite = jobs[-1].suite
     published = comparison.read_published(args.docs) or comparison.read_published(ROOT / 'docs')
     lines = comparison.compare(suite, published, args.work_dir) or comparison.own_lines(jobs)
-    print(zoo.plain(lines))
+    if table := zoo.plain(lines):
+        print(table)
+    if scripts := [job.row.name for job in jobs if job.row.script and job.result.exists()]:
+        print(f'Tables and pictures of {", ".join(scripts)} are in {args.docs}')
     zoo.write_zoo(args.docs, published, args.work_dir)
     if args.export:
         path = args.work_dir / f'{suite}.html'

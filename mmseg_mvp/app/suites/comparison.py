@@ -45,8 +45,8 @@ class Line:
     def spread(self) -> list[float | None]:
         """Return the standard deviation over the seeds of a single row, of each metric."""
         seeds = self.results[0] if len(self.results) == 1 else []
-        return [statistics.stdev(one['metrics'][metric] for one in seeds) if len(seeds) > 1 else None
-                for metric in self.metrics]
+        values = [[one['metrics'].get(metric) for one in seeds] for metric in self.metrics]
+        return [statistics.stdev(found) if len(found) > 1 and None not in found else None for found in values]
 
     def difference(self) -> float | None:
         """Return ours minus published, of the last metric that has both."""

@@ -25,29 +25,31 @@ def write_zoo(docs: Path, published: Mapping[str, dict], work_dir: Path) -> None
     for name, table in published.items():
         pattern = re.compile(f'({re.escape(START.format(name))}\n)(.*?)({re.escape(END)})', re.DOTALL)
         if found := pattern.search(new):
-            new = new[:found.start(2)] + _kept(render(table, work_dir), found[2]) + '\n' + new[found.end(2):]
+            new = new[:found.start(2)] + render(table, work_dir, found[2]) + '\n' + new[found.end(2):]
     if new != text:
         with atomic_write(path, overwrite=True) as temporary:
             temporary.write_text(new, 'utf-8')
 
 
-def render(table: Mapping[str, Any], work_dir: Path) -> str:
-    """Return the Markdown of a table: of several sets, an overview first; then a line per row."""
-    lines = lines_of(table, work_dir)
+def render(table: Mapping[str, Any], work_dir: Path, former: str = '') -> str:
+    """Return the Markdown of a table: of several sets, an overview first; then a line per row.
+
+    A line without a result in the work dir keeps the figures that it has in ``former``, the Markdown so far.
+    """
     titles = ' / '.join(_TITLES.get(metric, metric) for metric in table.get('metrics', ['mIoU']))
     header = ['config', *table.get('columns', ()), f'published {titles}', *LAST[1:]]
-    full = markdown(header, [line.written() for line in lines])
-    return f'{_overview(table, lines)}\n\n{full}' if 'sets' in table else full
+    full = _kept(markdown(header, [line.written() for line in lines_of(table, work_dir)]), former)
+    return f'{_overview(table, full)}\n\n{full}' if 'sets' in table else full
 
 
-def _overview(table: Mapping[str, Any], lines: Sequence[Line]) -> str:
-    """Return a table of methods and sets: published figures and their mean, and the mean of ours."""
-    count, rows, rest = len(table['sets']), [], list(lines)
+def _overview(table: Mapping[str, Any], full: str) -> str:
+    """Return a table of methods and sets: published figures and their mean, and the mean of ours in the full table."""
+    ours = [float(cell.split()[0]) if cell else None for _, cell in map(_parts, full.splitlines()[2:])]
+    count, rows = len(table['sets']), []
     for entry in table['entries']:
-        own, rest = (rest[:count], rest[count:]) if 'rows' in entry else ([], rest)
-        means = [mean(entry['published']), mean([line.ours()[-1] for line in own])]
+        own, ours = (ours[:count], ours[count:]) if 'rows' in entry else ([], ours)
         rows.append([*entry['cells'], *map(figure, entry['published']),
-                     *('' if value is None else f'{value:.1f}' for value in means)])
+                     *('' if value is None else f'{value:.1f}' for value in (mean(entry['published']), mean(own)))])
     return markdown([*table['columns'][:-1], *table['sets'].values(), 'mean', 'our mean'], rows)
 
 

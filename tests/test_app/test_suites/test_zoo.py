@@ -8,7 +8,7 @@ from fixtures.suites import made
 
 from mmseg_mvp.app.suites import zoo
 from mmseg_mvp.app.suites.comparison import Line, compare, lines_of, own_lines, read_published, results
-from mmseg_mvp.app.suites.rows import ROOT, plan, suite_names
+from mmseg_mvp.app.suites.rows import ROOT, Job, plan, suite_names
 from mmseg_mvp.errors import UserError
 
 DOCS = ROOT / 'docs'
@@ -35,6 +35,7 @@ def test_seeds_have_a_spread_and_folds_a_mean():
     folds = line([47.4], [{'mIoU': 52.}, {'mIoU': 54.}], [{'mIoU': 43.}])
     assert folds.ours() == [48.] and folds.written()[2:5] == ['48.0', '+0.6', 'reproduced']
     assert line([47.4], [{'mIoU': 52.}], []).ours() == [None]  # a fold is missing
+    assert line([50.], [{'mIoU': 50.}, {'mIoU': None}]).written()[2] == ''  # no seen class in one of the tests
 
 
 def test_the_difference_is_that_of_the_last_published_metric():
@@ -103,6 +104,18 @@ def test_eight_sets_have_an_overview_with_means(tmp_path):
     naclip = [58.9, 32.2, 33.2, 79.7, 35.2, 23.3, 35.5, 17.4]
     assert f'| NACLIP | {" | ".join(map(str, naclip))} | 39.4 | 40.0 |' in text
     assert '| `cityscapes_naclip.py` | NACLIP | Cityscapes | 35.5 | 40.0 | +4.5 | above |' in text
+
+
+def test_the_mean_of_an_overview_takes_the_figures_that_the_page_keeps(docs, tmp_path):
+    published, page = read_published(docs), docs / 'model_zoo.md'
+    jobs = plan('training-free', '_naclip$', tmp_path)
+    for number, job in enumerate(jobs):  # each set on a machine of its own
+        made(Job(job.suite, job.row, job.seed, tmp_path / str(number)), dict(mIoU=40. + number))
+        zoo.write_zoo(docs, published, tmp_path / str(number))
+    assert row_of(page, '| NACLIP |')[-1] == '43.5 |'  # of 40 to 47
+    after = page.read_text()
+    zoo.write_zoo(docs, published, tmp_path / 'empty')
+    assert page.read_text() == after
 
 
 def test_a_page_without_markers_or_published_file_stays(tmp_path):
