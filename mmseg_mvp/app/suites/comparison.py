@@ -1,4 +1,5 @@
 """Our results beside published figures: the tables of docs/model_zoo.md."""
+import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ class Line:
         differs (str): Differences between the published protocol and ours; '' if there are none.
         metrics (list): Names of the metrics; the difference is that of the last published one.
         results (list): Our results: for each row, those of its seeds.
+        former (tuple): Our figures and their commit on the page so far, which a line without results keeps.
     """
     cells: list[str]
     published: list[float | None]
@@ -34,13 +36,19 @@ class Line:
     differs: str = ''
     metrics: list[str] = field(default_factory=lambda: ['mIoU'])
     results: list[list[dict]] = field(default_factory=list)
+    former: tuple[str, str] = ('', '')
+
+    def complete(self) -> bool:
+        """Return True if each row has a result."""
+        return bool(self.results) and all(self.results)
 
     def ours(self) -> list[float | None]:
-        """Return our figure of each metric: the mean over seeds, then rows; None if a row has no result."""
-        if not self.results or not all(self.results):
-            return [None] * len(self.metrics)
-        return [mean([mean([one['metrics'].get(metric) for one in row]) for row in self.results])
-                for metric in self.metrics]
+        """Return our figure of each metric as the page shows it: the mean over seeds, then rows; None without one."""
+        if not self.complete():
+            return _figures(self.former[0]) or [None] * len(self.metrics)
+        means = (mean([mean([one['metrics'].get(metric) for one in row]) for row in self.results])
+                 for metric in self.metrics)
+        return [None if value is None else round(value, 2) for value in means]
 
     def spread(self) -> list[float | None]:
         """Return the standard deviation over the seeds of a single row, of each metric."""
@@ -68,12 +76,16 @@ class Line:
         """Return all cells as text."""
         published = _joined([figure(one) for one in self.published])
         published = f'{published} ({self.note})' if published and self.note else published or self.note
+        difference = self.difference()
+        ours, commits = self._written_ours() if self.complete() else self.former
+        return [*self.cells, published, ours, '' if difference is None else f'{difference:+.1f}', self.verdict(),
+                commits]
+
+    def _written_ours(self) -> tuple[str, str]:
+        """Return our figures and their commits as text."""
         ours = _joined([figure(value) + (f' ± {deviation:.1f}' if deviation is not None else '')
                         for value, deviation in zip(self.ours(), self.spread())])
-        difference = self.difference()
-        commits = dict.fromkeys(short(one['commit']) for row in self.results for one in row if ours)
-        return [*self.cells, published, ours, '' if difference is None else f'{difference:+.1f}', self.verdict(),
-                ', '.join(commits)]
+        return ours, ', '.join(dict.fromkeys(short(one['commit']) for row in self.results for one in row if ours))
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -86,6 +98,12 @@ def figure(value: float | None) -> str:
 
 def _joined(figures: Sequence[str]) -> str:
     return ' / '.join(one or '-' for one in figures) if any(figures) else ''
+
+
+def _figures(text: str) -> list[float | None]:
+    """Return the figures of a cell of ours, None for other text; none of an empty cell."""
+    found = [re.match(r'\d+(\.\d+)?', one) for one in text.split(' / ')]
+    return [one and float(one[0]) for one in found] if text else []
 
 
 def read_published(docs: Path) -> dict[str, dict]:

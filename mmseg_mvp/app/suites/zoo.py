@@ -36,34 +36,36 @@ def render(table: Mapping[str, Any], work_dir: Path, former: str = '') -> str:
 
     A line without a result in the work dir keeps the figures that it has in ``former``, the Markdown so far.
     """
+    lines = lines_of(table, work_dir)
+    _keep(lines, former)
     titles = ' / '.join(_TITLES.get(metric, metric) for metric in table.get('metrics', ['mIoU']))
     header = ['config', *table.get('columns', ()), f'published {titles}', *LAST[1:]]
-    full = _kept(markdown(header, [line.written() for line in lines_of(table, work_dir)]), former)
-    return f'{_overview(table, full)}\n\n{full}' if 'sets' in table else full
+    full = markdown(header, [line.written() for line in lines])
+    return f'{_overview(table, lines)}\n\n{full}' if 'sets' in table else full
 
 
-def _overview(table: Mapping[str, Any], full: str) -> str:
-    """Return a table of methods and sets: published figures and their mean, and the mean of ours in the full table."""
-    ours = [float(cell.split()[0]) if cell else None for _, cell in map(_parts, full.splitlines()[2:])]
-    count, rows = len(table['sets']), []
+def _keep(lines: Sequence[Line], former: str) -> None:
+    """Give lines our figures that they have in a table so far."""
+    cells = [_cells(line) for line in former.splitlines()]
+    found = {tuple(one[:-len(LAST)]): (one[-4], one[-1]) for one in cells}
+    for line in lines:
+        line.former = found.get(tuple(line.cells), line.former)
+
+
+def _cells(line: str) -> list[str]:
+    """Return the cells of a line of a Markdown table; many empty ones for another line."""
+    return [cell.strip().replace(r'\|', '|') for cell in re.split(r'(?<!\\)\|', line)[1:-1]] or [''] * len(LAST)
+
+
+def _overview(table: Mapping[str, Any], lines: Sequence[Line]) -> str:
+    """Return a table of methods and sets: published figures and their mean, and the mean of ours."""
+    count, rows, rest = len(table['sets']), [], list(lines)
     for entry in table['entries']:
-        own, ours = (ours[:count], ours[count:]) if 'rows' in entry else ([], ours)
+        own, rest = (rest[:count], rest[count:]) if 'rows' in entry else ([], rest)
+        means = [mean(entry['published']), mean([line.ours()[-1] for line in own])]
         rows.append([*entry['cells'], *map(figure, entry['published']),
-                     *('' if value is None else f'{value:.1f}' for value in (mean(entry['published']), mean(own)))])
+                     *('' if value is None else f'{value:.1f}' for value in means)])
     return markdown([*table['columns'][:-1], *table['sets'].values(), 'mean', 'our mean'], rows)
-
-
-def _kept(new: str, old: str) -> str:
-    """Return the new table; its lines without our figure keep those of the old table."""
-    before = {key: line for line in old.splitlines() for key, ours in [_parts(line)] if ours}
-    return '\n'.join(line if ours else before.get(key, line)
-                     for line in new.splitlines() for key, ours in [_parts(line)])
-
-
-def _parts(line: str) -> tuple[str, str]:
-    """Return the part of a line that a result does not change, and the cell of ours."""
-    cells = re.split(r'(?<!\\)\|', line)[1:-1]
-    return '|'.join(cells[:1 - len(LAST)]), cells[1 - len(LAST)].strip() if len(cells) > len(LAST) else ''
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -118,6 +118,23 @@ def test_the_mean_of_an_overview_takes_the_figures_that_the_page_keeps(docs, tmp
     assert page.read_text() == after
 
 
+def test_a_corrected_published_figure_keeps_ours(docs, tmp_path):
+    made(plan('maskclip', '^voc_zs$', tmp_path)[0], dict(mIoU=41.234))
+    made(plan('mvp-seg', '^voc_zs$', tmp_path)[0], dict(mIoU_S=40.004, mIoU_U=None, hIoU=52.14))
+    published, page = read_published(docs), docs / 'model_zoo.md'
+    zoo.write_zoo(docs, published, tmp_path)
+    before = row_of(page, '| `voc_zs.py` | RN50 | 41.5')
+    published['maskclip']['entries'][0]['published'] = 43.5
+    published['mvp-seg']['entries'][0]['published'] = [None, None, 53.1]
+    zoo.write_zoo(docs, published, tmp_path / 'empty')
+    after = row_of(page, '| `voc_zs.py` | RN50 | 43.5')
+    assert after[3:] == ['41.23', '-2.3', 'below; protocols differ', before[-1]]
+    assert row_of(page, '| `voc_zs.py` | RN50 | 512, 20k')[3:6] == ['- / - / 53.1', '40.0 / - / 52.14', '-1.0']
+    page.write_text(page.read_text().replace('41.23', 'soon'))  # by hand
+    zoo.write_zoo(docs, published, tmp_path / 'empty')
+    assert row_of(page, '| `voc_zs.py` | RN50 | 43.5')[3:5] == ['soon', '']
+
+
 def test_a_page_without_markers_or_published_file_stays(tmp_path):
     (tmp_path / 'model_zoo.md').write_text('mine\n')
     zoo.write_zoo(tmp_path, read_published(DOCS), tmp_path)
