@@ -91,6 +91,9 @@ def tell_missing(jobs: list[rows.Job], checks: Checks) -> dict[str, str]:
     faults = {job.title: found for job in jobs if (found := checks.faults(job))}
     for sentence, names in grouped(faults).items():
         print(f'missing for {", ".join(names)}: {sentence}')
+    sizes = {job.title: checks.other_sizes(job) for job in jobs if job.title not in faults}
+    for sentence, names in grouped(sizes).items():
+        print(f'{", ".join(names)}: {sentence}')
     for sentence, names in grouped({job.title: checks.downloads(job) for job in jobs}).items():
         print(f'not downloaded yet, for {", ".join(names)}; the first row does it, or the command: {sentence}')
     return {title: found[0] for title, found in faults.items()}

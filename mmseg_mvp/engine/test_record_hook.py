@@ -19,9 +19,9 @@ class TestRecordHook(Hook):
     """Hook that writes the result of a test as JSON.
 
     The file has ``metrics`` (percent), ``classes`` (a dict per class, from the first metric that has the table),
-    ``images`` (their number), ``seconds`` of the test loop, ``peak_memory_mib`` (of the GPU with CUDA, else of the
-    process; the largest of all processes), ``device``, ``random_seed``, and ``clip`` (name, weights and fingerprint, or
-    null). Values that are not finite are null.
+    ``dataset`` (its class), ``images`` (their number), ``seconds`` of the test loop, ``peak_memory_mib`` (of the GPU
+    with CUDA, else of the process; the largest of all processes), ``device``, ``random_seed``, and ``clip`` (name,
+    weights and fingerprint, or null). Values that are not finite are null.
 
     Args:
         file (str): New file.
@@ -43,11 +43,12 @@ class TestRecordHook(Hook):
         all_reduce(memory, 'max')
         if not is_main_process():
             return
+        dataset = runner.test_dataloader.dataset
         tables = [metric.classes for metric in runner.test_evaluator.metrics if getattr(metric, 'classes', None)]
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'
         content = dict(metrics=metrics or {}, classes=tables[0] if tables else [], seconds=round(seconds, 1),
                        peak_memory_mib=memory.item(), device=device, random_seed=runner.seed,
-                       clip=_clip(runner.model), images=len(runner.test_dataloader.dataset))
+                       clip=_clip(runner.model), dataset=type(dataset).__name__, images=len(dataset))
         with atomic_write(self.file) as temporary:
             temporary.write_text(json.dumps(_finite(content), indent=1, ensure_ascii=False), 'utf-8')
 

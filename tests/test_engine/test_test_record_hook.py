@@ -27,7 +27,7 @@ def test_values_that_are_not_finite_are_null_and_seconds_are_those_of_the_test(t
     hook.after_test_epoch(runner(metrics), dict(mIoU=1.25, hIoU=math.inf))
     found = json.loads((tmp_path / 'a.json').read_text(), parse_constant=lambda name: pytest.fail(name))
     assert found['metrics'] == dict(mIoU=1.25, hIoU=None) and found['classes'] == [dict(name='ä', iou=None, acc=5.)]
-    assert found['random_seed'] == 7 and found['images'] == 5
+    assert found['random_seed'] == 7 and (found['dataset'], found['images']) == ('range', 5)
     assert 0.25 < found['seconds'] < 5 and found['clip'] is None
     if not torch.cuda.is_available():
         assert found['device'] == 'CPU' and 50 < found['peak_memory_mib'] < 10**5

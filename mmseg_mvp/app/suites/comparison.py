@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
+from mmseg_mvp.datasets.test_sizes import other_size
 from mmseg_mvp.errors import UserError
 
 from .records import read_record, settings, short
 from .rows import Job, Row, read_suite
 
+OTHER_IMAGES = 'not comparable'
 TOLERANCE = 1.  # difference, in points, up to which a figure counts as reproduced
 
 
@@ -28,7 +30,7 @@ class Line:
         differs (str): Differences between the published protocol and ours; '' if there are none.
         metrics (list): Names of the metrics; the difference is that of the last published one.
         results (list): Our results: for each row, those of its seeds.
-        former (tuple): Our figures and their commit on the page so far, which a line without results keeps.
+        former (tuple): Our figures, verdict and commit on the page so far, which a line without results keeps.
     """
     cells: list[str]
     published: list[float | None]
@@ -36,7 +38,7 @@ class Line:
     differs: str = ''
     metrics: list[str] = field(default_factory=lambda: ['mIoU'])
     results: list[list[dict]] = field(default_factory=list)
-    former: tuple[str, str] = ('', '')
+    former: tuple[str, str, str] = ('', '', '')
 
     def complete(self) -> bool:
         """Return True if each row has a result."""
@@ -56,15 +58,24 @@ class Line:
         values = [[one['metrics'].get(metric) for one in seeds] for metric in self.metrics]
         return [statistics.stdev(found) if len(found) > 1 and None not in found else None for found in values]
 
+    def other_images(self) -> str:
+        """Return the verdict on a test with another number of images than the published set; '' on all others."""
+        if not self.complete():
+            return self.former[1] if self.former[1].startswith(OTHER_IMAGES) else ''
+        texts = (other_size(one.get('dataset'), one.get('images')) for row in self.results for one in row)
+        return next((f'{OTHER_IMAGES}: {text}' for text in texts if text), '')
+
     def difference(self) -> float | None:
-        """Return ours minus published, of the last metric that has both."""
+        """Return ours minus published, of the last metric that has both; None for other images."""
+        if self.other_images():
+            return None
         pairs = [(mine, other) for mine, other in zip(self.ours(), self.published) if None not in (mine, other)]
         return pairs[-1][0] - pairs[-1][1] if pairs else None
 
     def verdict(self) -> str:
         """Return a word on the difference; '' without results."""
-        if self.ours()[-1] is None:
-            return ''
+        if self.ours()[-1] is None or self.other_images():
+            return self.other_images()
         if (difference := self.difference()) is None:
             return 'no published figure'
         word = 'reproduced' if abs(difference) <= TOLERANCE else 'above' if difference > 0 else 'below'
@@ -77,7 +88,7 @@ class Line:
         published = _joined([figure(one) for one in self.published])
         published = f'{published} ({self.note})' if published and self.note else published or self.note
         difference = self.difference()
-        ours, commits = self._written_ours() if self.complete() else self.former
+        ours, commits = self._written_ours() if self.complete() else self.former[::2]
         return [*self.cells, published, ours, '' if difference is None else f'{difference:+.1f}', self.verdict(),
                 commits]
 

@@ -11,8 +11,9 @@ from mmseg_mvp.app.arguments import OptionsAction
 from mmseg_mvp.clip.at_hand import clip_at_hand, timm_at_hand
 from mmseg_mvp.datasets.checks import check_data, leaf_datasets
 from mmseg_mvp.datasets.preflight import check_pairs
+from mmseg_mvp.datasets.test_sizes import count_images, other_size
 from mmseg_mvp.errors import UserError
-from mmseg_mvp.utils.config import merge_options, read_config
+from mmseg_mvp.utils.config import merge_options, read_config, type_name
 from mmseg_mvp.utils.reach import in_torch_cache
 from mmseg_mvp.utils.shipped import ROOT
 
@@ -31,7 +32,7 @@ class Checks:
     """
 
     def __init__(self, options: Mapping[str, Any], files: bool) -> None:
-        self.options, self.files, self._data, self._read = options, files, {}, {}
+        self.options, self.files, self._data, self._read, self._counts = options, files, {}, {}, {}
 
     def faults(self, job: Job) -> list[str]:
         """Return a sentence for each thing without which a job can't run."""
@@ -56,6 +57,20 @@ class Checks:
         except UserError:  # a fault
             return []
         return sorted({one for model in models for one in _downloads(model)})
+
+    def other_sizes(self, job: Job) -> list[str]:
+        """Return a sentence for each published test set of which a job without faults has another number of images."""
+        if not self.files:
+            return []
+        found = {}
+        for cfg, loaders in self._read.get(job.title, ()):
+            for leaf in leaf_datasets(cfg.test_dataloader.dataset) if 'test_dataloader' in loaders else ():
+                name, key = type_name(leaf), str(leaf)
+                if key not in self._counts:
+                    self._counts[key] = count_images(leaf, 'test_dataloader')
+                if text := other_size(name, self._counts[key]):
+                    found[f'test set {name}: {text}, so its figures do not compare with published ones'] = None
+        return list(found)
 
     def _configs(self, job: Job) -> Iterator[tuple[Config, list[str]]]:
         """Generate the configs of a job and the data loaders that it uses of each."""

@@ -47,7 +47,7 @@ def render(table: Mapping[str, Any], work_dir: Path, former: str = '') -> str:
 def _keep(lines: Sequence[Line], former: str) -> None:
     """Give lines our figures that they have in a table so far."""
     cells = [_cells(line) for line in former.splitlines()]
-    found = {tuple(one[:-len(LAST)]): (one[-4], one[-1]) for one in cells}
+    found = {tuple(one[:-len(LAST)]): (one[-4], one[-2], one[-1]) for one in cells}
     for line in lines:
         line.former = found.get(tuple(line.cells), line.former)
 
@@ -62,7 +62,7 @@ def _overview(table: Mapping[str, Any], lines: Sequence[Line]) -> str:
     count, rows, rest = len(table['sets']), [], list(lines)
     for entry in table['entries']:
         own, rest = (rest[:count], rest[count:]) if 'rows' in entry else ([], rest)
-        means = [mean(entry['published']), mean([line.ours()[-1] for line in own])]
+        means = [mean(entry['published']), mean([None if line.other_images() else line.ours()[-1] for line in own])]
         rows.append([*entry['cells'], *map(figure, entry['published']),
                      *('' if value is None else f'{value:.1f}' for value in means)])
     return markdown([*table['columns'][:-1], *table['sets'].values(), 'mean', 'our mean'], rows)

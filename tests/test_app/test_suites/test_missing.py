@@ -78,6 +78,25 @@ def test_missing_data_show_the_tree_and_half_of_a_set_the_files(tmp_path):
     assert 'image folder' in faults(tmp_path, VOC)[0]
 
 
+@pytest.mark.parametrize('name, write, images, published', [
+    ('voc21', write_voc, 'JPEGImages/*.jpg', 1449), ('ade20k', write_ade20k, 'images/validation/*.jpg', 2000)])
+def test_a_part_of_a_set_is_told_from_the_whole(name, write, images, published, tmp_path):
+    """Image and mask of each absent picture are gone, so no file tells of it."""
+    root = write(tmp_path / 'data')
+    job, = jobs_of(tmp_path, dict(name='a', config=f'configs/training_free/{name}_naclip.py',
+                                  options={'model.clip.weights': None}))
+    checks = Checks({}, files=True)
+    assert checks.faults(job) == []
+    sentence, = checks.other_sizes(job)
+    count = len(list(root.glob(images))) if name == 'ade20k' else len(
+        (root / 'ImageSets/Segmentation/val.txt').read_text().split())
+    assert f': {count} images, the set has {published}, so' in sentence
+    toy, = jobs_of(tmp_path, TOY)
+    assert checks.faults(toy) == [] and checks.other_sizes(toy) == []
+    unread = Checks({}, files=False)
+    assert unread.faults(job) == [] and unread.other_sizes(job) == []
+
+
 def test_data_that_rows_share_are_looked_for_once(tmp_path, monkeypatch):
     one, other = jobs_of(tmp_path, VOC, dict(VOC, name='again'))
     checks = Checks({}, files=True)

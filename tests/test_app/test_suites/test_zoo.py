@@ -135,6 +135,21 @@ def test_a_corrected_published_figure_keeps_ours(docs, tmp_path):
     assert row_of(page, '| `voc_zs.py` | RN50 | 43.5')[3:5] == ['soon', '']
 
 
+def test_a_test_on_a_part_of_the_set_is_not_compared(docs, tmp_path):
+    published, page = read_published(docs), docs / 'model_zoo.md'
+    for job in plan('training-free', '_naclip$', tmp_path):
+        whole = dict(dataset='PascalVOCDataset', images=1449)
+        made(job, dict(mIoU=58.), **(dict(whole, images=4) if job.name == 'voc21_naclip' else whole))
+    zoo.write_zoo(docs, published, tmp_path)
+    cells = row_of(page, '| `voc21_naclip.py` | NACLIP')
+    assert cells[4:7] == ['58.0', '', 'not comparable: 4 images, the set has 1449']
+    assert row_of(page, '| `voc20_naclip.py` | NACLIP')[6] == 'below'
+    assert row_of(page, '| NACLIP |')[-2:] == ['39.4', ' |']  # no mean of ours
+    after = page.read_text()
+    zoo.write_zoo(docs, published, tmp_path / 'empty')
+    assert page.read_text() == after
+
+
 def test_a_page_without_markers_or_published_file_stays(tmp_path):
     (tmp_path / 'model_zoo.md').write_text('mine\n')
     zoo.write_zoo(tmp_path, read_published(DOCS), tmp_path)
