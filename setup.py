@@ -17,6 +17,9 @@ def requirements(name: str) -> list[str]:
     return [line for line in lines if line and not line.startswith('#')]
 
 
+IGNORED = shutil.ignore_patterns('__pycache__', '*.pyc', '*.safetensors')  # CLIPs of the toy's ablation
+
+
 class BuildWithMim(build_py):
     """Lay configs/, tools/ and published figures into the wheel as `mmseg_mvp/.mim`, where OpenMIM looks for them.
 
@@ -30,7 +33,7 @@ class BuildWithMim(build_py):
         mim = Path(self.build_lib) / 'mmseg_mvp' / '.mim'
         shutil.rmtree(mim, ignore_errors=True)
         for folder in ('configs', 'tools'):
-            shutil.copytree(ROOT / folder, mim / folder, ignore=shutil.ignore_patterns('__pycache__', '*.pyc'))
+            shutil.copytree(ROOT / folder, mim / folder, ignore=IGNORED)
         (mim / 'docs').mkdir()
         shutil.copy(ROOT / 'docs/published.yaml', mim / 'docs')
 

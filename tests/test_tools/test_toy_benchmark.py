@@ -1,5 +1,7 @@
 """The toy world as a regression test of the method, with margins far above the spread over seeds."""
+import csv
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from mmseg_mvp.models.text.view_fusion import ViewFusion
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope='module')
@@ -24,6 +28,30 @@ def test_mvp_seg_beats_its_baseline_and_gpr_carries_it(ablation, tmp_path):
     assert refined['hIoU'] > templates['hIoU'] + 8
     assert refined['mIoU_U'] > templates['mIoU_U'] + 8
     assert refined['mIoU'] > prompts['mIoU'] + 4
+
+
+@pytest.mark.slow
+def test_the_clips_of_the_ablation_are_those_of_its_page(ablation, tmp_path):
+    with open(ROOT / 'docs/toy_ablation.csv', newline='') as file:
+        figures = {int(one['clip']): float(one['hIoU']) for one in csv.DictReader(file) if one['row'] == 'templates'}
+    assert len(figures) == 3 and len({round(one, 1) for one in figures.values()}) == 3
+    for clip, figure in figures.items():
+        assert ablation.run('templates', clip, 0, tmp_path)['hIoU'] == pytest.approx(figure, abs=0.05)
+
+
+def test_another_clip_is_trained_with_all_instructions_of_the_processor(ablation, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(ablation.subprocess, 'run', lambda command, **options: calls.append((command, options['env'])))
+    monkeypatch.setenv('ONEDNN_MAX_CPU_ISA', 'AVX2')
+    assert [ablation.clip_weights(seed, tmp_path / 'new') for seed in range(3)] == [
+        'toy', *(str(ROOT / f'tools/toy/clips/toy-rn_{seed}.safetensors') for seed in (1, 2))]
+    assert not calls
+    path = tmp_path / 'new/toy-rn_3.safetensors'
+    assert ablation.clip_weights(3, tmp_path / 'new') == str(path)
+    (command, environment), = calls
+    assert command[-4:] == ['--seed', '3', '--out', path] and 'ONEDNN_MAX_CPU_ISA' not in environment
+    path.touch()
+    assert ablation.clip_weights(3, tmp_path / 'new') == str(path) and len(calls) == 1
 
 
 def test_table_has_mean_and_spread_of_each_row(tmp_path):
