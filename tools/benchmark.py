@@ -152,6 +152,8 @@ def tables(args: argparse.Namespace, jobs: list[rows.Job]) -> None:
     lines = comparison.compare(suite, published, args.work_dir) or comparison.own_lines(jobs)
     if table := zoo.plain(lines):
         print(table)
+    if args.cfg_options and any(one['suite'] == suite for one in published.values()):
+        print('Results with --cfg-options are not in the tables of published figures')
     if scripts := [job.row.name for job in jobs if job.row.script and job.result.exists()]:
         print(f'Tables and pictures of {", ".join(scripts)} are in {args.docs}')
     zoo.write_zoo(args.docs, published, args.work_dir)

@@ -12,10 +12,10 @@ TEST_IMAGES = {  # class of the data set: accepted numbers of images of its test
 }
 
 
-def other_size(dataset: str | None, images: int | None) -> str:
-    """Say how the number of test images differs from the published set; '' if it does not, or one is unknown."""
+def other_size(dataset: str | None, images: int | None) -> int | None:
+    """Return the size of a published test set if the number of images differs; None if not, or if one is unknown."""
     expected = TEST_IMAGES.get(dataset or '', ())
-    return f'{images} images, the set has {expected[0]}' if images and expected and images not in expected else ''
+    return expected[0] if images and expected and images not in expected else None
 
 
 def count_images(cfg: Mapping, loader: str) -> int | None:

@@ -62,8 +62,9 @@ class Line:
         """Return the verdict on a test with another number of images than the published set; '' on all others."""
         if not self.complete():
             return self.former[1] if self.former[1].startswith(OTHER_IMAGES) else ''
-        texts = (other_size(one.get('dataset'), one.get('images')) for row in self.results for one in row)
-        return next((f'{OTHER_IMAGES}: {text}' for text in texts if text), '')
+        sizes = ((one.get('images'), other_size(one.get('dataset'), one.get('images')))
+                 for row in self.results for one in row)
+        return next((f'{OTHER_IMAGES}: {images} images, the set has {size}' for images, size in sizes if size), '')
 
     def difference(self) -> float | None:
         """Return ours minus published, of the last metric that has both; None for other images."""

@@ -60,17 +60,18 @@ class Checks:
 
     def other_sizes(self, job: Job) -> list[str]:
         """Return a sentence for each published test set of which a job without faults has another number of images."""
-        if not self.files:
-            return []
-        found = {}
-        for cfg, loaders in self._read.get(job.title, ()):
-            for leaf in leaf_datasets(cfg.test_dataloader.dataset) if 'test_dataloader' in loaders else ():
-                name, key = type_name(leaf), str(leaf)
-                if key not in self._counts:
-                    self._counts[key] = count_images(leaf, 'test_dataloader')
-                if text := other_size(name, self._counts[key]):
-                    found[f'test set {name}: {text}, so its figures do not compare with published ones'] = None
-        return list(found)
+        configs = self._read.get(job.title, ()) if self.files else ()
+        leaves = (leaf for cfg, loaders in configs if 'test_dataloader' in loaders
+                  for leaf in leaf_datasets(cfg.test_dataloader.dataset))
+        return list(dict.fromkeys(filter(None, map(self._other_size, leaves))))
+
+    def _other_size(self, leaf: Mapping) -> str | None:
+        key, name = str(leaf), type_name(leaf)
+        if key not in self._counts:
+            self._counts[key] = count_images(leaf, 'test_dataloader')
+        size = other_size(name, self._counts[key])
+        return size and (f'the test set ({name}) has {self._counts[key]} images, but the published one has {size}: its '
+                         'figures do not compare with published ones')
 
     def _configs(self, job: Job) -> Iterator[tuple[Config, list[str]]]:
         """Generate the configs of a job and the data loaders that it uses of each."""

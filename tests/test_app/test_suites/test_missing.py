@@ -90,7 +90,7 @@ def test_a_part_of_a_set_is_told_from_the_whole(name, write, images, published, 
     sentence, = checks.other_sizes(job)
     count = len(list(root.glob(images))) if name == 'ade20k' else len(
         (root / 'ImageSets/Segmentation/val.txt').read_text().split())
-    assert f': {count} images, the set has {published}, so' in sentence
+    assert f'has {count} images, but the published one has {published}:' in sentence
     toy, = jobs_of(tmp_path, TOY)
     assert checks.faults(toy) == [] and checks.other_sizes(toy) == []
     unread = Checks({}, files=False)
