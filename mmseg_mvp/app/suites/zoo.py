@@ -47,14 +47,14 @@ def render(table: Mapping[str, Any], work_dir: Path, former: str = '') -> str:
 def _keep(lines: Sequence[Line], former: str) -> None:
     """Give lines our figures that they have in a table so far."""
     cells = [_cells(line) for line in former.splitlines()]
-    found = {tuple(one[:-len(LAST)]): (one[-4], one[-2], one[-1]) for one in cells}
+    found = {tuple(one[:-len(LAST)]): (one[-4], one[-2], one[-1]) for one in cells if len(one) > len(LAST)}
     for line in lines:
         line.former = found.get(tuple(line.cells), line.former)
 
 
 def _cells(line: str) -> list[str]:
-    """Return the cells of a line of a Markdown table; many empty ones for another line."""
-    return [cell.strip().replace(r'\|', '|') for cell in re.split(r'(?<!\\)\|', line)[1:-1]] or [''] * len(LAST)
+    """Return the cells of a line of a Markdown table."""
+    return [cell.strip().replace(r'\|', '|') for cell in re.split(r'(?<!\\)\|', line)[1:-1]]
 
 
 def _overview(table: Mapping[str, Any], lines: Sequence[Line]) -> str:
