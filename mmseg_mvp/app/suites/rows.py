@@ -176,13 +176,21 @@ def plan(suite: str, pattern: str, work_dir: Path) -> list[Job]:
     rows = read_suite(suite)
     chosen = [row for row in rows.values() if wanted.search(row.name)]
     if not chosen:
-        raise UserError(f'--rows {pattern} matches no row of {suite}: its rows are {", ".join(rows)}.')
+        raise UserError(f'--rows {pattern} matches no row of {suite}: {_named(pattern, rows)}.')
     title = suite if suite in suite_names() else Path(suite).stem
     if title in suite_names() and title != suite and Path(suite).resolve() != ROOT / f'configs/suites/{title}.yaml':
         raise UserError(f'The suite {suite} has the name of a shipped suite, and their results would mix: '
                         'rename the file.')
     jobs = [_job(row, seed, title, rows, work_dir, ()) for row in chosen for seed in row.seeds]
     return list({job.folder: job for top in jobs for job in _ordered(top)}.values())
+
+
+def _named(name: str, rows: Mapping[str, Row], most: int = 10) -> str:
+    """Name the rows of a suite; of many, those that resemble a name."""
+    if len(rows) <= most:
+        return f'its rows are {", ".join(rows)}'
+    near = difflib.get_close_matches(name, rows, n=3, cutoff=0.4) or [*rows][:3]
+    return f'its {len(rows)} rows include {", ".join(near)}; see all by --list without --rows'
 
 
 def _job(row: Row, seed: int | None, suite: str, rows: dict[str, Row], work_dir: Path, above: tuple) -> Job:
@@ -194,8 +202,8 @@ def _job(row: Row, seed: int | None, suite: str, rows: dict[str, Row], work_dir:
         title, name = reference.split('/')
         others = rows if title == suite else read_suite(title)
         if name not in others:
-            raise UserError(f'{suite}/{row.name} needs {reference}, but {title} has no row {name}: its rows are '
-                            f'{", ".join(others)}.')
+            raise UserError(f'{suite}/{row.name} needs {reference}, but {title} has no row {name}: '
+                            f'{_named(name, others)}.')
         seeds = others[name].seeds
         needs[key] = _job(others[name], seed if seed in seeds else seeds[0], title, others, work_dir,
                           (*above, f'{suite}/{row.name}'))

@@ -92,6 +92,9 @@ def test_rows_are_chosen_by_a_regular_expression(tmp_path):
     for pattern, message in (('z', 'matches no row of .*its rows are a, b'), ('[', 'is not a regular expression')):
         with pytest.raises(UserError, match=message):
             plan(path, pattern, tmp_path)
+    with pytest.raises(UserError) as error:
+        plan('training-free', 'voc21_nacl1p', tmp_path)
+    assert 'rows include voc21_naclip' in str(error.value) and str(error.value).count('_') < 10
 
 
 def test_names_and_values_may_be_of_any_language(tmp_path):
