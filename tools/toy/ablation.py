@@ -2,7 +2,7 @@
 
 Each run learns prompts with the settings of configs/mvp_seg/toy_zs.py and tests them on the splits `val` and `test`,
 under each toy CLIP and each seed of the prompts. CLIP 0 is that of the package, CLIPs 1 and 2 are in tools/toy/clips;
-others are trained first, in some 10 minutes each. After a stop, the same command continues. After a change of the code,
+others are trained first, in some 15 minutes each. After a stop, the same command continues. After a change of the code,
 name a new --work-dir.
 """
 import os

@@ -75,8 +75,8 @@ class Line:
 
     def verdict(self) -> str:
         """Return a word on the difference; '' without results."""
-        if self.ours()[-1] is None or self.other_images():
-            return self.other_images()
+        if (other := self.other_images()) or self.ours()[-1] is None:
+            return other
         if (difference := self.difference()) is None:
             return 'no published figure'
         word = 'reproduced' if abs(difference) <= TOLERANCE else 'above' if difference > 0 else 'below'
